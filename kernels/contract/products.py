@@ -1,0 +1,48 @@
+"""Products: matrix, dot, outer, and the fused linear layer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .declaration import Activation, Floats, fused, required
+
+if TYPE_CHECKING:
+    from .backend import Backend
+
+
+@required("(m,k)^transpose_a,(k,n)^transpose_b->(m,n)")
+def matmul(a: Floats, b: Floats, transpose_a: bool = False, transpose_b: bool = False, *, out: Floats) -> None:
+    """out = A B, where A is a or, with transpose_a, its transpose; B likewise.
+
+    Error: |out - exact| <= 16 eps (|A| |B|) for k <= 1024, sqrt(k) eps (|A| |B|) beyond.
+    """
+
+
+@fused("(k),(k)->(1)")
+def dot(backend: Backend, a: Floats, b: Floats, *, out: Floats) -> None:
+    """out = sum_i a_i b_i, an array of one element."""
+    backend.matmul(a[None, :], b[None, :], transpose_b=True, out=out[None, :])
+
+
+@fused("(m),(n)->(m,n)")
+def outer(backend: Backend, a: Floats, b: Floats, *, out: Floats) -> None:
+    """out_ij = a_i b_j."""
+    backend.multiply(a[:, None], b[None, :], out=out)
+
+
+@fused("(m,k),(k,n),(n)->(m,n)")
+def linear(
+    backend: Backend,
+    x: Floats,
+    weight: Floats,
+    bias: Floats | None = None,
+    activation: Activation = "identity",
+    *,
+    out: Floats,
+) -> None:
+    """out = activation(x weight + bias)."""
+    z = backend.matmul(x, weight, out=out if activation == "identity" else None)
+    if bias is not None:
+        backend.add(z, bias, out=z)
+    if activation != "identity":
+        getattr(backend, activation)(z, out=out)
