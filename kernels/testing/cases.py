@@ -1,0 +1,354 @@
+"""The table of cases: for each kernel, arguments at the sizes where kernels break, and the exact answer.
+
+A kernel's row is a ``Case``: a generator of arguments, and a reference that computes the results in float64 with plain
+NumPy expressions, independent of every backend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+Array = np.ndarray[Any, Any]
+Arguments = dict[str, Any]
+Draw = Callable[..., Array]
+"""draw(*shape, low=-2, high=2): uniform float64 numbers, or special values where the trial asks for them."""
+
+SHAPES = ((0,), (1,), (5,), (16,), (0, 3), (3, 0), (1, 1), (3, 1), (1, 7), (2, 15), (4, 16), (5, 17), (33, 65))
+MATRICES = tuple(shape for shape in SHAPES if len(shape) == 2)
+FILLED = tuple(shape for shape in MATRICES if 0 not in shape)
+# (m, k, n): empty, single, primes, one below and above the usual register tiles (4, 8, 12, 14, 16, 32).
+PRODUCTS = (
+    (0, 3, 2), (3, 0, 2), (3, 2, 0), (1, 1, 1), (1, 64, 10), (2, 3, 5), (7, 13, 5), (8, 16, 16), (13, 5, 31),
+    (14, 9, 32), (15, 17, 33), (33, 65, 17),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Case:
+    """One kernel's row.
+
+    arguments: (draw, shape) -> arguments by name, floats as float64. reference: those arguments -> the results, and the
+    new values of what is updated in place, as a tuple. tolerance: permitted error in units of the dtype's eps, relative
+    to the result's size (and to ``magnitude``, where cancellation makes that unfair).
+    """
+
+    arguments: Callable[..., Arguments]
+    reference: Callable[..., Any]
+    shapes: tuple[tuple[int, ...], ...] = SHAPES
+    tolerance: float = 8
+    magnitude: Callable[..., Any] | None = None
+    special_values: bool = True  # also run on NaN, infinities, zeros of both signs, subnormals
+    updates: tuple[str, ...] = ()  # operands written in place, in the order the reference returns them
+    out_shape: Callable[..., tuple[int, ...]] | None = None  # where the kernel cannot allocate
+    variants: tuple[Arguments, ...] = field(default_factory=lambda: ({},))  # options to run each shape with
+
+
+def unary(reference: Callable[[Array], Array], low: float = -2, high: float = 2, tolerance: float = 8) -> Case:
+    return Case(
+        lambda draw, shape: {"x": draw(*shape, low=low, high=high)}, lambda x: reference(x), tolerance=tolerance
+    )
+
+
+def activation(reference: Callable[..., Array], variants: tuple[Arguments, ...] = ({},), tolerance: float = 8) -> Case:
+    return Case(
+        lambda draw, shape: {"x": draw(*shape, low=-6, high=6)}, reference, tolerance=tolerance, variants=variants
+    )
+
+
+def gradient(
+    reference: Callable[..., Array],
+    saved: str,
+    low: float = -6,
+    high: float = 6,
+    variants: tuple[Arguments, ...] = ({},),
+) -> Case:
+    return Case(
+        lambda draw, shape: {"grad": draw(*shape), saved: draw(*shape, low=low, high=high)},
+        reference,
+        variants=variants,
+        tolerance=32,
+        magnitude=lambda grad, **rest: np.abs(grad) * 4,
+    )
+
+
+def pair_case(reference: Callable[[Array, Array], Array], low: float = -2, high: float = 2) -> Case:
+    """Two operands broadcast; ``variants`` says how b is shaped against the case's shape, or that it is a number."""
+
+    def arguments(draw: Draw, shape: tuple[int, ...], mode: str = "same") -> Arguments:
+        def shaped(kind: str) -> tuple[int, ...]:
+            small = {"one": (1,), "row": shape[-1:], "column": (*shape[:-1], 1), "row2": (1, shape[-1])}
+            return small.get(kind, shape) if len(shape) == 2 or kind == "one" else shape
+
+        left, _, right = mode.partition(",")
+        if left == "number":
+            return {"a": 0.75, "b": draw(*shape, low=low, high=high)}
+        if right == "number":
+            return {"a": draw(*shape, low=low, high=high), "b": 2.0}
+        return {
+            "a": draw(*shaped(left), low=low, high=high),
+            "b": draw(*shaped(right or left), low=low, high=high),
+        }
+
+    modes = [
+        "same", "same,one", "one,same", "same,row", "same,row2", "same,column", "column,same", "row,same", "column,row",
+        "same,number", "number,same",
+    ]  # fmt: skip
+    return Case(arguments, lambda a, b: reference(a, b), variants=tuple({"mode": mode} for mode in modes))
+
+
+def reduction(reference: Callable[..., Array], nonempty: bool = False, tolerance: float = 8) -> Case:
+    shapes = tuple(shape for shape in SHAPES if not (nonempty and 0 in shape))
+    return Case(
+        lambda draw, shape: {"x": draw(*shape)},
+        lambda x, axis: np.atleast_1d(reference(x, axis)),
+        shapes=shapes,
+        tolerance=tolerance,
+        magnitude=lambda x, axis: np.atleast_1d(np.abs(x).sum(axis=axis)) if not nonempty else 0,
+        variants=({"axis": None}, {"axis": 0}, {"axis": 1}),
+    )
+
+
+def sigmoid(x: Array) -> Array:
+    return np.asarray(special.expit(x))
+
+
+def normal_density(x: Array) -> Array:
+    return np.asarray(np.exp(-0.5 * x * x) / np.sqrt(2 * np.pi))
+
+
+def gelu_tanh(x: Array) -> Array:
+    return np.asarray(0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * x * (1 + 0.044715 * x * x))))
+
+
+def gelu_tanh_slope(x: Array) -> Array:
+    t = np.tanh(np.sqrt(2 / np.pi) * x * (1 + 0.044715 * x * x))
+    inner = np.sqrt(2 / np.pi) * (1 + 3 * 0.044715 * x * x)
+    return np.asarray(0.5 * (1 + t) + 0.5 * x * (1 - t * t) * inner)
+
+
+def elementwise_cases() -> dict[str, Case]:
+    slopes, alphas = ({"slope": 0.01}, {"slope": 0.3}), ({"alpha": 1.0}, {"alpha": 0.5})
+    return {
+        "add": pair_case(np.add),
+        "subtract": pair_case(np.subtract),
+        "multiply": pair_case(np.multiply),
+        "divide": pair_case(np.divide),
+        "power": pair_case(np.power, low=0.1, high=3),
+        "maximum": pair_case(np.maximum),
+        "minimum": pair_case(np.minimum),
+        "greater": pair_case(lambda a, b: np.greater(a, b).astype(float)),
+        "where": Case(
+            lambda draw, shape, third=None: {
+                "condition": np.round(draw(*shape)),
+                "a": draw(*shape),
+                "b": draw(*shape) if third is None else third,
+            },
+            lambda condition, a, b: np.where(condition != 0, a, b),
+            variants=({}, {"third": 0.0}),
+        ),
+        "cast": Case(lambda draw, shape: {"x": draw(*shape)}, lambda x: x, out_shape=lambda x: x.shape),
+        "fill": Case(
+            lambda draw, shape: {"value": 0.1, "shape": shape},
+            lambda value, shape: np.full(shape, value),
+            out_shape=lambda value, shape: shape,
+        ),
+        "negative": unary(np.negative),
+        "exp": unary(np.exp, -87, 88),
+        "expm1": unary(np.expm1, -20, 80),
+        "log": unary(np.log, 1e-30, 100),
+        "log1p": unary(np.log1p, -0.999, 50),
+        "sqrt": unary(np.sqrt, 0, 100),
+        "sin": unary(np.sin, -100, 100),
+        "cos": unary(np.cos, -100, 100),
+        "tanh": unary(np.tanh, -10, 10),
+        "erf": unary(special.erf, -5, 5),
+        "absolute": unary(np.abs),
+        "sign": unary(np.sign),
+        "tanh_gradient": gradient(lambda grad, y: grad * (1 - y * y), "y", -1, 1),
+        "sigmoid": activation(sigmoid),
+        "sigmoid_gradient": gradient(lambda grad, y: grad * (y * (1 - y)), "y", 0, 1),
+        "relu": activation(lambda x: np.maximum(x, 0)),
+        "relu_gradient": gradient(lambda grad, y: np.where(y > 0, grad, 0), "y"),
+        "leaky_relu": activation(lambda x, slope: np.where(x > 0, x, slope * x), slopes),
+        "leaky_relu_gradient": gradient(
+            lambda grad, y, slope: np.where(y > 0, grad, slope * grad), "y", variants=slopes
+        ),
+        "elu": activation(lambda x, alpha: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))), alphas),
+        "elu_gradient": gradient(
+            lambda grad, y, alpha: grad * np.where(y > 0, 1, y + alpha), "y", low=-0.5, variants=alphas
+        ),
+        "gelu": Case(
+            lambda draw, shape: {"x": draw(*shape, low=-6, high=6)},
+            lambda x: 0.5 * x * (1 + special.erf(x / np.sqrt(2))),
+            magnitude=lambda x: np.abs(x),
+        ),
+        "gelu_gradient": gradient(lambda grad, x: grad * (special.ndtr(x) + x * normal_density(x)), "x"),
+        "gelu_tanh": Case(
+            lambda draw, shape: {"x": draw(*shape, low=-6, high=6)}, gelu_tanh, magnitude=lambda x: np.abs(x)
+        ),
+        "gelu_tanh_gradient": gradient(lambda grad, x: grad * gelu_tanh_slope(x), "x"),
+        "silu": activation(lambda x: x * sigmoid(x)),
+        "silu_gradient": gradient(lambda grad, x: grad * (sigmoid(x) * (1 + x * (1 - sigmoid(x)))), "x"),
+        "softplus": activation(lambda x: np.logaddexp(0, x)),
+        "softplus_gradient": gradient(lambda grad, x: grad * sigmoid(x), "x"),
+    }  # fmt: skip
+
+
+def transposed(x: Array, flag: bool) -> Array:
+    return x.T if flag else x
+
+
+def product_cases() -> dict[str, Case]:
+    flags = tuple({"transpose_a": a, "transpose_b": b} for a in (False, True) for b in (False, True))
+    activations = ("identity", "relu", "sigmoid", "tanh", "gelu", "gelu_tanh", "silu", "softplus")
+    functions: dict[str, Any] = {name: elementwise_cases()[name].reference for name in activations[1:]}
+    functions["identity"] = lambda z: z
+
+    def linear(x: Array, weight: Array, bias: Array | None, activation: str) -> Any:
+        return functions[activation](x @ weight + (0 if bias is None else bias))
+
+    def linear_magnitude(x: Array, weight: Array, bias: Array | None, activation: str) -> Any:
+        return 2 * (np.abs(x) @ np.abs(weight) + (0 if bias is None else np.abs(bias)))
+
+    return {
+        "matmul": Case(
+            lambda draw, mkn, transpose_a, transpose_b: {
+                "a": draw(*(mkn[1::-1] if transpose_a else mkn[:2])),
+                "b": draw(*(mkn[:0:-1] if transpose_b else mkn[1:])),
+            },
+            lambda a, b, transpose_a, transpose_b: transposed(a, transpose_a) @ transposed(b, transpose_b),
+            shapes=PRODUCTS,
+            tolerance=16,
+            magnitude=lambda a, b, transpose_a, transpose_b: (
+                transposed(np.abs(a), transpose_a) @ transposed(np.abs(b), transpose_b)
+            ),
+            special_values=False,
+            variants=flags,
+        ),
+        "dot": Case(
+            lambda draw, shape: {"a": draw(*shape), "b": draw(*shape)},
+            lambda a, b: np.array([a @ b]),
+            shapes=((0,), (1,), (17,), (1000,)),
+            tolerance=16,
+            magnitude=lambda a, b: np.abs(a) @ np.abs(b),
+        ),
+        "outer": Case(
+            lambda draw, shape: {"a": draw(shape[0]), "b": draw(shape[1])},
+            lambda a, b: np.multiply.outer(a, b),
+            shapes=MATRICES,
+        ),
+        "linear": Case(
+            lambda draw, mkn, bias: {
+                "x": draw(*mkn[:2]), "weight": draw(*mkn[1:]), "bias": draw(mkn[2]) if bias else None,
+            },
+            linear,
+            shapes=PRODUCTS,
+            tolerance=32,
+            magnitude=linear_magnitude,
+            special_values=False,
+            variants=tuple({"bias": bias, "activation": name} for name in activations for bias in (True, False)),
+        ),
+    }  # fmt: skip
+
+
+def argmax(x: Array, axis: int | None) -> Array:
+    return np.asarray(np.argmax(x, axis=axis))
+
+
+def softmax(x: Array) -> Array:
+    with np.errstate(all="ignore"):
+        e = np.exp(x - x.max(axis=1, keepdims=True))
+        return np.asarray(e / e.sum(axis=1, keepdims=True))
+
+
+def log_softmax(x: Array) -> Array:
+    shifted = x - x.max(axis=1, keepdims=True)
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
+
+
+def scatter_add(rows: Array, indices: Array, count: int) -> Array:
+    out = np.zeros((count, rows.shape[1]))
+    np.add.at(out, indices, rows)
+    return out
+
+
+def mask(counter: Array, seed: int, rate: float, shape: tuple[int, ...]) -> Array:
+    from ..contract.random import drop_below, random_bits
+
+    bits = [random_bits(seed, int(counter[0]), i) for i in range(int(np.prod(shape)))]
+    return np.array([0.0 if b < drop_below(rate) else 1 / (1 - rate) for b in bits]).reshape(shape)
+
+
+def positions(count: int, below: int) -> Array:
+    """Whole numbers in [0, below), with repetitions and both ends."""
+    return (np.arange(count, dtype=np.int64) * 7 + below - 1) % max(below, 1)
+
+
+def row_cases() -> dict[str, Case]:
+    return {
+        "sum": reduction(lambda x, axis: x.sum(axis=axis)),
+        "mean": reduction(lambda x, axis: x.sum(axis=axis) / np.float64(x.size if axis is None else x.shape[axis])),
+        "max": reduction(lambda x, axis: x.max(axis=axis), nonempty=True),
+        "argmax": reduction(argmax, nonempty=True),
+        "sum_of_squares": Case(
+            lambda draw, shape: {"x": draw(*shape)}, lambda x: np.array([(x * x).sum()]), tolerance=32
+        ),
+        "softmax": Case(lambda draw, shape: {"x": draw(*shape, low=-20, high=20)}, softmax, FILLED, 32),
+        "softmax_gradient": Case(
+            lambda draw, shape: {"grad": draw(*shape), "y": draw(*shape, low=0, high=1)},
+            lambda grad, y: y * (grad - (grad * y).sum(axis=1, keepdims=True)),
+            MATRICES,
+            magnitude=lambda grad, y: y * (np.abs(grad) + (np.abs(grad) * y).sum(axis=1, keepdims=True)),
+        ),
+        "log_softmax": Case(
+            lambda draw, shape: {"x": draw(*shape, low=-20, high=20)},
+            log_softmax, FILLED, 8, magnitude=lambda x: 20,
+        ),
+        "log_softmax_gradient": Case(
+            lambda draw, shape: {"grad": draw(*shape), "y": draw(*shape, low=-3, high=0)},
+            lambda grad, y: grad - np.exp(y) * grad.sum(axis=1, keepdims=True),
+            MATRICES,
+            magnitude=lambda grad, y: np.abs(grad) + np.exp(y) * np.abs(grad).sum(axis=1, keepdims=True),
+        ),
+        "gather_rows": Case(
+            lambda draw, shape: {"table": draw(*shape), "indices": positions(2 * shape[0] + 1, shape[0])},
+            lambda table, indices: table[indices],
+            FILLED,
+        ),
+        "scatter_add_rows": Case(
+            lambda draw, shape: {"rows": draw(*shape), "indices": positions(shape[0], 3), "count": 3},
+            scatter_add, FILLED, 16, out_shape=lambda rows, indices, count: (count, rows.shape[1]),
+            magnitude=lambda rows, indices, count: scatter_add(np.abs(rows), indices, count),
+        ),
+        "transpose": Case(lambda draw, shape: {"x": draw(*shape)}, lambda x: x.T, MATRICES),
+        "one_hot": Case(
+            lambda draw, shape: {"labels": positions(shape[0], shape[1]), "shape": shape},
+            lambda labels, shape: np.eye(shape[1])[labels],
+            FILLED,
+            out_shape=lambda labels, shape: shape,
+        ),
+        "dropout_mask": Case(
+            lambda draw, shape: {"counter": np.array([3.0]), "seed": (1 << 63) + 12345, "shape": shape},
+            mask, out_shape=lambda counter, seed, rate, shape: shape,
+            variants=({"rate": 0.0}, {"rate": 0.5}, {"rate": 0.1}),
+        ),
+    }  # fmt: skip
+
+
+def all_cases() -> dict[str, Case]:
+    """The whole table: one row for each declared kernel."""
+    from .training_cases import loss_cases, normalisation_cases, optimizer_cases
+
+    return {
+        **elementwise_cases(),
+        **product_cases(),
+        **row_cases(),
+        **loss_cases(),
+        **normalisation_cases(),
+        **optimizer_cases(),
+    }
