@@ -1,0 +1,159 @@
+"""The table of differentiable functions and layers: each row makes a function of tensors and its float64 inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinynet import Tensor, nn
+from tinynet import functional as F
+from tinynet.nn.module import Module
+
+
+@dataclass(frozen=True)
+class Row:
+    function: Callable[..., Tensor]
+    shapes: tuple[tuple[int, ...], ...] = ((3, 4),)
+    low: float = -2.0
+    high: float = 2.0
+
+    def inputs(self) -> list[Tensor]:
+        rng = np.random.default_rng(7)
+        # Away from kinks: no value is within 0.05 of a whole number or of another value.
+        return [Tensor(self.values(rng, shape), requires_grad=True) for shape in self.shapes]
+
+    def values(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        size = int(np.prod(shape))
+        spread = np.linspace(self.low, self.high, size + 2)[1:-1]
+        spread += np.where(np.abs(spread - np.round(spread)) < 0.05, 0.07, 0.0)
+        return rng.permutation(spread).reshape(shape)
+
+
+LABELS = np.array([0, 3, 1])
+WEIGHTS = np.array([0.5, 1.0, 2.0, 0.1])
+TARGET = np.linspace(-1.9, 1.7, 12).reshape(3, 4)
+COUNTS = np.arange(12.0).reshape(3, 4)
+BROADCAST = ((3, 4), (4,)), ((3, 4), (3, 1)), ((3, 1), (1, 4)), ((3, 4), ()), ((4,), (3, 4)), ((1, 1), (3, 4))
+
+
+def arithmetic(function, low=-2.0, high=2.0):
+    rows = {f"{a}{b}": Row(function, (a, b), low, high) for a, b in BROADCAST}
+    return rows | {
+        "same": Row(function, ((3, 4), (3, 4)), low, high),
+        "scalars": Row(function, ((), ()), low, high),
+        "number": Row(lambda x: function(x, 1.5), ((5,),), low, high),
+        "itself": Row(lambda x: function(x, x), ((5,),), low, high),
+    }
+
+
+def dropped(x: Tensor) -> Tensor:
+    return F.dropout(x, np.zeros(1), 3, 0.4)
+
+
+def weighed_loss(loss, **options):
+    return {
+        f"{reduction}{options or ''}": Row(lambda x, r=reduction: loss(x, TARGET, reduction=r, **options))
+        for reduction in ("mean", "sum", "none")
+    } | {"1-D": Row(lambda x: loss(x, TARGET[0], **options), ((4,),))}
+
+
+def one(function, shapes=((3, 4),), low=-2.0, high=2.0):
+    return {"": Row(function, shapes, low, high)}
+
+
+FUNCTIONS: dict[str, dict[str, Row]] = {
+    "add": arithmetic(F.add),
+    "subtract": arithmetic(F.subtract),
+    "multiply": arithmetic(F.multiply),
+    "divide": arithmetic(F.divide, 0.5, 3.0),
+    "power": arithmetic(F.power, 0.5, 3.0),
+    "maximum": {k: v for k, v in arithmetic(F.maximum).items() if k != "itself"},
+    "minimum": {k: v for k, v in arithmetic(F.minimum).items() if k != "itself"},
+    "negative": one(F.negative),
+    "absolute": one(F.absolute),
+    "exp": one(F.exp) | {"scalar": Row(F.exp, ((),))},
+    "log": one(F.log, low=0.3, high=3),
+    "sqrt": one(F.sqrt, low=0.3, high=3),
+    "sin": one(F.sin),
+    "cos": one(F.cos),
+    "erf": one(F.erf),
+    "tanh": one(F.tanh),
+    "sigmoid": one(F.sigmoid) | {"scalar": Row(F.sigmoid, ((),))},
+    "relu": one(F.relu) | {"1-D": Row(F.relu, ((7,),))},
+    "leaky_relu": one(lambda x: F.leaky_relu(x, 0.2)),
+    "elu": one(lambda x: F.elu(x, 0.7)),
+    "gelu": one(F.gelu) | {"tanh": Row(lambda x: F.gelu(x, "tanh"))},
+    "silu": one(F.silu),
+    "softplus": one(F.softplus),
+    "softmax": one(F.softmax),
+    "log_softmax": one(F.log_softmax),
+    "matmul": {
+        f"{ta}{tb}": Row(
+            lambda a, b, ta=ta, tb=tb: F.matmul(a, b, ta, tb), ((4, 3) if ta else (3, 4), (5, 4) if tb else (4, 5))
+        )
+        for ta in (False, True)
+        for tb in (False, True)
+    }
+    | {
+        "row": Row(F.matmul, ((4,), (4, 5))),
+        "column": Row(F.matmul, ((3, 4), (4,))),
+        "dot": Row(F.matmul, ((4,), (4,))),
+    },
+    "linear": {
+        name: Row(lambda x, w, b, name=name: F.linear(x, w, b, name), ((3, 4), (4, 5), (5,)))
+        for name in F.layers.FROM_OUTPUT
+    }
+    | {"without bias": Row(F.linear, ((3, 4), (4, 5)))},
+    "sum": {f"{axis}": Row(lambda x, axis=axis: F.sum(x, axis)) for axis in (None, 0, 1, -1)}
+    | {"kept": Row(lambda x: F.sum(x, 1, keepdims=True)), "1-D": Row(F.sum, ((5,),))},
+    "mean": {f"{axis}": Row(lambda x, axis=axis: F.mean(x, axis)) for axis in (None, 0, 1)},
+    "max": {f"{axis}": Row(lambda x, axis=axis: F.max(x, axis)) for axis in (None, 0, 1)},
+    "reshape": one(lambda x: F.reshape(x, 2, -1)),
+    "transpose": one(F.transpose),
+    "take": {
+        "rows": Row(lambda x: F.take(x, [2, 0, 2, -1])),
+        "row": Row(lambda x: F.take(x, 1)),
+        "slice": Row(lambda x: F.take(x, slice(1, 3))),
+        "block": Row(lambda x: F.take(x, (slice(0, 2), slice(1, 3)))),
+        "mask": Row(lambda x: F.take(x, np.array([True, False, True]))),
+        "1-D": Row(lambda x: F.take(x, [3, 3, 0]), ((5,),)),
+    },
+    "concatenate": one(lambda a, b: F.concatenate([a, b, a]), ((3, 2), (3, 1))),
+    "dropout": one(dropped),
+    "layer_norm": one(F.layer_norm, ((3, 4), (4,), (4,))),
+    "batch_norm": one(lambda x, g, b: F.batch_norm(x, g, b, np.zeros(4), np.ones(4)), ((5, 4), (4,), (4,))),
+    "batch_norm_inference": one(
+        lambda x, g, b: F.batch_norm_inference(x, g, b, np.linspace(0, 1, 4), np.linspace(1, 2, 4)),
+        ((3, 4), (4,), (4,)),
+    ),
+    "cross_entropy": {
+        f"{reduction}, {smoothing}, {weight is not None}": Row(
+            lambda x, r=reduction, s=smoothing, w=weight: F.cross_entropy(x, LABELS, w, s, r)
+        )
+        for reduction in ("mean", "sum", "none")
+        for smoothing in (0.0, 0.2)
+        for weight in (None, WEIGHTS)
+    },
+    "mse_loss": weighed_loss(F.mse_loss),
+    "l1_loss": weighed_loss(F.l1_loss),
+    "huber_loss": weighed_loss(F.huber_loss) | weighed_loss(F.huber_loss, delta=0.6),
+    "binary_cross_entropy_with_logits": {
+        reduction: Row(lambda x, r=reduction: F.binary_cross_entropy_with_logits(x, COUNTS / 11, r))
+        for reduction in ("mean", "sum", "none")
+    },
+    "poisson_nll_loss": {
+        reduction: Row(lambda x, r=reduction: F.poisson_nll_loss(x, COUNTS, r)) for reduction in ("mean", "sum", "none")
+    },
+}
+
+LAYERS: dict[str, Callable[[], Module]] = {
+    **{make.__name__: make for make in (*nn.ACTIVATIONS.values(), nn.Softmax, nn.LogSoftmax)},
+    "Linear": lambda: nn.Linear(4, 5),
+    "Dropout": lambda: nn.Dropout(0.3),
+    "BatchNorm1d": lambda: nn.BatchNorm1d(4),
+    "LayerNorm": lambda: nn.LayerNorm(4),
+    "Residual": lambda: nn.Residual(nn.Linear(4, 4)),
+    "Sequential": lambda: nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.LayerNorm(6), nn.Linear(6, 2)),
+}

@@ -1,0 +1,82 @@
+"""Which backend runs the kernels: a process default, overridden in a ``with`` block."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from types import TracebackType
+
+import kernels
+from kernels import Backend
+
+BackendLike = str | Backend
+
+_default: list[Backend | None] = [None]
+_override: ContextVar[Backend | None] = ContextVar("tinynet_backend", default=None)
+_loaded: dict[str, Backend] = {}
+
+
+def resolve(backend: BackendLike | None) -> Backend:
+    """A name or a loaded backend as a loaded backend; None is the current one.
+
+    Raises ValueError for an unknown name, kernels.BackendUnavailable where it cannot run here.
+    """
+    if backend is None:
+        return current()
+    if isinstance(backend, Backend):
+        return backend
+    if backend not in _loaded:
+        _loaded[backend] = kernels.load(backend)
+    return _loaded[backend]
+
+
+def current() -> Backend:
+    """The backend in force: that of the innermost ``with use_backend``, else the process default.
+
+    The default is numba, or numpy where Numba is not installed.
+    """
+    override = _override.get()
+    if override is not None:
+        return override
+    default = _default[0]
+    if default is None:
+        try:
+            default = resolve("numba")
+        except kernels.BackendUnavailable:
+            default = resolve("numpy")
+        _default[0] = default
+    return default
+
+
+class use_backend:
+    """``use_backend("numba")`` sets the process default; as a context manager it holds in its block and thread only."""
+
+    def __init__(self, backend: BackendLike):
+        self.backend = resolve(backend)
+        self._before = _default[0]
+        _default[0] = self.backend
+
+    def __enter__(self) -> Backend:
+        _default[0] = self._before
+        self._token = _override.set(self.backend)
+        return self.backend
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        _override.reset(self._token)
+
+
+class running_on:
+    """``with running_on(backend)``: like use_backend, without touching the process default even for a moment."""
+
+    def __init__(self, backend: BackendLike | None):
+        self.backend = resolve(backend)
+
+    def __enter__(self) -> Backend:
+        self._token = _override.set(self.backend)
+        return self.backend
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        _override.reset(self._token)

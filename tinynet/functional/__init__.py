@@ -1,0 +1,54 @@
+"""Differentiable operations on tensors, each a call of kernels forward and a rule of kernels backward."""
+
+from typing import Any
+
+from ..tensor import Tensor
+from .activations import elu, gelu, leaky_relu, log_softmax, relu, sigmoid, silu, softmax, softplus, tanh
+from .arithmetic import (
+    absolute,
+    add,
+    cos,
+    divide,
+    erf,
+    exp,
+    log,
+    maximum,
+    minimum,
+    multiply,
+    negative,
+    power,
+    sin,
+    sqrt,
+    subtract,
+)  # fmt: skip
+from .layers import batch_norm, batch_norm_inference, dropout, layer_norm, linear, matmul
+from .losses import (
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    huber_loss,
+    l1_loss,
+    mse_loss,
+    poisson_nll_loss,
+)  # fmt: skip
+from .shaping import argmax, concatenate, max, mean, reshape, sum, take, transpose
+
+__all__ = [
+    "absolute", "add", "argmax", "batch_norm", "batch_norm_inference", "binary_cross_entropy_with_logits",
+    "concatenate", "cos", "cross_entropy", "divide", "dropout", "elu", "erf", "exp", "gelu", "huber_loss", "l1_loss",
+    "layer_norm", "leaky_relu", "linear", "log", "log_softmax", "matmul", "max", "maximum", "mean", "minimum",
+    "mse_loss", "multiply", "negative", "poisson_nll_loss", "power", "relu", "reshape", "sigmoid", "silu", "sin",
+    "softmax", "softplus", "sqrt", "subtract", "sum", "take", "tanh", "transpose",
+]  # fmt: skip
+
+# Tensor's operators and methods are these functions: `x.relu()` is `relu(x)`.
+_METHODS: dict[str, Any] = {
+    "__add__": add, "__sub__": subtract, "__mul__": multiply, "__truediv__": divide, "__pow__": power,
+    "__radd__": lambda x, other: add(other, x), "__rsub__": lambda x, other: subtract(other, x),
+    "__rmul__": lambda x, other: multiply(other, x), "__rtruediv__": lambda x, other: divide(other, x),
+    "__rpow__": lambda x, other: power(other, x), "__neg__": negative, "__matmul__": matmul, "__getitem__": take,
+    "T": property(transpose), "sum": sum, "mean": mean, "max": max, "argmax": argmax, "reshape": reshape, "exp": exp,
+    "log": log, "sqrt": sqrt, "sin": sin, "cos": cos, "tanh": tanh, "sigmoid": sigmoid, "relu": relu,
+    "softmax": softmax, "log_softmax": log_softmax,
+}  # fmt: skip
+for _name, _function in _METHODS.items():
+    setattr(Tensor, _name, _function)

@@ -1,0 +1,188 @@
+"""Differentiable arithmetic with broadcasting; the backward rule stands under its forward."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from typing import Any
+
+import numpy as np
+
+from ..backends import current
+from ..tensor import Array, Operand, Tensor, result
+
+
+def as_tensor(value: Any, like: Tensor) -> Tensor:
+    """A number or array as a constant tensor in the dtype of ``like``."""
+    return value if isinstance(value, Tensor) else Tensor(np.asarray(value, like.dtype))
+
+
+def _operands(a: Operand, b: Operand, name: str) -> tuple[Tensor, Tensor, tuple[int, ...]]:
+    """Both as tensors of one dtype, and the result's shape. Refuses what does not fit, naming both shapes."""
+    for operand in (a, b):
+        if not isinstance(operand, Tensor | numbers.Real | np.ndarray):
+            raise TypeError(f"{name}: operand is a {type(operand).__name__}, expected a Tensor, an array or a number")
+    like = a if isinstance(a, Tensor) else b
+    assert isinstance(like, Tensor)
+    x, y = as_tensor(a, like), as_tensor(b, like)
+    if x.dtype != y.dtype:
+        raise TypeError(f"{name}: operands have dtypes {x.dtype} and {y.dtype}, expected the same")
+    try:
+        return x, y, np.broadcast_shapes(x.shape, y.shape)
+    except ValueError:
+        raise ValueError(f"{name}: shapes {x.shape} and {y.shape} do not broadcast") from None
+
+
+def unbroadcast(gradient: Array, like: Tensor) -> Array:
+    """The gradient summed over the axes along which ``like`` was repeated."""
+    shape = like.array.shape
+    if gradient.shape == shape:
+        return gradient
+    k = current()
+    if like.size == 1 and gradient.size != 1:
+        gradient = k.sum(gradient)
+    elif gradient.ndim == 2 and shape[-1] == 1 and gradient.shape[1] != 1:
+        gradient = k.sum(gradient, axis=1)
+    elif gradient.ndim == 2 and (len(shape) == 1 or shape[0] == 1) and gradient.shape[0] != 1:
+        gradient = k.sum(gradient, axis=0)
+    return gradient.reshape(shape)
+
+
+def add(a: Operand, b: Operand) -> Tensor:
+    """a + b."""
+    x, y, shape = _operands(a, b, "add")
+    out = current().add(x.array, y.array)
+    return result(out, (x, y), lambda g: (unbroadcast(g, x), unbroadcast(g, y)), shape)
+
+
+def subtract(a: Operand, b: Operand) -> Tensor:
+    """a - b."""
+    x, y, shape = _operands(a, b, "subtract")
+    out = current().subtract(x.array, y.array)
+
+    def rule(g: Array) -> tuple[Array | None, ...]:
+        negated = unbroadcast(current().negative(g), y) if y.requires_grad else None
+        return unbroadcast(g, x), negated
+
+    return result(out, (x, y), rule, shape)
+
+
+def multiply(a: Operand, b: Operand) -> Tensor:
+    """a * b, elementwise."""
+    x, y, shape = _operands(a, b, "multiply")
+    out = current().multiply(x.array, y.array)
+
+    def rule(g: Array) -> tuple[Array | None, ...]:
+        k = current()
+        dx = unbroadcast(k.multiply(g, y.array), x) if x.requires_grad else None
+        return dx, unbroadcast(k.multiply(g, x.array), y) if y.requires_grad else None
+
+    return result(out, (x, y), rule, shape)
+
+
+def divide(a: Operand, b: Operand) -> Tensor:
+    """a / b, elementwise."""
+    x, y, shape = _operands(a, b, "divide")
+    out = current().divide(x.array, y.array)
+
+    def rule(g: Array) -> tuple[Array | None, ...]:
+        k = current()
+        share = k.divide(g, y.array)
+        dy = unbroadcast(k.negative(k.multiply(share, out)), y) if y.requires_grad else None
+        return unbroadcast(share, x), dy
+
+    return result(out, (x, y), rule, shape)
+
+
+def power(a: Operand, b: Operand) -> Tensor:
+    """a**b, elementwise. The gradient with respect to b needs a > 0; where a = 0 it is taken to be 0."""
+    x, y, shape = _operands(a, b, "power")
+    out = current().power(x.array, y.array)
+
+    def rule(g: Array) -> tuple[Array | None, ...]:
+        k = current()
+        dx = dy = None
+        if x.requires_grad:
+            slope = k.multiply(k.power(x.array, k.subtract(y.array, 1.0)), y.array)
+            dx = unbroadcast(k.multiply(g, slope), x)
+        if y.requires_grad:
+            logarithm = k.where(x.array, k.log(x.array), 0.0)
+            dy = unbroadcast(k.multiply(g, k.multiply(out, logarithm)), y)
+        return dx, dy
+
+    return result(out, (x, y), rule, shape)
+
+
+def maximum(a: Operand, b: Operand) -> Tensor:
+    """max(a, b), elementwise; where they are equal each gets half the gradient."""
+    x, y, shape = _operands(a, b, "maximum")
+    out = current().maximum(x.array, y.array)
+
+    def rule(g: Array) -> tuple[Array | None, ...]:
+        k = current()
+        lead = k.subtract(k.greater(x.array, y.array), k.greater(y.array, x.array))  # 1, 0 or -1
+        share = k.add(k.multiply(lead, 0.5), 0.5)
+        left = k.multiply(g, share)
+        return unbroadcast(left, x), unbroadcast(k.subtract(g, left), y) if y.requires_grad else None
+
+    return result(out, (x, y), rule, shape)
+
+
+def minimum(a: Operand, b: Operand) -> Tensor:
+    """min(a, b) = -max(-a, -b), elementwise."""
+    x, y, _ = _operands(a, b, "minimum")
+    return negative(maximum(negative(x), negative(y)))
+
+
+def negative(x: Tensor) -> Tensor:
+    """-x."""
+    return result(current().negative(x.array), (x,), lambda g: (current().negative(g),), x.shape)
+
+
+def absolute(x: Tensor) -> Tensor:
+    """|x|; the gradient at 0 is 0."""
+    out = current().absolute(x.array)
+    return result(out, (x,), lambda g: (current().multiply(g, current().sign(x.array)),), x.shape)
+
+
+def exp(x: Tensor) -> Tensor:
+    """e**x."""
+    out = current().exp(x.array)
+    return result(out, (x,), lambda g: (current().multiply(g, out),), x.shape)
+
+
+def log(x: Tensor) -> Tensor:
+    """ln x."""
+    return result(current().log(x.array), (x,), lambda g: (current().divide(g, x.array),), x.shape)
+
+
+def sqrt(x: Tensor) -> Tensor:
+    """sqrt(x)."""
+    out = current().sqrt(x.array)
+    return result(out, (x,), lambda g: (current().divide(current().multiply(g, 0.5), out),), x.shape)
+
+
+def sin(x: Tensor) -> Tensor:
+    """sin x."""
+    out = current().sin(x.array)
+    return result(out, (x,), lambda g: (current().multiply(g, current().cos(x.array)),), x.shape)
+
+
+def cos(x: Tensor) -> Tensor:
+    """cos x."""
+
+    def rule(g: Array) -> tuple[Array | None, ...]:
+        return (current().multiply(g, current().negative(current().sin(x.array))),)
+
+    return result(current().cos(x.array), (x,), rule, x.shape)
+
+
+def erf(x: Tensor) -> Tensor:
+    """The error function; its derivative is 2 / sqrt(pi) * e**-x**2."""
+
+    def rule(g: Array) -> tuple[Array | None, ...]:
+        k = current()
+        bell = k.exp(k.negative(k.multiply(x.array, x.array)))
+        return (k.multiply(k.multiply(g, bell), 2 / math.sqrt(math.pi)),)
+
+    return result(current().erf(x.array), (x,), rule, x.shape)

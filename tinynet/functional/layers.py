@@ -1,0 +1,111 @@
+"""Differentiable products, normalisation, dropout: what layers with parameters are made of."""
+
+from __future__ import annotations
+
+from ..backends import current
+from ..tensor import Array, Tensor, result
+
+# Activations whose gradient follows from their output alone, so that the fused layer need not keep its input.
+FROM_OUTPUT = ("identity", "relu", "sigmoid", "tanh")
+
+
+def matmul(a: Tensor, b: Tensor, transpose_a: bool = False, transpose_b: bool = False) -> Tensor:
+    """A B, with A = a or its transpose, B likewise; nothing is copied to transpose it.
+
+    1-D operands are a row on the left and a column on the right, as in NumPy.
+    """
+    if not isinstance(a, Tensor) or not isinstance(b, Tensor):
+        raise TypeError(f"matmul: operands are {type(a).__name__} and {type(b).__name__}, expected Tensors")
+    if 0 in (a.ndim, b.ndim):
+        raise ValueError(f"matmul: shapes are {a.shape} and {b.shape}, expected 1-D or 2-D")
+    x = a.data if a.ndim == 2 else a.data[None, :]
+    y = b.data if b.ndim == 2 else b.data[:, None]
+    x_flag, y_flag = transpose_a and a.ndim == 2, transpose_b and b.ndim == 2
+    out = current().matmul(x, y, x_flag, y_flag)
+
+    def rule(g: Array) -> tuple[Array | None, ...]:
+        k, g = current(), g.reshape(out.shape)
+        da = db = None
+        if a.requires_grad:  # dA = dC B^T, with factors exchanged where A stands transposed
+            da = k.matmul(y, g, y_flag, True) if x_flag else k.matmul(g, y, False, not y_flag)
+        if b.requires_grad:  # dB = A^T dC
+            db = k.matmul(g, x, True, x_flag) if y_flag else k.matmul(x, g, not x_flag, False)
+        return (
+            None if da is None else da.reshape(a.array.shape),
+            None if db is None else db.reshape(b.array.shape),
+        )
+
+    rows = out.shape[:1] if a.ndim == 2 else ()
+    return result(out, (a, b), rule, rows + (out.shape[1:] if b.ndim == 2 else ()))
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, activation: str = "identity") -> Tensor:
+    """activation(x weight + bias), one fused kernel. x (rows, in), weight (in, out), bias (out,).
+
+    activation: identity, relu, sigmoid or tanh.
+    """
+    if activation not in FROM_OUTPUT:
+        raise ValueError(f"linear: activation is {activation!r}, expected one of {', '.join(FROM_OUTPUT)}")
+    y = current().linear(x.array, weight.array, None if bias is None else bias.array, activation)
+
+    def rule(g: Array) -> tuple[Array | None, ...]:
+        k = current()
+        dz = g if activation == "identity" else getattr(k, f"{activation}_gradient")(g, y)
+        dx = k.matmul(dz, weight.array, transpose_b=True) if x.requires_grad else None
+        dw = k.matmul(x.array, dz, transpose_a=True) if weight.requires_grad else None
+        if bias is None:
+            return dx, dw
+        return dx, dw, k.sum(dz, axis=0) if bias.requires_grad else None
+
+    return result(y, (x, weight) if bias is None else (x, weight, bias), rule)
+
+
+def dropout(x: Tensor, counter: Array, seed: int, rate: float) -> Tensor:
+    """x * mask, the mask 0 with probability rate and else 1 / (1 - rate); counter, one float64, is raised by one."""
+    k = current()
+    mask = k.dropout_mask(counter, seed, rate, out=k.empty(x.array.shape, x.dtype))
+    k.add(counter, 1.0, out=counter)
+    return result(k.multiply(x.array, mask), (x,), lambda g: (current().multiply(g, mask),), x.shape)
+
+
+def layer_norm(x: Tensor, gain: Tensor, bias: Tensor, eps: float = 1e-5) -> Tensor:
+    """gain_j (x_ij - mean_i) / sqrt(variance_i + eps) + bias_j, mean and variance over each row."""
+    y, mean, rstd = current().layer_norm(x.array, gain.array, bias.array, eps)
+    return result(
+        y, (x, gain, bias), lambda g: current().layer_norm_gradient(g, x.array, gain.array, mean, rstd)
+    )  # fmt: skip
+
+
+def batch_norm(
+    x: Tensor,
+    gain: Tensor,
+    bias: Tensor,
+    running_mean: Array,
+    running_variance: Array,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """gain_j (x_ij - mean_j) / sqrt(variance_j + eps) + bias_j over the batch; updates the running statistics."""
+    y, mean, rstd = current().batch_norm(
+        x.array, gain.array, bias.array, running_mean, running_variance, momentum, eps
+    )  # fmt: skip
+    return result(
+        y, (x, gain, bias), lambda g: current().batch_norm_gradient(g, x.array, gain.array, mean, rstd)
+    )  # fmt: skip
+
+
+def batch_norm_inference(
+    x: Tensor, gain: Tensor, bias: Tensor, running_mean: Array, running_variance: Array, eps: float = 1e-5
+) -> Tensor:
+    """gain_j (x_ij - running_mean_j) / sqrt(running_variance_j + eps) + bias_j."""
+    k = current()
+    rstd = k.divide(1.0, k.sqrt(k.add(running_variance, eps)))
+    y = k.batch_norm_inference(x.array, gain.array, bias.array, running_mean, running_variance, eps)
+
+    def rule(g: Array) -> tuple[Array | None, ...]:
+        k = current()
+        x_hat = k.multiply(k.subtract(x.array, running_mean), rstd)
+        dx = k.multiply(g, k.multiply(gain.array, rstd))
+        return dx, k.sum(k.multiply(g, x_hat), axis=0), k.sum(g, axis=0)
+
+    return result(y, (x, gain, bias), rule)

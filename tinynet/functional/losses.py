@@ -1,0 +1,148 @@
+"""Differentiable losses: one kernel gives the loss of each row and the gradient; backward only passes it on.
+
+reduction: "mean" over the rows' elements, "sum", or "none", one loss a row (the sum over its columns).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..backends import current
+from ..tensor import Array, Tensor, is_unit, result
+from . import arithmetic, shaping
+from .activations import log_softmax
+
+REDUCTIONS = ("mean", "sum", "none")
+
+
+def _finish(name: str, prediction: Tensor, losses: Array, gradient: Array, reduction: str) -> Tensor:
+    """The rows' losses, or their sum, with the saved gradient as the backward rule."""
+
+    def rule(g: Array) -> tuple[Array | None, ...]:
+        if is_unit(g):
+            return (gradient.reshape(prediction.array.shape),)
+        scaled = current().multiply(gradient, g[:, None] if reduction == "none" else g)
+        return (scaled.reshape(prediction.array.shape),)
+
+    if reduction == "none":
+        return result(losses, (prediction,), rule)
+    return result(current().sum(losses), (prediction,), rule, ())
+
+
+def check_reduction(reduction: str) -> str:
+    """One of REDUCTIONS."""
+    if reduction not in REDUCTIONS:
+        raise ValueError(f"reduction is {reduction!r}, expected one of {', '.join(REDUCTIONS)}")
+    return reduction
+
+
+def check_labels(name: str, labels: Any, rows: int, classes: int) -> Array:
+    """Labels as int64 in [0, classes), one a row. Whole numbers in a float array are taken as what they mean."""
+    array = np.asarray(labels.data if isinstance(labels, Tensor) else labels)
+    if array.shape not in ((rows,), (rows, 1)):
+        raise ValueError(f"{name}: labels have shape {array.shape}, expected ({rows},), one for each row of the logits")
+    if array.dtype != np.int64:
+        if array.dtype.kind not in "iuf" or (array.dtype.kind == "f" and not np.array_equal(array, np.trunc(array))):
+            raise TypeError(f"{name}: labels have dtype {array.dtype}, expected whole numbers")
+        array = array.astype(np.int64)
+    if array.size and (array.min() < 0 or array.max() >= classes):
+        bad = int(array.min() if array.min() < 0 else array.max())
+        raise ValueError(f"{name}: labels hold {bad}, expected whole numbers in [0, {classes})")
+    return array.reshape(rows)
+
+
+def cross_entropy(
+    logits: Tensor,
+    labels: Any,
+    weight: Array | None = None,
+    label_smoothing: float = 0.0,
+    reduction: str = "mean",
+) -> Tensor:
+    """-sum_j t_ij ln softmax(logits)_ij, t the one-hot labels, smoothed: (1 - s) one_hot + s / classes.
+
+    weight: one number a class, multiplying t's columns; the mean then divides by the sum of the labels' weights
+    (PyTorch's convention). logits (rows, classes), labels (rows,) whole numbers.
+    """
+    check_reduction(reduction)
+    if logits.ndim != 2:
+        raise ValueError(f"cross_entropy: logits have shape {logits.shape}, expected (rows, classes)")
+    rows, classes = logits.shape
+    labels = check_labels("cross_entropy", labels, rows, classes)
+    k = current()
+    if weight is None:
+        scale = 1.0 / rows if reduction == "mean" else 1.0
+        losses, gradient = k.softmax_cross_entropy(logits.array, labels, None, label_smoothing, scale)
+        return _finish("cross_entropy", logits, losses, gradient, reduction)
+    weight = np.asarray(weight, logits.dtype)
+    if weight.shape != (classes,):
+        raise ValueError(f"cross_entropy: weight has shape {weight.shape}, expected ({classes},), one for each class")
+    row_weight = k.gather_rows(weight[:, None], labels)[:, 0]
+    if reduction == "mean":
+        row_weight = k.divide(row_weight, k.sum(row_weight))
+    if not label_smoothing:
+        losses, gradient = k.softmax_cross_entropy(logits.array, labels, row_weight, 0.0, 1.0)
+        return _finish("cross_entropy", logits, losses, gradient, reduction)
+    return _smoothed_and_weighted(logits, labels, weight, label_smoothing, reduction)
+
+
+def _smoothed_and_weighted(
+    logits: Tensor, labels: Array, weight: Array, label_smoothing: float, reduction: str
+) -> Tensor:
+    """Smoothing spreads the target over classes of different weights: no row weight, so composed of operations."""
+    k = current()
+    target = k.one_hot(labels, out=k.empty(logits.shape, logits.dtype))
+    target = k.add(k.multiply(target, 1.0 - label_smoothing), label_smoothing / logits.shape[1])
+    losses = shaping.sum(arithmetic.multiply(log_softmax(logits), k.multiply(target, k.negative(weight))), axis=1)
+    if reduction == "none":
+        return losses
+    total = shaping.sum(losses)
+    if reduction == "sum":
+        return total
+    return arithmetic.divide(total, k.sum(k.gather_rows(weight[:, None], labels)).reshape(()))
+
+
+def _elementwise(name: str, kernel: str, prediction: Tensor, target: Any, reduction: str, **options: float) -> Tensor:
+    """A loss that compares element by element. prediction and target (rows,) or (rows, columns)."""
+    check_reduction(reduction)
+    wanted = np.asarray(target.data if isinstance(target, Tensor) else target)
+    if wanted.dtype.kind not in "fiub":
+        raise TypeError(f"{name}: target has dtype {wanted.dtype}, expected numbers")
+    if wanted.shape != prediction.shape and (*wanted.shape, 1) != prediction.shape:
+        raise ValueError(f"{name}: target has shape {wanted.shape}, expected {prediction.shape} as the prediction has")
+    if prediction.ndim == 0:
+        raise ValueError(f"{name}: prediction has shape (), expected (rows,) or (rows, columns)")
+    x = prediction.array if prediction.ndim == 2 else prediction.array[:, None]
+    y = np.ascontiguousarray(wanted.reshape(x.shape), x.dtype)
+    scale = 1.0 / x.size if reduction == "mean" and x.size else 1.0
+    losses, gradient = getattr(current(), kernel)(x, y, None, scale, **options)
+    return _finish(name, prediction, losses, gradient, reduction)
+
+
+def binary_cross_entropy_with_logits(logits: Tensor, target: Any, reduction: str = "mean") -> Tensor:
+    """ln(1 + e**z) - t z, z the logits, t the targets in [0, 1]."""
+    return _elementwise("binary_cross_entropy_with_logits", "sigmoid_cross_entropy", logits, target, reduction)
+
+
+def mse_loss(prediction: Tensor, target: Any, reduction: str = "mean") -> Tensor:
+    """(prediction - target)**2."""
+    return _elementwise("mse_loss", "squared_error", prediction, target, reduction)
+
+
+def l1_loss(prediction: Tensor, target: Any, reduction: str = "mean") -> Tensor:
+    """|prediction - target|."""
+    return _elementwise("l1_loss", "absolute_error", prediction, target, reduction)
+
+
+def huber_loss(prediction: Tensor, target: Any, delta: float = 1.0, reduction: str = "mean") -> Tensor:
+    """d**2 / 2 where |d| <= delta, else delta (|d| - delta / 2); d = prediction - target."""
+    if not (delta > 0 and math.isfinite(delta)):
+        raise ValueError(f"huber_loss: delta is {delta}, expected a finite number > 0")
+    return _elementwise("huber_loss", "huber", prediction, target, reduction, delta=delta)
+
+
+def poisson_nll_loss(log_rate: Tensor, target: Any, reduction: str = "mean") -> Tensor:
+    """e**z - t z, z the logarithm of the expected count, t the counts; the constant ln t! is left out."""
+    return _elementwise("poisson_nll_loss", "poisson_nll", log_rate, target, reduction)
