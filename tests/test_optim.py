@@ -1,0 +1,244 @@
+"""Optimizers against textbook updates over several steps; groups, state, clipping; schedules against tables."""
+
+import math
+
+import numpy as np
+import pytest
+
+import tinynet as tn
+from tinynet import Tensor, nn, optim, schedule
+from tinynet.nn import Parameter
+from tinynet.optim.optimizer import uninterrupted
+
+
+@pytest.fixture(autouse=True)
+def on_each(backend):
+    with tn.use_backend(backend):
+        yield
+
+
+def sgd(w, g, s, t, lr=0.1, momentum=0.0, weight_decay=0.0, nesterov=False):
+    g = g + weight_decay * w
+    s["v"] = momentum * s.get("v", 0) + g
+    return w - lr * (g + momentum * s["v"] if nesterov else s["v"])
+
+
+def rmsprop(w, g, s, t, lr=0.01, alpha=0.99, eps=1e-8, weight_decay=0.0, momentum=0.0):
+    g = g + weight_decay * w
+    s["s"] = alpha * s.get("s", 0) + (1 - alpha) * g**2
+    s["v"] = momentum * s.get("v", 0) + g / (np.sqrt(s["s"]) + eps)
+    return w - lr * s["v"]
+
+
+def adam(w, g, s, t, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0):
+    g = g + weight_decay * w
+    s["m"] = betas[0] * s.get("m", 0) + (1 - betas[0]) * g
+    s["s"] = betas[1] * s.get("s", 0) + (1 - betas[1]) * g**2
+    return w - lr * s["m"] / (1 - betas[0] ** t) / (np.sqrt(s["s"] / (1 - betas[1] ** t)) + eps)
+
+
+def adamw(w, g, s, t, lr=1e-3, weight_decay=1e-2, **options):
+    return adam(w * (1 - lr * weight_decay), g, s, t, lr, **options)
+
+
+CASES = [
+    (optim.SGD, sgd, {"lr": 0.1}),
+    (optim.SGD, sgd, {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.1}),
+    (optim.SGD, sgd, {"lr": 0.1, "momentum": 0.9, "nesterov": True}),
+    (optim.RMSprop, rmsprop, {"lr": 0.01}),
+    (optim.RMSprop, rmsprop, {"lr": 0.01, "alpha": 0.9, "momentum": 0.5, "weight_decay": 0.1, "eps": 1e-3}),
+    (optim.Adam, adam, {}),
+    (optim.Adam, adam, {"lr": 0.1, "betas": (0.8, 0.9), "weight_decay": 0.1, "eps": 1e-3}),
+    (optim.AdamW, adamw, {}),
+    (optim.AdamW, adamw, {"lr": 0.1, "weight_decay": 0.5}),
+]
+
+
+def test_every_optimizer_has_a_case():
+    assert {case[0] for case in CASES} == set(optim.OPTIMIZERS.values())
+
+
+@pytest.mark.parametrize(("make", "reference", "options"), CASES)
+def test_updates_are_the_textbooks(make, reference, options):
+    rng = np.random.default_rng(0)
+    start, state = rng.normal(size=(3, 4)), {}
+    parameter, expected = Parameter(start), start.copy()
+    optimizer = make([parameter], **options)
+    for t in range(1, 6):
+        gradient = rng.normal(size=(3, 4))
+        parameter.grad = gradient.copy()
+        optimizer.step()
+        expected = reference(expected, gradient, state, t, **options)
+        np.testing.assert_allclose(parameter.data, expected, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("make", optim.OPTIMIZERS.values())
+def test_every_optimizer_finds_the_minimum(make):
+    parameter = Parameter(np.array([[3.0, -2.0]]))
+    optimizer = make([parameter], lr=0.02)
+    for _ in range(400):
+        optimizer.zero_grad()
+        ((parameter - np.array([[1.0, 1.0]])) ** 2).sum().backward()
+        optimizer.step()
+    assert np.abs(parameter.data - 1).max() < 0.05
+
+
+@pytest.mark.parametrize("make", optim.OPTIMIZERS.values())
+def test_state_continues_bit_for_bit(make):
+    rng = np.random.default_rng(0)
+    a, b = Parameter(rng.normal(size=5)), Parameter(np.zeros(5))
+    first, second = make([a], lr=0.1), make([b], lr=0.5)
+    gradients = rng.normal(size=(6, 5))
+    for gradient in gradients[:3]:
+        a.grad = gradient.copy()
+        first.step()
+    b.data[...] = a.data
+    second.load_state_dict(first.state_dict())
+    for gradient in gradients[3:]:
+        a.grad, b.grad = gradient.copy(), gradient.copy()
+        first.step()
+        second.step()
+    np.testing.assert_array_equal(a.data, b.data)
+
+
+def test_groups_have_options_of_their_own():
+    a, b, c = (Parameter(np.ones(2)) for _ in range(3))
+    optimizer = optim.SGD([{"params": [a], "lr": 0.5}, {"params": [b]}, {"params": [c], "weight_decay": 1.0}], lr=0.25)
+    for parameter in (a, b, c):
+        parameter.grad = np.ones(2)
+    optimizer.step()
+    assert (a.data == 0.5).all() and (b.data == 0.75).all() and (c.data == 0.5).all()
+    optimizer.param_groups[0]["lr"] = 0.0
+    optimizer.step()
+    assert (a.data == 0.5).all() and (b.data == 0.5).all()
+    assert set(optimizer.groups[0]) == {"params", "lr", "momentum", "weight_decay", "nesterov"}
+    adam = optim.Adam([{"params": [a], "betas": (0.5, 0.6)}])
+    assert adam.groups[0]["betas"] == (0.5, 0.6)
+
+
+def test_parameters_without_gradient_stay():
+    a, b = Parameter(np.ones(2)), Parameter(np.ones(2))
+    optimizer = optim.AdamW([a, b], lr=0.1, weight_decay=1.0)
+    a.grad = np.ones(2)
+    optimizer.step()
+    assert (b.data == 1).all() and (a.data != 1).all()
+
+
+P = Parameter(np.ones(2))
+REFUSALS = {
+    "none": (lambda: optim.SGD([]), ValueError, "no parameters"),
+    "lr": (lambda: optim.Adam([P], lr=-1), ValueError, "lr is -1, expected a finite number >= 0"),
+    "lr NaN": (lambda: optim.Adam([P], lr=math.nan), ValueError, "lr is nan"),
+    "lr text": (lambda: optim.Adam([P], lr="fast"), TypeError, "lr is 'fast'"),
+    "beta": (lambda: optim.Adam([P], betas=(0.9, 1.0)), ValueError, "beta2 is 1.0"),
+    "eps": (lambda: optim.Adam([P], eps=0), ValueError, "eps is 0"),
+    "momentum": (lambda: optim.SGD([P], momentum=1), ValueError, "momentum is 1"),
+    "nesterov": (lambda: optim.SGD([P], nesterov=True), ValueError, "momentum above 0"),
+    "twice": (lambda: optim.SGD([{"params": [P]}, {"params": [P]}]), ValueError, "twice"),
+    "array": (lambda: optim.SGD([np.ones(2)]), TypeError, "a ndarray, expected tensors"),
+    "no gradient": (lambda: optim.SGD([Tensor([1.0])]), TypeError, "require gradients"),
+    "unknown option": (lambda: optim.SGD([{"params": [P], "betas": (0, 0)}]), ValueError, "unknown optimizer option"),
+    "set unknown": (lambda: optim.SGD([P]).groups[0].update(rate=1), ValueError, "unknown optimizer option 'rate'"),
+    "state groups": (lambda: optim.SGD([P]).load_state_dict({"groups": [], "averages": []}), ValueError, "0 groups"),
+    "state shape": (
+        lambda: optim.SGD([P]).load_state_dict({"groups": [{}], "averages": [{"velocity": np.ones(3)}]}),
+        ValueError, r"velocity of parameter 0 has shape \(3,\), expected \(2,\)"),
+    "clip": (lambda: optim.clip_grad_norm_([P], 0), ValueError, "max_norm is 0"),
+    "clip nothing": (lambda: optim.clip_grad_norm_([Parameter([1.0])], 1), ValueError, "no parameter with a gradient"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("call", "error", "said"), REFUSALS.values(), ids=REFUSALS)
+def test_refusals(call, error, said):
+    with pytest.raises(error, match=said):
+        call()
+
+
+@pytest.mark.parametrize(("max_norm", "factor"), [(26.0, 1.0), (6.5, 0.5), (1.3, 0.1)])
+def test_clipping_by_global_norm(max_norm, factor):
+    a, b = Parameter(np.zeros((1, 2))), Parameter(np.zeros(()))
+    a.grad, b.grad = np.array([[3.0, 4.0]]), np.array(12.0)
+    assert optim.clip_grad_norm_([a, b, Parameter([0.0])], max_norm)[0] == pytest.approx(13)
+    np.testing.assert_allclose(a.grad, np.array([[3.0, 4.0]]) * factor)
+    assert b.grad == pytest.approx(12 * factor)
+
+
+def test_clipping_zero_gradients_changes_nothing():
+    a = Parameter(np.zeros(3))
+    a.grad = np.zeros(3)
+    assert optim.clip_grad_norm_([a], 1.0) == 0 and (a.grad == 0).all()
+
+
+def test_an_update_is_not_interrupted_half_way():
+    import signal
+
+    done = []
+    with pytest.raises(KeyboardInterrupt):
+        with uninterrupted():
+            signal.raise_signal(signal.SIGINT)
+            done.append("after the signal")
+        done.append("never")
+    assert done == ["after the signal"]
+
+
+def factors(which, steps=12, per_epoch=2, losses=()):
+    optimizer = optim.SGD([Parameter([0.0])], lr=2.0)
+    which.start(optimizer, 0, per_epoch, steps)
+    seen = []
+    for step in range(steps):
+        which.apply(optimizer, step)
+        seen.append(optimizer.groups[0]["lr"] / 2)
+        if losses and (step + 1) % per_epoch == 0:
+            which.epoch_ended(losses[step // per_epoch])
+    return seen
+
+
+SCHEDULES = {
+    "constant": (lambda: schedule.Constant(), [1] * 12),
+    "step": (lambda: schedule.StepDecay(2, 0.5), [1, 1, 1, 1, 0.5, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25, 0.25]),
+    "exponential": (lambda: schedule.Exponential(0.5), [1, 1, 0.5, 0.5, 0.25, 0.25, 0.125, 0.125, 2**-4, 2**-4, 2**-5, 2**-5]),
+    "cosine": (lambda: schedule.Cosine(), [(1 + math.cos(math.pi * k / 12)) / 2 for k in range(12)]),
+    "one_cycle": (lambda: schedule.OneCycle(0.25, 10, 100), [
+        0.1, 0.55, 1, *(0.01 + 0.99 * (1 + math.cos(math.pi * k / 9)) / 2 for k in range(1, 10))]),
+    "warmup": (lambda: schedule.LinearWarmup(3), [0.25, 0.5, 0.75] + [1] * 9),
+    "plateau": (lambda: schedule.ReduceOnPlateau(0.1, 1), [1, 1, 1, 1, 1, 1, 1, 1, 0.1, 0.1, 0.1, 0.1]),
+}  # fmt: skip
+
+
+def test_every_schedule_has_a_table():
+    assert set(SCHEDULES) == set(schedule.SCHEDULES)
+
+
+@pytest.mark.parametrize(("make", "expected"), SCHEDULES.values(), ids=SCHEDULES)
+def test_schedules_follow_their_tables(make, expected):
+    which = make()
+    losses = [3.0, 2.0, 2.5, 2.5, 1.0, 0.5] if isinstance(which, schedule.ReduceOnPlateau) else ()
+    np.testing.assert_allclose(factors(which, losses=losses), expected, rtol=1e-9, atol=1e-12)
+
+
+def test_warm_up_hands_over():
+    which = schedule.LinearWarmup(3, schedule.Cosine())
+    expected = [0.25, 0.5, 0.75] + [(1 + math.cos(math.pi * k / 9)) / 2 for k in range(9)]
+    np.testing.assert_allclose(factors(which), expected)
+
+
+def test_plateau_state_continues():
+    which, other = schedule.ReduceOnPlateau(0.5, 0), schedule.ReduceOnPlateau(0.5, 0)
+    factors(which, losses=[1.0, 2.0, 3.0, 3.0, 3.0, 3.0])
+    other.load_state_dict(which.state_dict())
+    assert other.factor(0) == which.factor(0) < 1
+
+
+def test_a_loss_goes_down_in_a_network():
+    tn.manual_seed(0)
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(32, 3)).astype(np.float32), rng.integers(0, 2, 32)
+    model = nn.multilayer_perceptron(3, (8,), 2)
+    optimizer, losses = optim.Adam(model.parameters(), lr=0.05), []
+    for _ in range(20):
+        optimizer.zero_grad()
+        loss = nn.CrossEntropyLoss()(model(Tensor(x)), y)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.6 * losses[0]

@@ -1,0 +1,132 @@
+"""Modules: trees of parameters and buffers with a forward function. Names and meanings follow PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from ..tensor import FLOATS, Array, Tensor
+
+
+class Parameter(Tensor):
+    """A tensor that a module's optimizer updates."""
+
+    __slots__ = ()
+
+    def __init__(self, data: ArrayLike, dtype: DTypeLike | None = None):
+        super().__init__(np.array(data.data if isinstance(data, Tensor) else data), requires_grad=True, dtype=dtype)
+
+
+class Module:
+    """The base of layers, losses and networks.
+
+    Parameters, modules and arrays (buffers: state that is saved but not trained) assigned as attributes are found by
+    name. A subclass defines ``forward``.
+    """
+
+    training: bool = True
+    float64_state: frozenset[str] = frozenset()  # buffers that keep their dtype when the module is converted
+
+    def forward(self, *inputs: Any) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} defines no forward()")
+
+    def __call__(self, *inputs: Any) -> Any:
+        return self.forward(*inputs)
+
+    def children(self) -> Iterator[tuple[str, Module]]:
+        """Modules directly inside, by attribute name."""
+        for name, value in vars(self).items():
+            if isinstance(value, Module):
+                yield name, value
+
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """This module and all inside it, by dotted path."""
+        yield prefix, self
+        for name, child in self.children():
+            yield from child.named_modules(f"{prefix}.{name}" if prefix else name)
+
+    def _named(self, kind: type) -> Iterator[tuple[str, Any]]:
+        for path, module in self.named_modules():
+            for name, value in vars(module).items():
+                if isinstance(value, kind):
+                    yield (f"{path}.{name}" if path else name), value
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """Parameters by dotted path; one that is shared comes once."""
+        seen: set[int] = set()
+        for name, parameter in self._named(Parameter):
+            if id(parameter) not in seen:
+                seen.add(id(parameter))
+                yield name, parameter
+
+    def parameters(self) -> list[Parameter]:
+        """All parameters, each once."""
+        return [parameter for _, parameter in self.named_parameters()]
+
+    def named_buffers(self) -> Iterator[tuple[str, Array]]:
+        """Buffers by dotted path."""
+        return self._named(np.ndarray)
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode: dropout drops, batch normalisation uses and tracks the batch's statistics."""
+        for _, module in self.named_modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> Self:
+        """Evaluation mode."""
+        return self.train(False)
+
+    def zero_grad(self) -> None:
+        """Forgets all parameters' gradients."""
+        for parameter in self.parameters():
+            parameter.grad = None
+
+    def state_dict(self) -> dict[str, Array]:
+        """Copies of all parameters and buffers by dotted path."""
+        state = {name: parameter.data.copy() for name, parameter in self._named(Parameter)}
+        return state | {name: buffer.copy() for name, buffer in self.named_buffers()}
+
+    def load_state_dict(self, state: Mapping[str, ArrayLike]) -> None:
+        """Copies values into the parameters and buffers. Checks all names and shapes before it writes anything."""
+        own: dict[str, Array] = {name: parameter.data for name, parameter in self._named(Parameter)}
+        own |= dict(self.named_buffers())
+        missing, unknown = own.keys() - state.keys(), state.keys() - own.keys()
+        if missing or unknown:
+            said = [f"lacks {', '.join(sorted(missing))}"] if missing else []
+            said += [f"has unknown {', '.join(sorted(unknown))}"] if unknown else []
+            raise ValueError(f"state {' and '.join(said)}")
+        arrays = {name: np.asarray(value) for name, value in state.items()}
+        for name, array in arrays.items():
+            if array.shape != own[name].shape:
+                raise ValueError(f"state: {name} has shape {array.shape}, the model's has {own[name].shape}")
+            if array.dtype.kind not in "fiu":
+                raise TypeError(f"state: {name} has dtype {array.dtype}, expected numbers")
+        for name, array in arrays.items():
+            own[name][...] = array  # the arrays stay the same objects: optimizers hold on to them
+
+    def to(self, dtype: DTypeLike) -> Self:
+        """Converts parameters and buffers to float32 or float64; dropout's counters stay float64."""
+        wanted = np.dtype(dtype)
+        if wanted not in FLOATS:
+            raise TypeError(f"dtype is {wanted}, expected float32 or float64")
+        for _, module in self.named_modules():
+            for name, value in vars(module).items():
+                if isinstance(value, Parameter):
+                    value.data, value.grad = value.data.astype(wanted), None
+                elif isinstance(value, np.ndarray) and value.dtype in FLOATS and name not in module.float64_state:
+                    setattr(module, name, value.astype(wanted))
+        return self
+
+    def extra_repr(self) -> str:
+        """What stands in the brackets of the module's line when it is printed."""
+        return ""
+
+    def __repr__(self) -> str:
+        inside = [f"  ({name}): " + repr(child).replace("\n", "\n  ") for name, child in self.children()]
+        if not inside:
+            return f"{type(self).__name__}({self.extra_repr()})"
+        return f"{type(self).__name__}({self.extra_repr()}\n" + "\n".join(inside) + "\n)"
