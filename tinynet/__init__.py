@@ -1,0 +1,25 @@
+"""tinynet: training multilayer perceptrons fast on a CPU, on kernels that can be exchanged and looked at."""
+
+import kernels as _kernels
+
+if getattr(_kernels, "PROJECT", None) != "tinynet":
+    raise ImportError(
+        f"the package 'kernels' found at {getattr(_kernels, '__file__', 'an unknown place')} is not tinynet's: another "
+        f"distribution of that name is installed; uninstall it or use a virtual environment of its own"
+    )
+
+from . import data, functional, nn, optim, schedule
+from .backends import current as current_backend
+from .backends import use_backend
+from .callbacks import EarlyStopping
+from .gradients import gradcheck
+from .history import History
+from .randomness import manual_seed
+from .tensor import Tensor, no_grad
+from .training import NonFiniteLoss, Trainer
+from .version import __version__
+
+__all__ = [
+    "__version__", "EarlyStopping", "History", "NonFiniteLoss", "Tensor", "Trainer", "current_backend", "data",
+    "functional", "gradcheck", "manual_seed", "nn", "no_grad", "optim", "schedule", "use_backend",
+]  # fmt: skip

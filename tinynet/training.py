@@ -1,0 +1,285 @@
+"""The Trainer: shuffled mini-batches, validation, history, progress, and stopping without losing anything."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from tqdm import tqdm
+
+from .backends import BackendLike, current, resolve, running_on
+from .callbacks import Callback
+from .checks import check_above_0, check_positive, check_whole
+from .history import History
+from .nn import BatchNorm1d, Module
+from .optim import Optimizer, clip_grad_norm_
+from .schedule import Schedule
+from .tensor import Array, Tensor, no_grad
+
+EVALUATION_ROWS = 4096  # rows a batch where nothing is learned: large enough for speed, small enough for any memory
+
+
+class NonFiniteLoss(ArithmeticError):
+    """The loss became infinite or NaN. The model holds the last finite weights."""
+
+
+class Trainer:
+    """Trains a model: for each batch, loss, gradients, one optimizer step.
+
+    loss_function: called with the model's output and the targets, returns a scalar tensor. seed fixes the order of the
+    batches: epoch e visits the rows as ``np.random.default_rng((seed, e)).permutation(rows)`` orders them. backend:
+    a name or a loaded backend; by default the one in force when ``fit`` is called. schedule: sets the learning rate
+    before each step. clip_norm: the gradients' largest global norm. progress: a bar on a terminal.
+    """
+
+    def __init__(
+        self,
+        model: Module,
+        loss_function: Any,
+        optimizer: Optimizer,
+        backend: BackendLike | None = None,
+        seed: int = 0,
+        schedule: Schedule | None = None,
+        clip_norm: float | None = None,
+        callbacks: Sequence[Callback] = (),
+        progress: bool = True,
+    ):
+        self.model, self.loss_function, self.optimizer = model, loss_function, optimizer
+        self.backend = None if backend is None else resolve(backend)
+        self.seed, self.schedule = check_whole("seed", seed), schedule
+        self.clip_norm = None if clip_norm is None else check_above_0("clip_norm", clip_norm)
+        self.callbacks, self.progress = tuple(callbacks), progress
+        self.epoch = self.step = 0  # completed so far, over all calls of fit
+        parameters = model.parameters()
+        if not parameters:
+            raise ValueError("the model has no parameters, so there is nothing to train")
+        known = {id(parameter) for parameter in parameters}
+        if any(id(p) not in known for group in optimizer.groups for p in group.params):
+            raise ValueError("the optimizer holds parameters that are not the model's")
+        self.dtype = parameters[0].dtype
+
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        epochs: int = 1,
+        batch_size: int = 32,
+        validation_data: tuple[ArrayLike, ArrayLike] | None = None,
+        time_limit: float | None = None,
+    ) -> History:
+        """Trains for some epochs more. X (rows, features), y (rows,) labels or (rows,) or (rows, outputs) numbers.
+
+        time_limit: seconds of training after which it stops, behind a whole step. Ctrl-C also stops, behind a whole
+        step, and returns what there is: ``history.stopped`` says so. Raises ValueError or TypeError for data that do
+        not fit, NonFiniteLoss if the loss becomes infinite or NaN.
+        """
+        check_positive("epochs", epochs), check_positive("batch_size", batch_size)
+        limit = math.inf if time_limit is None else check_above_0("time_limit", time_limit)
+        features, target = self._checked(X, y, "X", "y")
+        validation = (
+            None if validation_data is None else self._checked(*validation_data, "validation X", "validation y")
+        )
+        with running_on(self.backend):
+            self._check_fit(features, target)
+            if validation is not None:
+                self._check_fit(*validation)
+            return _Run(self, features, target, epochs, batch_size, validation, limit).run()
+
+    def evaluate(self, X: ArrayLike, y: ArrayLike) -> float:
+        """The mean loss over all rows, in evaluation mode."""
+        features, target = self._checked(X, y, "X", "y")
+        with running_on(self.backend):
+            return self._mean_loss(features, target)
+
+    def predict(self, X: ArrayLike) -> Array:
+        """The model's outputs for all rows, in evaluation mode, as an array."""
+        features, _ = self._checked(X, None, "X", "y")
+        with running_on(self.backend):
+            return np.concatenate([output.numpy() for output, _ in self._evaluated(features)])
+
+    def _checked(self, X: ArrayLike, y: ArrayLike | None, X_name: str, y_name: str) -> tuple[Array, Array]:
+        """X in the model's dtype and y, checked as far as that goes without the model."""
+        features = np.asarray(X)
+        if features.ndim != 2 or features.shape[0] == 0:
+            raise ValueError(f"{X_name} has shape {features.shape}, expected (rows, features) with at least one row")
+        if features.dtype.kind not in "fiub":
+            raise TypeError(f"{X_name} has dtype {features.dtype}, expected numbers")
+        features = np.ascontiguousarray(features, self.dtype)
+        if not np.isfinite(features).all():
+            row, column = np.argwhere(~np.isfinite(features))[0]
+            raise ValueError(
+                f"{X_name} holds {features[row, column]} in row {row}, column {column}, expected finite numbers"
+            )
+        if y is None:
+            return features, features
+        target = np.asarray(y)
+        if target.ndim not in (1, 2) or len(target) != len(features):
+            raise ValueError(f"{y_name} has shape {target.shape}, expected {len(features)} rows as {X_name} has")
+        if target.dtype.kind not in "fiub":
+            raise TypeError(f"{y_name} has dtype {target.dtype}, expected numbers")
+        if target.dtype.kind == "f":
+            if not np.isfinite(target).all():
+                raise ValueError(f"{y_name} holds NaN or infinity, expected finite numbers")
+            target = np.ascontiguousarray(target, self.dtype)
+        return features, target
+
+    def _check_fit(self, features: Array, target: Array) -> None:
+        """Runs one row through the model, and has the loss check all targets, before anything is trained."""
+        self.model.eval()
+        with no_grad():
+            output = self.model(Tensor(features[:1]))
+        check = getattr(self.loss_function, "check_target", None)
+        if check:
+            check(target, output.shape[-1])
+
+    def _evaluated(self, features: Array) -> Iterator[tuple[Tensor, slice]]:
+        """The outputs for batches of rows, and which rows they are."""
+        self.model.eval()
+        with no_grad():
+            for start in range(0, len(features), EVALUATION_ROWS):
+                rows = slice(start, start + EVALUATION_ROWS)
+                yield self.model(Tensor(features[rows])), rows
+
+    def _mean_loss(self, features: Array, target: Array) -> float:
+        total = 0.0
+        for output, rows in self._evaluated(features):
+            total += self.loss_function(output, target[rows]).item() * len(features[rows])
+        return total / len(features)
+
+
+class _Run:
+    """One call of ``fit``."""
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        features: Array,
+        target: Array,
+        epochs: int,
+        batch_size: int,
+        validation: tuple[Array, Array] | None,
+        limit: float,
+    ):
+        self.trainer, self.features, self.target = trainer, features, target
+        self.epochs, self.validation, self.limit = epochs, validation, limit
+        self.backend, self.history = current(), History()
+        self.batches = self._batches(len(features), batch_size)
+
+    def _batches(self, rows: int, size: int) -> list[slice]:
+        """Slices of an epoch's order. Batch normalisation cannot learn from one row: it joins the batch before."""
+        batches = [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
+        normalises = any(isinstance(module, BatchNorm1d) for _, module in self.trainer.model.named_modules())
+        if normalises and len(batches) > 1 and batches[-1].stop - batches[-1].start == 1:
+            batches[-2:] = [slice(batches[-2].start, rows)]
+        return batches
+
+    def run(self) -> History:
+        trainer, history = self.trainer, self.history
+        compiled_before = self.backend.compile_seconds
+        total_steps = self.epochs * len(self.batches)
+        if trainer.schedule:
+            trainer.schedule.start(trainer.optimizer, trainer.step, len(self.batches), trainer.step + total_steps)
+        with self._bar() as bar:
+            try:
+                for _ in range(self.epochs):
+                    self._epoch(bar)
+                    if history.stopped:
+                        break
+            except KeyboardInterrupt:
+                history.stopped = "interrupted"
+            finally:
+                history.compile_seconds = self.backend.compile_seconds - compiled_before
+        return history
+
+    def _bar(self) -> Any:
+        samples = self.epochs * len(self.features)
+        # disable=None: only on a terminal.
+        bar = tqdm(total=samples, unit=" samples", unit_scale=True, disable=None if self.trainer.progress else True)
+        bar.set_description("compiling kernels" if self.backend.compiles else "training")
+        return bar
+
+    def _epoch(self, bar: Any) -> None:
+        trainer, history = self.trainer, self.history
+        order = np.random.default_rng((trainer.seed, trainer.epoch)).permutation(len(self.features))
+        before = self._snapshot()
+        history.learning_rate.append(trainer.optimizer.groups[0]["lr"])
+        trainer.model.train()
+        total, seen, seconds = 0.0, 0, 0.0
+        try:
+            for batch in self.batches:
+                rows = order[batch]
+                started, compiled = time.perf_counter(), self.backend.compile_seconds
+                loss = self._step(rows, before)
+                seconds += time.perf_counter() - started - (self.backend.compile_seconds - compiled)
+                total, seen = total + loss * len(rows), seen + len(rows)
+                history.step_loss.append(loss)
+                bar.set_description(f"epoch {trainer.epoch + 1}, loss {total / seen:.4f}", refresh=False)
+                bar.update(len(rows))
+                if sum(history.seconds) + seconds >= self.limit and batch is not self.batches[-1]:
+                    history.stopped = "time limit"
+                    break
+        finally:
+            if seen:
+                history.train_loss.append(total / seen)
+                history.seconds.append(seconds)
+                history.samples.append(seen)
+            else:
+                history.learning_rate.pop()
+        if history.stopped:
+            return
+        trainer.epoch += 1
+        self._epoch_ended()
+
+    def _epoch_ended(self) -> None:
+        trainer, history = self.trainer, self.history
+        if self.validation is not None:
+            history.validation_loss.append(trainer._mean_loss(*self.validation))
+        if trainer.schedule:
+            trainer.schedule.epoch_ended(history.monitored)
+            trainer.schedule.apply(trainer.optimizer, trainer.step)
+        for callback in trainer.callbacks:
+            if callback(trainer, history):
+                history.stopped = getattr(callback, "stop_reason", getattr(callback, "__name__", "callback"))
+        if sum(history.seconds) >= self.limit:
+            history.stopped = history.stopped or "time limit"
+
+    def _step(self, rows: Array, before: tuple[Any, Any]) -> float:
+        """One optimizer step on these rows of the data; the loss before it."""
+        trainer = self.trainer
+        trainer.optimizer.zero_grad()
+        output = trainer.model(Tensor(self.backend.gather_rows(self.features, rows)))
+        loss = trainer.loss_function(output, self.target[rows])
+        if not isinstance(loss, Tensor) or loss.size != 1:
+            raise TypeError(f"the loss function returned {loss!r}, expected a scalar Tensor")
+        value = loss.item()
+        if not math.isfinite(value):
+            self._refuse_loss(value, before)
+        loss.backward()
+        if trainer.clip_norm is not None:
+            clip_grad_norm_(trainer.model.parameters(), trainer.clip_norm)
+        trainer.optimizer.step()
+        trainer.step += 1
+        if trainer.schedule:
+            trainer.schedule.apply(trainer.optimizer, trainer.step)
+        return value
+
+    def _snapshot(self) -> tuple[Any, Any]:
+        return self.trainer.model.state_dict(), self.trainer.optimizer.state_dict()
+
+    def _refuse_loss(self, value: float, before: tuple[Any, Any]) -> None:
+        """Raises NonFiniteLoss, with finite weights in the model."""
+        trainer = self.trainer
+        lr, kept = trainer.optimizer.groups[0]["lr"], "the weights are those before this step"
+        averages = [array for state in trainer.optimizer.state.values() for array in state.values()]
+        if not all(np.isfinite(array).all() for array in [*trainer.model.state_dict().values(), *averages]):
+            trainer.model.load_state_dict(before[0])
+            trainer.optimizer.load_state_dict(before[1])
+            kept = "the weights are those at the epoch's start"
+        raise NonFiniteLoss(
+            f"the loss became {value} in epoch {trainer.epoch + 1}, step {trainer.step + 1}, at learning rate {lr:g}; "
+            f"{kept}: try a smaller learning rate or gradient clipping"
+        )
