@@ -1,0 +1,230 @@
+"""The command: what it prints and writes, and that bad input gets one sentence and exit status 2."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tinynet import command_line
+from tinynet.command_line import main
+
+ROOT = Path(__file__).parent.parent
+
+
+def run(capsys, *arguments):
+    """Exit status, what was printed, what was complained about."""
+    try:
+        status = main(list(arguments))
+    except SystemExit as stop:
+        status = stop.code
+    printed = capsys.readouterr()
+    return status, printed.out, printed.err
+
+
+@pytest.mark.parametrize(
+    ("dataset", "least", "backend"),
+    [(d, s, b) for d, s in [("digits", 0.97), ("iris", 0.93), ("wine", 0.97), ("breast_cancer", 0.95), ("moons", 0.97),
+                            ("diabetes", 0.40)] for b in ("numpy", "numba")]
+    + [("iris", 0.93, "naive"), ("wine", 0.97, "naive")],
+)  # fmt: skip
+def test_every_data_set_is_learned_with_the_defaults(capsys, tmp_path, dataset, least, backend):
+    out = tmp_path / "out.json"
+    status, printed, _ = run(capsys, "--dataset", dataset, "--backend", backend, "--epochs", "30", "--json", str(out))
+    (result,) = json.loads(out.read_text())["runs"]
+    assert status == 0 and backend in printed and "samples/s" in printed
+    assert result["test_score"] >= least
+    assert result["score_name"] == ("R2" if dataset == "diabetes" else "accuracy")
+
+
+def test_json_has_what_it_says(capsys, tmp_path):
+    out = tmp_path / "out.json"
+    status, printed, said = run(
+        capsys,
+        "--dataset",
+        "iris",
+        "--backend",
+        "numpy",
+        "--epochs",
+        "3",
+        "--json",
+        str(out),
+        "--quiet",
+        "--hidden",
+        "8",
+    )
+    (result,) = json.loads(out.read_text())["runs"]
+    assert (status, printed, said) == (0, "", "")
+    assert set(result) == {
+        "backend", "options", "dataset", "epochs", "batch_size", "compile_seconds", "seconds", "samples_per_second",
+        "train_loss", "test_score", "score_name", "steps_timed",
+    }  # fmt: skip
+    assert result["backend"] == "numpy" and result["options"]["hidden"] == [8]
+    assert len(result["train_loss"]) == len(result["seconds"]) == 3 and result["steps_timed"] == 12
+    assert result["compile_seconds"] == 0 and result["samples_per_second"] > 0
+
+
+@pytest.mark.parametrize(("options", "bound"), [([], 1e-4), (["--dtype", "float64", "--epochs", "2"], 1e-9)])
+def test_compare_trains_the_same_net_everywhere(capsys, tmp_path, options, bound):
+    """float64 over 2 epochs is 8 steps of iris."""
+    plot, out = tmp_path / "plot.png", tmp_path / "out.json"
+    status, printed, _ = run(
+        capsys, "--compare", "--dataset", "iris", "--epochs", "10", *options, "--plot", str(plot), "--json", str(out)
+    )
+    lines = [line.split() for line in printed.splitlines()]
+    assert status == 0 and [line[0] for line in lines[2:]] == ["naive", "numpy", "numba"]
+    assert "speed-up" in printed and plot.read_bytes().startswith(b"\x89PNG")
+    assert all(float(line[-1]) < bound for line in lines[2:4])
+    losses = [result["train_loss"] for result in json.loads(out.read_text())["runs"]]
+    for other in losses[1:]:
+        np.testing.assert_allclose(other, losses[0], rtol=bound)
+
+
+def test_compare_cuts_a_slow_backend_short_and_says_so(capsys, tmp_path):
+    out = tmp_path / "out.json"
+    status, printed, _ = run(capsys, "--compare", "naive,numpy", "--dataset", "digits", "--epochs", "2", "--budget", "1.5",
+                             "--json", str(out))  # fmt: skip
+    naive, numpy = json.loads(out.read_text())["runs"]
+    assert status == 0 and "naive stopped after" in printed and "time limit" in printed
+    assert 0 < naive["steps_timed"] < numpy["steps_timed"] == 90
+    difference = float(printed.splitlines()[2].split()[-1])
+    assert 0 <= difference < 1e-4
+
+
+def test_lists(capsys):
+    status, printed, _ = run(capsys, "--list-datasets", "--list-backends")
+    assert status == 0
+    assert all(name in printed for name in ("digits", "covtype", "naive", "numba", "kernels its own"))
+
+
+@pytest.mark.parametrize("hidden", ["", "7", "4,3,2"])
+@pytest.mark.parametrize("norm", ["none", "batch", "layer"])
+def test_nets_of_every_shape(capsys, hidden, norm):
+    status, *_ = run(capsys, "--dataset", "iris", "--backend", "numpy", "--epochs", "1", "--hidden", hidden, "--norm", norm,
+                     "--activation", "gelu", "--optimizer", "sgd", "--schedule", "one_cycle", "--quiet")  # fmt: skip
+    assert status == 0
+
+
+def test_a_file_of_ones_own(capsys, tmp_path):
+    path, rng = tmp_path / "own.csv", np.random.default_rng(0)
+    rows = [f"{a},{b},{'yes' if a + b > 0 else 'no'}" for a, b in rng.normal(size=(200, 2))]
+    path.write_text("\n".join(["first,second,answer", *rows]))
+    out = tmp_path / "out.json"
+    status, *_ = run(capsys, "--dataset", str(path), "--target", "answer", "--backend", "numpy", "--json", str(out))
+    assert status == 0 and json.loads(out.read_text())["runs"][0]["test_score"] > 0.9
+
+
+def bad_file(tmp_path, name, content):
+    (tmp_path / name).write_text(content)
+    return ["--dataset", str(tmp_path / name), "--target", "y"]
+
+
+BAD = {
+    "backend": (["--backend", "nunba"], "unknown backend 'nunba': did you mean 'numba'"),
+    "compared": (["--compare", "numpy,nunba"], "did you mean 'numba'"),
+    "data set": (["--dataset", "digts"], "did you mean 'digits'"),
+    "data set option": (["--dataset", "moons:rows=3"], "rows"),
+    "target of a named set": (["--dataset", "iris", "--target", "x"], "target"),
+    "activation": (["--activation", "rellu"], "unknown activation 'rellu': did you mean 'relu'"),
+    "optimizer": (["--optimizer", "adamm"], "did you mean 'adam"),
+    "schedule": (["--schedule", "cosin"], "did you mean 'cosine'"),
+    "norm": (["--norm", "bach"], "did you mean 'batch'"),
+    "dtype": (["--dtype", "float16"], "float16"),
+    "hidden": (["--hidden", "12,x"], "'12,x', expected widths such as 128,64"),
+    "hidden 0": (["--hidden", "0"], "expected widths"),
+    "batch size": (["--batch-size", "0"], "--batch-size: it is 0, expected a whole number >= 1"),
+    "epochs": (["--epochs", "-3"], "--epochs"),
+    "epochs fraction": (["--epochs", "2.5"], "--epochs"),
+    "lr": (["--lr", "0"], "--lr"),
+    "lr text": (["--lr", "fast"], "--lr"),
+    "lr nan": (["--lr", "nan"], "--lr"),
+    "dropout": (["--dropout", "1"], "--dropout"),
+    "weight decay": (["--weight-decay", "-1"], "--weight-decay"),
+    "test size": (["--test-size", "1"], "--test-size"),
+    "seed": (["--seed", "-1"], "--seed"),
+    "threads": (["--threads", "0"], "--threads"),
+    "threads of numpy": (["--threads", "2", "--backend", "numpy"], "only the numba backend takes it"),
+    "budget": (["--budget", "0"], "--budget"),
+    "unknown option": (["--epoch", "3"], "--epoch"),
+    "json folder": (["--json", "/nowhere/out.json"], "folder '/nowhere' does not exist"),
+    "json is a folder": (["--json", "/tmp"], "is a folder"),
+    "plot kind": (["--plot", "out.txt"], "expected a name that ends in .png"),
+}  # fmt: skip
+FILES = {
+    "missing": ([], "there.csv"),
+    "empty": ("", "empty"),
+    "ragged": ("a,y\n1,2\n1,2,3\n", "line 3"),
+    "text": ("a,y\n1,0\nx,1\n2,0\n3,1\n", "'x'"),
+    "NaN": ("a,y\n1,0\nnan,1\n2,0\n3,1\n", "a"),
+    "infinity": ("a,y\n1,0\ninf,1\n2,0\n3,1\n", "a"),
+    "no target": ("a,z\n1,2\n", "'y'"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "said"), BAD.values(), ids=BAD)
+def test_bad_options_get_one_sentence_and_status_2(capsys, arguments, said):
+    status, printed, complaint = run(capsys, *arguments)
+    assert status == 2 and printed == ""
+    assert said in complaint and complaint.count("\n") == 1 and complaint.startswith("tinynet: ")
+
+
+@pytest.mark.parametrize(("content", "said"), FILES.values(), ids=FILES)
+def test_bad_files_get_one_sentence_and_status_2(capsys, tmp_path, content, said):
+    arguments = (
+        bad_file(tmp_path, "bad.csv", content)
+        if isinstance(content, str)
+        else ["--dataset", str(tmp_path / "there.csv")]
+    )
+    status, printed, complaint = run(capsys, *arguments)
+    assert status == 2 and printed == ""
+    assert said in complaint and complaint.count("\n") == 1
+
+
+def test_a_loss_that_explodes_gets_one_sentence(capsys):
+    status, _, complaint = run(
+        capsys, "--dataset", "diabetes", "--optimizer", "sgd", "--lr", "1e30", "--backend", "numpy"
+    )
+    assert status == 2 and "the loss became" in complaint and "learning rate 1e+30" in complaint
+
+
+def test_without_numba_the_others_work(tmp_path):
+    """A process in which Numba cannot be imported."""
+    body = (
+        "import sys; sys.modules['numba'] = None; from tinynet.command_line import main; sys.exit(main(sys.argv[1:]))"
+    )
+
+    def command(*arguments):
+        return subprocess.run(
+            [sys.executable, "-c", body, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120
+        )
+
+    refused = command("--backend", "numba")
+    assert refused.returncode == 2 and "pip install numba" in refused.stderr and "Traceback" not in refused.stderr
+    default = command("--dataset", "iris", "--epochs", "2")
+    assert default.returncode == 0 and "numpy" in default.stdout
+    compared = command("--dataset", "iris", "--epochs", "2", "--compare")
+    assert compared.returncode == 0 and "naive" in compared.stdout and "numba" not in compared.stdout
+    assert "pip install numba" in command("--list-backends").stdout
+
+
+def test_train_py_is_the_command(tmp_path):
+    command = [sys.executable, str(ROOT / "train.py"), "--dataset", "iris", "--epochs", "1", "--backend", "numpy"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120,
+                          env={**os.environ, "PYTHONPATH": str(ROOT)})  # fmt: skip
+    assert done.returncode == 0 and "numpy" in done.stdout
+
+
+def test_unwritable_results_are_refused_before_training(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(command_line, "train", lambda *_: pytest.fail("trained before the check"))
+    monkeypatch.setattr("tinynet.files.os.access", lambda *_: False)
+    status, _, complaint = run(capsys, "--json", str(tmp_path / "out.json"))
+    assert status == 2 and "cannot be written" in complaint
+
+
+def test_a_plot_without_matplotlib_says_what_to_install(capsys, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    status, _, complaint = run(capsys, "--plot", str(tmp_path / "plot.png"))
+    assert status == 2 and "pip install 'tinynet[plot]'" in complaint

@@ -1,0 +1,203 @@
+"""The command ``tinynet``, and ``python train.py``: train, compare backends, report."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, NoReturn
+
+import kernels
+from kernels import Backend, BackendUnavailable
+
+from . import data
+from .checks import check_above_0, check_at_least_0, check_fraction, check_number, check_positive, check_whole, choose
+from .comparison import aligned, table
+from .experiment import Experiment, Options, Run
+from .files import check_writable, write_atomically
+from .nn import ACTIVATIONS, NORMS
+from .optim import OPTIMIZERS
+from .plots import plot_runs, require_matplotlib
+from .schedule import SCHEDULES
+from .training import NonFiniteLoss
+
+BAD_INPUT, INTERRUPTED = 2, 130
+
+
+class Parser(argparse.ArgumentParser):
+    """Refuses in one sentence, without repeating the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(BAD_INPUT, f"{self.prog}: {message}\n")
+
+
+def option(check: Callable[[str, Any], Any], convert: Callable[[str], Any] = str) -> Callable[[str], Any]:
+    """An argparse type from one of our checks, whose sentence becomes the message."""
+
+    def parse(text: str) -> Any:
+        try:
+            value = convert(text)
+        except ValueError:
+            value = text
+        try:
+            return check("it", value)
+        except (ValueError, TypeError) as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return parse
+
+
+def one_of(what: str, known: Any) -> Callable[[str], str]:
+    """An argparse type for one of the known names."""
+    return option(lambda name, value: choose(what, value, known))
+
+
+def widths(name: str, text: str) -> tuple[int, ...]:
+    """128,64 -> (128, 64); empty for no hidden layer."""
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise ValueError(f"{name} is {text!r}, expected widths such as 128,64")
+    return tuple(int(part) for part in parts)
+
+
+def share(name: str, value: Any) -> float:
+    """A number strictly between 0 and 1."""
+    return check_number(name, value, 1e-9, 1 - 1e-9, "a number between 0 and 1")
+
+
+def parser() -> Parser:
+    """The command line."""
+    default, result = Options(), Parser(prog="tinynet", description=__doc__, allow_abbrev=False)
+    add = result.add_argument
+
+    def setting(name: str, parse: Callable[[str], Any], text: str, shown: str | None = None) -> None:
+        value = getattr(default, name.replace("-", "_"))
+        add(f"--{name}", type=parse, default=value, help=f"{text} (default: {shown or value})", metavar="X")
+
+    add("--backend", default=None, metavar="NAME", help="kernels to train on (default: numba where it is installed)")
+    setting("dataset", str, "a name, with options as in moons:samples=500, or a .csv, .npz or .parquet file")
+    add("--target", default=None, metavar="COLUMN", help="the file's target column")
+    setting("hidden", option(widths), "widths of the hidden layers", "128,64")
+    setting("activation", one_of("activation", ACTIVATIONS), f"one of {', '.join(ACTIVATIONS)}")
+    setting("dropout", option(check_fraction, float), "share of hidden units dropped, in [0, 1)")
+    setting("norm", one_of("norm", NORMS), f"normalisation before each activation: {', '.join(NORMS)}")
+    setting("optimizer", one_of("optimizer", OPTIMIZERS), f"one of {', '.join(OPTIMIZERS)}")
+    setting("lr", option(check_above_0, float), "learning rate")
+    setting("weight-decay", option(check_at_least_0, float), "weight decay")
+    setting("schedule", one_of("schedule", SCHEDULES), f"of the learning rate: {', '.join(SCHEDULES)}")
+    setting("batch-size", option(check_positive, int), "rows a step")
+    setting("epochs", option(check_positive, int), "passes over the training rows")
+    setting("seed", option(check_whole, int), "of the split, the weights, the order and the dropout")
+    setting("dtype", one_of("dtype", ("float32", "float64")), "float32 or float64")
+    add("--threads", type=option(check_positive, int), metavar="X", help="threads of the numba backend")
+    setting("test-size", option(share, float), "share of the rows kept for the test score")
+    add("--compare", nargs="?", const="", metavar="A,B", help="train on each of these backends (alone: on all)")
+    add("--budget", type=option(check_above_0, float), default=20.0, metavar="S",
+        help="seconds of training a backend gets in a comparison (default: 20)")  # fmt: skip
+    add("--json", type=Path, metavar="PATH", help="write the results there")
+    add("--plot", type=Path, metavar="PATH", help="draw loss curves and speeds there (.png, .svg, .pdf)")
+    add("--list-datasets", action="store_true", help="print the data sets and stop")
+    add("--list-backends", action="store_true", help="print the backends and stop")
+    add("--quiet", action="store_true", help="print errors only")
+    return result
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit status: 0, 2 for bad input, 130 after Ctrl-C."""
+    parsed = parser().parse_args(arguments)
+    if parsed.list_datasets or parsed.list_backends:
+        print("\n\n".join(text() for asked, text in
+              ((parsed.list_datasets, datasets_table), (parsed.list_backends, backends_table)) if asked))  # fmt: skip
+        return 0
+    try:
+        options = Options(**{name.name: getattr(parsed, name.name) for name in fields(Options)})
+        backends = chosen_backends(parsed)
+        check_outputs(parsed.json, parsed.plot)
+        experiment = Experiment(options)
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        return refuse(str(error))
+    try:
+        runs = train(experiment, backends, parsed)
+    except NonFiniteLoss as error:
+        return refuse(str(error))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    report(runs, parsed)
+    return INTERRUPTED if any(run.history.stopped == "interrupted" for run in runs) else 0
+
+
+def refuse(sentence: str) -> int:
+    """Says why in one line; returns the exit status."""
+    print(f"tinynet: {' '.join(sentence.split())}", file=sys.stderr)
+    return BAD_INPUT
+
+
+def chosen_backends(parsed: argparse.Namespace) -> list[Backend]:
+    """The backends to train on, loaded."""
+    if parsed.compare is None:
+        names = [parsed.backend or ("numba" if "numba" in kernels.available() else "numpy")]
+    else:
+        asked = [name.strip() for name in parsed.compare.split(",") if name.strip()]
+        names = asked or kernels.available()
+        if parsed.backend and parsed.backend not in names:
+            names.append(parsed.backend)
+    threads = {} if parsed.threads is None else {"threads": parsed.threads}
+    if threads and "numba" not in names:
+        raise ValueError(f"--threads is {parsed.threads}, but only the numba backend takes it")
+    return [kernels.load(name, **(threads if name == "numba" else {})) for name in names]
+
+
+def check_outputs(json_path: Path | None, plot_path: Path | None) -> None:
+    """Refuses what could not be written, before any training."""
+    if json_path:
+        check_writable("--json", json_path)
+    if plot_path:
+        require_matplotlib()
+        if plot_path.suffix.lower() not in (".png", ".svg", ".pdf"):
+            raise ValueError(f"--plot is {str(plot_path)!r}, expected a name that ends in .png, .svg or .pdf")
+        check_writable("--plot", plot_path)
+
+
+def train(experiment: Experiment, backends: list[Backend], parsed: argparse.Namespace) -> list[Run]:
+    """A run on each backend."""
+    limit = parsed.budget if parsed.compare is not None else None
+    runs = []
+    for backend in backends:
+        if not parsed.quiet:
+            rows, columns = experiment.split.train.features.shape
+            print(f"{experiment.split.train.name}: {rows} rows x {columns} features on {backend.name}", file=sys.stderr)
+        runs.append(experiment.run(backend, limit, progress=not parsed.quiet))
+        if runs[-1].history.stopped == "interrupted":
+            break
+    return runs
+
+
+def report(runs: list[Run], parsed: argparse.Namespace) -> None:
+    """Table, JSON and picture."""
+    if not parsed.quiet:
+        print(table(runs))
+    if parsed.json:
+        write_atomically(parsed.json, json.dumps({"runs": [run.as_json() for run in runs]}, indent=1).encode())
+    if parsed.plot and any(run.history.steps for run in runs):
+        plot_runs(runs, parsed.plot)
+
+
+def datasets_table() -> str:
+    """What --list-datasets prints."""
+    rows = [(row.name, row.task, row.size, row.about) for row in data.describe()]
+    return aligned([("data set", "task", "rows x features", "what"), *rows])
+
+
+def backends_table() -> str:
+    """What --list-backends prints."""
+    rows = []
+    for name in kernels.names():
+        try:
+            backend = kernels.load(name)
+            rows.append((name, f"{len(backend.native)} of {len(kernels.DECLARATIONS)} kernels its own"))
+        except BackendUnavailable as error:
+            rows.append((name, str(error)))
+    return aligned([("backend", "state"), *rows])

@@ -1,0 +1,60 @@
+"""The same net on several backends: do the losses agree, and how much faster is each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .experiment import Run
+
+
+def epoch_losses(run: Run, steps_per_epoch: int, steps: int) -> list[float]:
+    """The mean loss of each epoch, over the first ``steps`` steps only."""
+    losses = run.history.step_loss[:steps]
+    chunks = [losses[start : start + steps_per_epoch] for start in range(0, steps, steps_per_epoch)]
+    return [sum(chunk) / len(chunk) for chunk in chunks]
+
+
+def largest_difference(a: Run, b: Run) -> float:
+    """max over epochs |a - b| / |b| of the loss curves, over the steps that both took."""
+    steps = min(a.history.steps, b.history.steps)
+    per_epoch = -(-max(a.history.samples + b.history.samples, default=0) // a.options.batch_size)
+    pairs = zip(epoch_losses(a, per_epoch, steps), epoch_losses(b, per_epoch, steps), strict=True)
+    return max((abs(x - y) / abs(y) if y else abs(x - y) for x, y in pairs), default=0.0)
+
+
+def table(runs: Sequence[Run]) -> str:
+    """The runs as a table; with several also the speed-up over the slowest and how far the losses differ."""
+    if not runs:
+        return ""
+    compared = len(runs) > 1
+    header = ["backend", f"test {runs[0].score_name}", "compiling s", "training s", "samples/s"]
+    header += ["speed-up", "loss differs by"] if compared else []
+    slowest = min(run.history.samples_per_second for run in runs)
+    rows = []
+    for run in runs:
+        history = run.history
+        row = [
+            run.backend.name, f"{run.test_score:.4f}", f"{history.compile_seconds:.2f}", f"{sum(history.seconds):.2f}",
+            f"{history.samples_per_second:,.0f}",
+        ]  # fmt: skip
+        if compared:
+            row.append(f"{history.samples_per_second / slowest:.1f}x" if slowest else "-")
+            row.append("-" if run is runs[-1] else f"{largest_difference(run, runs[-1]):.1e}")
+        rows.append(row)
+    text = aligned([header, *rows])
+    cut = [f"{run.backend.name} stopped after {run.history.steps} steps: {run.history.stopped}" for run in runs
+           if not run.complete]  # fmt: skip
+    return "\n".join([text, *cut])
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of text as columns under a header and a rule; columns of numbers flush right."""
+    header, *body = rows
+    widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
+    numeric = [all(row[column][:1].isdigit() or row[column] == "-" for row in body) for column in range(len(header))]
+
+    def line(row: Sequence[str]) -> str:
+        cells = zip(row, widths, numeric, strict=True)
+        return "  ".join(cell.rjust(width) if right else cell.ljust(width) for cell, width, right in cells).rstrip()
+
+    return "\n".join([line(header), "-" * (sum(widths) + 2 * len(widths) - 2), *map(line, body)])

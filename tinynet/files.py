@@ -1,0 +1,32 @@
+"""Files written so that nothing is lost: to a temporary file beside the target, synced, then renamed."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+
+def check_writable(name: str, path: Path) -> None:
+    """Raises OSError unless a file could be written at path."""
+    folder = path.parent
+    if path.is_dir():
+        raise IsADirectoryError(f"{name} is {str(path)!r}, which is a folder, expected a file name")
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{name} is {str(path)!r}, but the folder {str(folder)!r} does not exist")
+    if not os.access(folder, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
+        raise PermissionError(f"{name} is {str(path)!r}, which cannot be written")
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Writes the file whole or not at all, even if the machine stops in the middle."""
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise

@@ -1,0 +1,58 @@
+"""Pictures of runs. Needs matplotlib: pip install 'tinynet[plot]'."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from .experiment import Run
+
+# Okabe and Ito's palette, which colour-blind readers can tell apart.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+
+
+def require_matplotlib() -> None:
+    """Raises ImportError with what to install."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        raise ImportError("a plot needs matplotlib: pip install 'tinynet[plot]'") from None
+
+
+def plot_runs(runs: Sequence[Run], path: Path) -> None:
+    """Loss curves, one a backend, beside bars of samples/s."""
+    require_matplotlib()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    curves, bars = figure.subplots(1, 2)
+    for position, run in enumerate(runs):
+        losses = run.history.train_loss
+        # Curves that agree lie on top of each other: earlier ones are wider, so that all are seen.
+        curves.plot(
+            range(1, len(losses) + 1), losses, label=run.backend.name, color=COLOURS[position % len(COLOURS)],
+            linewidth=2 + 3 * (len(runs) - 1 - position), alpha=0.75,
+            marker="o" if len(losses) < 3 else None, markersize=4 + 4 * (len(runs) - 1 - position),
+        )  # fmt: skip
+    curves.set(xlabel="epoch", ylabel="training loss", title=f"{runs[0].dataset}: training loss")
+    if any(loss > 0 for run in runs for loss in run.history.train_loss):
+        curves.set_yscale("log")
+    curves.legend()
+    curves.grid(alpha=0.3)
+    names, speeds = [run.backend.name for run in runs], [run.history.samples_per_second for run in runs]
+    drawn = bars.barh(names, speeds, color=[COLOURS[i % len(COLOURS)] for i in range(len(runs))])
+    slowest = min(speeds)
+    labels = [
+        f" {speed:,.0f}" + (f"  ({speed / slowest:.1f}x)" if len(runs) > 1 and slowest else "") for speed in speeds
+    ]
+    bars.bar_label(drawn, labels)
+    bars.invert_yaxis()
+    if len(runs) > 1:
+        bars.set_xscale("log")
+        bars.set_xlim(slowest / 3, max(speeds) * 30)
+    else:
+        bars.set_xlim(0, max(speeds) * 1.35)
+    bars.set(xlabel="samples/s" + (" (logarithmic)" if len(runs) > 1 else ""), title="training speed")
+    figure.savefig(path, dpi=130)
