@@ -1,6 +1,7 @@
 """Optimizers against textbook updates over several steps; groups, state, clipping; schedules against tables."""
 
 import math
+import signal
 
 import numpy as np
 import pytest
@@ -170,14 +171,13 @@ def test_clipping_zero_gradients_changes_nothing():
 
 
 def test_an_update_is_not_interrupted_half_way():
-    import signal
+    def interrupt_then(call):
+        signal.raise_signal(signal.SIGINT)
+        call()
 
     done = []
-    with pytest.raises(KeyboardInterrupt):
-        with uninterrupted():
-            signal.raise_signal(signal.SIGINT)
-            done.append("after the signal")
-        done.append("never")
+    with pytest.raises(KeyboardInterrupt), uninterrupted():
+        interrupt_then(lambda: done.append("after the signal"))
     assert done == ["after the signal"]
 
 

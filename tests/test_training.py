@@ -33,9 +33,10 @@ def trainer(backend="numpy", dtype=np.float32, seed=0, make=optim.Adam, lr=1e-2,
 @pytest.mark.parametrize("make", optim.OPTIMIZERS.values())
 def test_backends_agree_in_float64(make):
     """1e-9 over 10 steps."""
-    losses = []
-    for name in BACKENDS:
-        losses.append(trainer(loaded(name), np.float64, make=make).fit(X, LABELS, epochs=2, batch_size=10).step_loss)
+    losses = [
+        trainer(loaded(name), np.float64, make=make).fit(X, LABELS, epochs=2, batch_size=10).step_loss
+        for name in BACKENDS
+    ]
     assert len(losses[0]) == 10
     for other in losses[1:]:
         np.testing.assert_allclose(other, losses[0], rtol=1e-9)

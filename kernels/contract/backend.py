@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import checks
-from .declaration import DECLARATIONS, Declaration, Operand
-
-PLANS_KEPT = 4096  # shapes remembered a kernel; a training run uses a dozen
+from .calls import PLANS_KEPT, checked
+from .declaration import DECLARATIONS, Declaration
 
 
 def _empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
@@ -101,105 +99,3 @@ def composed(declaration: Declaration, backend: Backend) -> Callable[..., Any]:
         composition(backend, *arguments[:inputs], **dict(zip(names, arguments[inputs:], strict=True)))
 
     return implementation
-
-
-def checked(declaration: Declaration, implementation: Callable[..., Any], backend: Backend) -> Callable[..., Any]:
-    """The method: checks once for each combination of shapes, strides, dtypes and options, then only compares keys.
-
-    The function's source is generated, as dataclasses do it, so that Python itself binds the arguments and a checked
-    call costs well under a microsecond.
-    """
-    kernel, results = declaration.name, [operand.name for operand in declaration.results]
-    names = declaration.parameter_names
-    plans: dict[Any, checks.Plan] = {}
-
-    def slow_path(key: Any, arguments: dict[str, Any]) -> checks.Plan:
-        found = checks.plan(declaration, arguments)
-        if len(plans) >= PLANS_KEPT:
-            plans.clear()
-        if key is not None:
-            plans[key] = found
-        return found
-
-    def convert(name: str, value: Any) -> Any:
-        return checks.check_option(kernel, operands[name], value)
-
-    def constant(name: str, number: Any, others: tuple[Any, ...]) -> Any:
-        """A Python number among arrays, as an array of one element."""
-        dtype = next((other.dtype for other in others if isinstance(other, np.ndarray)), None)
-        if dtype is None or dtype not in checks.FLOAT_DTYPES:
-            raise TypeError(f"{kernel}: {name} is a {type(number).__name__}, expected at least one float array operand")
-        return backend.constant(float(number), dtype)
-
-    operands = {operand.name: operand for operand in declaration.operands}
-    scope = {
-        "implementation": implementation,
-        "plans": plans,
-        "slow_path": slow_path,
-        "convert": convert,
-        "constant": constant,
-        "empty": lambda shape, dtype: backend.empty(shape, dtype),
-        "check_below": checks.check_below,
-        "check_overlap": lambda arguments: checks.check_overlap(declaration, arguments),
-        "NUMBERS": (float, int, np.float32, np.float64),
-        "DEFAULTS": {operand.name: operand.default for operand in declaration.operands},
-    }
-    lines = [f"def {kernel}({_parameters(declaration)}):"]
-    lines += [f"    {line}" for operand in declaration.inputs for line in _prepare(operand, declaration)]
-    as_dict = "{" + ", ".join(f"'{name}': {name}" for name in names) + "}"
-    lines += [
-        "    try:",
-        f"        key = ({', '.join(_key(operand) for operand in declaration.operands)},)",
-        "        plan = plans.get(key)",
-        "    except (AttributeError, TypeError):",
-        "        key = plan = None",
-        "    if plan is None:",
-        f"        plan = slow_path(key, {as_dict})",
-    ]
-    bounded = [operand.name for operand in declaration.inputs if operand.below]
-    lines += [f"    check_below('{kernel}', '{name}', {name}, plan.bounds[{i}])" for i, name in enumerate(bounded)]
-    written = results + [operand.name for operand in declaration.inputs if operand.kind == "Mutable"]
-    if written:
-        lines += [
-            f"    if {' or '.join(f'{name} is not None' for name in written)}:",
-            f"        check_overlap({as_dict})",
-        ]
-    lines += [f"    if {name} is None: {name} = empty(*plan.results[{i}])" for i, name in enumerate(results)]
-    lines += [f"    implementation({', '.join(names)})"]
-    if results:
-        lines.append(f"    return {', '.join(results)}")
-    exec(compile("\n".join(lines), f"<checked call of {backend.name}.{kernel}>", "exec"), scope)
-    function: Callable[..., Any] = scope[kernel]  # type: ignore[assignment]
-    function.__doc__ = declaration.doc
-    return function
-
-
-def _parameters(declaration: Declaration) -> str:
-    inputs = [o.name + (f"=DEFAULTS['{o.name}']" if o.optional else "") for o in declaration.inputs]
-    results = [f"{operand.name}=None" for operand in declaration.results]
-    return ", ".join(inputs + (["*", *results] if results else []))
-
-
-def _prepare(operand: Operand, declaration: Declaration) -> list[str]:
-    """Source that turns an argument into the kind the implementation takes."""
-    name = operand.name
-    if not operand.is_array:
-        if operand.kind == "Axis":  # checked with the shape it belongs to
-            return []
-        # A float or bool of the right type needs no further check; other kinds are limited in value too.
-        unless = f"if type({name}) is not {operand.kind}: " if operand.kind in ("float", "bool") else ""
-        return [f"{unless}{name} = convert('{name}', {name})"]
-    if operand.shape is not None and operand.shape.axes == ("*",):
-        others = ", ".join(other.name for other in declaration.inputs if other is not operand)
-        return [f"if type({name}) in NUMBERS: {name} = constant('{name}', {name}, ({others},))"]
-    return []
-
-
-def _key(operand: Operand) -> str:
-    """Source of what the check of this operand depends on."""
-    name = operand.name
-    if not operand.is_array:
-        return "0" if operand.kind in ("float", "int", "Probability") else name
-    described = f"type({name}), {name}.dtype, {name}.shape, {name}.strides, {name}.flags.num"
-    nullable = operand.written or operand.optional
-    return f"None if {name} is None else ({described})" if nullable else described

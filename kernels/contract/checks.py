@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,14 +25,15 @@ class Plan(NamedTuple):
     bounds: tuple[int, ...]
 
 
-def activation_names() -> list[str]:
+@cache
+def activation_names() -> tuple[str, ...]:
     """Kernels usable as ``linear``'s activation: x -> y of the same shape without further parameters."""
     names = (
         name
         for name, declaration in DECLARATIONS.items()
         if f"{name}_gradient" in DECLARATIONS and [operand.name for operand in declaration.inputs] == ["x"]
     )
-    return ["identity", *sorted(name for name in names if not name.endswith("softmax"))]
+    return ("identity", *sorted(name for name in names if not name.endswith("softmax")))
 
 
 def check_array(kernel: str, operand: Operand, value: Any) -> None:
@@ -192,19 +194,20 @@ def plan(declaration: Declaration, arguments: Mapping[str, Any]) -> Plan:
     return Plan(tuple(results), tuple(bounds))
 
 
-def check_overlap(declaration: Declaration, arguments: Mapping[str, Any]) -> None:
+def overlap_pairs(declaration: Declaration) -> list[tuple[str, str]]:
+    """Pairs of operands that must not share memory: each written one with every other array."""
+    arrays = [operand for operand in declaration.operands if operand.is_array]
+    written = [operand for operand in arrays if operand.written or operand.kind == "Mutable"]
+    pairs = [(w.name, other.name) for w in written for other in arrays if other is not w]
+    return [(a, b) for n, (a, b) in enumerate(pairs) if (b, a) not in pairs[:n]]
+
+
+def check_overlap(declaration: Declaration, name: str, written: Any, other_name: str, other: Any) -> None:
     """Refuses a written array that shares memory with another operand, but for what the declaration lets ``out`` be."""
-    arrays = [(o, arguments[o.name]) for o in declaration.operands if isinstance(arguments[o.name], np.ndarray)]
-    for operand, written in arrays:
-        if not operand.written and operand.kind != "Mutable":
-            continue
-        for other, array in arrays:
-            if other is operand or not np.may_share_memory(written, array):
-                continue
-            if other.name in declaration.in_place and _same(written, array):
-                continue
-            if np.shares_memory(written, array):
-                raise ValueError(f"{declaration.name}: {operand.name} overlaps {other.name}, but is written")
+    if other_name in declaration.in_place and _same(written, other):
+        return
+    if np.shares_memory(written, other):
+        raise ValueError(f"{declaration.name}: {name} overlaps {other_name}, but is written")
 
 
 def _same(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> bool:

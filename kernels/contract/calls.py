@@ -1,0 +1,130 @@
+"""A kernel's checked call: checks once for each combination of shapes, strides, dtypes and options, then compares keys.
+
+The function's source is generated from the declaration, as dataclasses do it, so that Python itself binds the arguments
+and a call whose combination has been seen costs about a microsecond.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import checks
+from .declaration import Declaration, Operand
+
+if TYPE_CHECKING:
+    from .backend import Backend
+
+PLANS_KEPT = 4096  # combinations remembered a kernel; a training run uses a dozen
+NUMBERS = (float, int, np.float32, np.float64)  # types of numbers that become operands
+
+
+def checked(declaration: Declaration, implementation: Callable[..., Any], backend: Backend) -> Callable[..., Any]:
+    """A backend's method: checks, allocates what is not given, calls the implementation with operands by position."""
+    kernel = declaration.name
+    operands = {operand.name: operand for operand in declaration.operands}
+    plans: dict[Any, checks.Plan] = {}
+
+    def plan_for(key: Any, arguments: dict[str, Any]) -> checks.Plan:
+        found = checks.plan(declaration, arguments)
+        if len(plans) >= PLANS_KEPT:
+            plans.clear()
+        if key is not None:
+            plans[key] = found
+        return found
+
+    def convert(name: str, value: Any) -> Any:
+        return checks.check_option(kernel, operands[name], value)
+
+    def constant(name: str, number: Any, others: tuple[Any, ...]) -> Any:
+        """A number among arrays, as an array of one element."""
+        dtype = next((other.dtype for other in others if isinstance(other, np.ndarray)), None)
+        if dtype is None or dtype not in checks.FLOAT_DTYPES:
+            raise TypeError(f"{kernel}: {name} is a {type(number).__name__}, expected at least one float array operand")
+        return backend.constant(float(number), dtype)
+
+    scope = {
+        "ACTIVATIONS": frozenset(checks.activation_names()),
+        "DEFAULTS": {operand.name: operand.default for operand in declaration.operands},
+        "NUMBERS": NUMBERS,
+        "check_below": checks.check_below,
+        "check_overlap": checks.check_overlap,
+        "constant": constant,
+        "convert": convert,
+        "declaration": declaration,
+        "empty": lambda shape, dtype: backend.empty(shape, dtype),
+        "implementation": implementation,
+        "may_share": np.may_share_memory,
+        "plan_for": plan_for,
+        "plans": plans,
+    }
+    exec(compile(source(declaration), f"<checked call of {backend.name}.{kernel}>", "exec"), scope)
+    function: Callable[..., Any] = scope[kernel]  # type: ignore[assignment]
+    function.__doc__ = declaration.doc
+    return function
+
+
+def source(declaration: Declaration) -> str:
+    """The function's source."""
+    names, results = declaration.parameter_names, [operand.name for operand in declaration.results]
+    by_name = ", ".join(f"'{name}': {name}" for name in names)
+    bounded = [operand.name for operand in declaration.inputs if operand.below]
+    lines = [
+        *(line for operand in declaration.inputs for line in _prepare(operand, declaration)),
+        "try:",
+        f"    key = ({', '.join(_key(operand) for operand in declaration.operands)},)",
+        "    plan = plans.get(key)",
+        "except (AttributeError, TypeError):  # an argument is no array: say so",
+        "    key = plan = None",
+        "if plan is None:",
+        f"    plan = plan_for(key, {{{by_name}}})",
+        *(f"check_below('{declaration.name}', '{n}', {n}, plan.bounds[{i}])" for i, n in enumerate(bounded)),
+        *_overlap_checks(declaration),
+        *(f"if {name} is None: {name} = empty(*plan.results[{i}])" for i, name in enumerate(results)),
+        f"implementation({', '.join(names)})",
+        *([f"return {', '.join(results)}"] if results else []),
+    ]
+    return "\n    ".join([f"def {declaration.name}({_parameters(declaration)}):", *lines])
+
+
+def _parameters(declaration: Declaration) -> str:
+    inputs = [o.name + (f"=DEFAULTS['{o.name}']" if o.optional else "") for o in declaration.inputs]
+    results = [f"{operand.name}=None" for operand in declaration.results]
+    return ", ".join(inputs + (["*", *results] if results else []))
+
+
+def _prepare(operand: Operand, declaration: Declaration) -> list[str]:
+    """Turns an argument into the kind the implementation takes."""
+    name, kind = operand.name, operand.kind
+    if operand.shape is not None and operand.shape.axes == ("*",):
+        others = ", ".join(other.name for other in declaration.inputs if other is not operand)
+        return [f"if type({name}) in NUMBERS: {name} = constant('{name}', {name}, ({others},))"]
+    if operand.is_array or kind == "Axis":  # an axis is checked with the shape it belongs to
+        return []
+    # What is right at first sight needs no further check.
+    right = {"float": f"type({name}) is float", "bool": f"type({name}) is bool"}
+    right["Activation"] = f"type({name}) is str and {name} in ACTIVATIONS"
+    unless = f"if not ({right[kind]}): " if kind in right else ""
+    return [f"{unless}{name} = convert('{name}', {name})"]
+
+
+def _key(operand: Operand) -> str:
+    """What the check of this operand depends on."""
+    name = operand.name
+    if not operand.is_array:
+        return "0" if operand.kind in ("float", "int", "Probability") else name
+    described = f"type({name}), {name}.dtype, {name}.shape, {name}.strides, {name}.flags.num"
+    return f"None if {name} is None else ({described})" if operand.written or operand.optional else described
+
+
+def _overlap_checks(declaration: Declaration) -> list[str]:
+    operands, lines = {operand.name: operand for operand in declaration.operands}, []
+    for written, other in checks.overlap_pairs(declaration):
+        given = [
+            f"{name} is not None" for name in (written, other) if operands[name].written or operands[name].optional
+        ]
+        lines.append(f"if {' and '.join([*given, f'may_share({written}, {other})'])}:")
+        lines.append(f"    check_overlap(declaration, '{written}', {written}, '{other}', {other})")
+    return lines

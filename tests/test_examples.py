@@ -1,0 +1,47 @@
+"""The examples run, and say what they are meant to show."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+
+def run(path, *arguments):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [sys.executable, *arguments, str(path)], env=environment, capture_output=True, text=True, timeout=300
+    )
+
+
+def test_every_example_has_a_test():
+    assert [path.stem for path in EXAMPLES] == ["custom_backend", "first_network", "vector_operations"]
+
+
+def test_first_network():
+    done = run(ROOT / "examples/first_network.py")
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.rsplit("%", 1)[0].split()[-1]) >= 95
+
+
+def test_custom_backend_is_short_and_accepted():
+    path = ROOT / "examples/custom_backend.py"
+    code = [line for line in path.read_text().split('"""', 2)[2].splitlines() if line.strip()]
+    done = run(path)
+    assert done.returncode == 0 and "finds 0 faults" in done.stdout, done
+    assert len(code) < 60
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_vector_operations_are_checked_on_every_backend(capsys, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    import vector_operations
+
+    vector_operations.main(budget=0.001)
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == 1 + len(vector_operations.EXPRESSIONS) == 7
+    assert all(len(line[36:].split()) == 4 for line in printed[1:])
