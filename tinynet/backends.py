@@ -47,27 +47,8 @@ def current() -> Backend:
     return default
 
 
-class use_backend:
-    """``use_backend("numba")`` sets the process default; as a context manager it holds in its block and thread only."""
-
-    def __init__(self, backend: BackendLike):
-        self.backend = resolve(backend)
-        self._before = _default[0]
-        _default[0] = self.backend
-
-    def __enter__(self) -> Backend:
-        _default[0] = self._before
-        self._token = _override.set(self.backend)
-        return self.backend
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        _override.reset(self._token)
-
-
 class running_on:
-    """``with running_on(backend)``: like use_backend, without touching the process default even for a moment."""
+    """``with running_on(backend)``: the backend holds in the block and its thread; None keeps the one in force."""
 
     def __init__(self, backend: BackendLike | None):
         self.backend = resolve(backend)
@@ -80,3 +61,16 @@ class running_on:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         _override.reset(self._token)
+
+
+class use_backend(running_on):
+    """``use_backend("numba")`` sets the process default; as a context manager it holds in its block and thread only."""
+
+    def __init__(self, backend: BackendLike):
+        super().__init__(backend)
+        self._before = _default[0]
+        _default[0] = self.backend
+
+    def __enter__(self) -> Backend:
+        _default[0] = self._before
+        return super().__enter__()

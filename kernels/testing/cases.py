@@ -338,17 +338,3 @@ def row_cases() -> dict[str, Case]:
             variants=({"rate": 0.0}, {"rate": 0.5}, {"rate": 0.1}),
         ),
     }  # fmt: skip
-
-
-def all_cases() -> dict[str, Case]:
-    """The whole table: one row for each declared kernel."""
-    from .training_cases import loss_cases, normalisation_cases, optimizer_cases
-
-    return {
-        **elementwise_cases(),
-        **product_cases(),
-        **row_cases(),
-        **loss_cases(),
-        **normalisation_cases(),
-        **optimizer_cases(),
-    }

@@ -11,9 +11,17 @@ import numpy as np
 
 from ..contract import DECLARATIONS, Backend
 from ..contract.declaration import Declaration
-from .cases import Arguments, Array, Case, all_cases
+from .cases import Arguments, Array, Case, elementwise_cases, product_cases, row_cases
+from .training_cases import loss_cases, normalisation_cases, optimizer_cases
 
-CASES = all_cases()
+CASES: dict[str, Case] = {
+    **elementwise_cases(),
+    **product_cases(),
+    **row_cases(),
+    **loss_cases(),
+    **normalisation_cases(),
+    **optimizer_cases(),
+}
 # No 0.5: np.power(-inf, 0.5) is NaN or infinity depending on how the exponent is shaped.
 SPECIAL_VALUES = (0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 1e-40, -1e-40, 1e18, -1e18, 0.25)
 LAYOUTS = ("contiguous", "strided", "special")
