@@ -256,7 +256,7 @@ def test_the_bar_shows_loss_and_speed_and_compiling():
         model = nn.Linear(2, 2)
         tn.Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.1), "numba").fit(
             np.ones((40, 2)), np.zeros(40, int), epochs=2)
-        print(any("compiling kernels" in s for s in shown), any("epoch 2, loss 0." in s and "samples/s" in s for s in shown))
+        print(any("compiling kernels" in s for s in shown), any("epoch 2, loss " in s and "samples/s" in s for s in shown))
     """
     done = subprocess.run(script(body), env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
     assert done.stdout.split() == ["True", "True"], done
