@@ -30,13 +30,14 @@ class Backend:
         options: Mapping[str, Any] | None = None,
         empty: Callable[[tuple[int, ...], np.dtype[Any]], np.ndarray[Any, Any]] = _empty,
         compile_seconds: Callable[[], float] | None = None,
+        kernels_compiled: Callable[[], int] | None = None,
     ):
         check_implementations(name, implementations)
         self.name = name
         self.options = dict(options or {})
         self.native = frozenset(implementations)
         self.empty = empty
-        self._compile_seconds = compile_seconds
+        self._compile_seconds, self._kernels_compiled = compile_seconds, kernels_compiled
         self._constants: dict[tuple[float, Any], np.ndarray[Any, Any]] = {}
         for declaration in DECLARATIONS.values():
             implementation = implementations.get(declaration.name) or composed(declaration, self)
@@ -55,6 +56,11 @@ class Backend:
     def compile_seconds(self) -> float:
         """Seconds spent compiling kernels so far; 0 where nothing is compiled."""
         return self._compile_seconds() if self._compile_seconds else 0.0
+
+    @property
+    def kernels_compiled(self) -> int:
+        """Kernels compiled so far, those loaded from a cache not counted."""
+        return self._kernels_compiled() if self._kernels_compiled else 0
 
     def constant(self, value: float, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
         """A read-only array of one element, the same array for the same value."""

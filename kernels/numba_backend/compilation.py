@@ -1,0 +1,162 @@
+"""Kernels compiled one by one, on demand, and kept as object code on disk.
+
+A kernel is a Python function ``(words, thread, threads)`` that Numba compiles to a C function. Its object code is
+stored under a key of everything it depends on: the sources of this package, the versions of Numba, llvmlite and
+Python, the CPU and its features, and the kernel's own name, dtype and lanes. The folder belongs to the user alone; a
+file that is missing, damaged or from another version means compiling again, never an error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import platform
+import sys
+import tempfile
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import llvmlite
+import numba
+from llvmlite import binding
+from numba import cfunc
+
+from .words import KERNEL
+
+
+class Counters:
+    """What compiling has cost this process."""
+
+    def __init__(self) -> None:
+        self.compiled = self.loaded = 0
+        self.seconds = 0.0
+
+
+COUNTERS = Counters()
+_lock = threading.RLock()
+_kept: list[Any] = []  # machine code lives as long as the engine or function that holds it
+
+
+def address_of(key: str, build: Callable[[], Callable[..., None]], signature: Any = KERNEL) -> int:
+    """The address of a kernel's machine code: loaded from disk, or compiled from what ``build`` returns.
+
+    key: a file name that says which kernel of which dtype and lanes it is.
+    """
+    with _lock:
+        path = _path(key)
+        stored = _read(path)
+        if stored is not None:
+            with contextlib.suppress(RuntimeError, ValueError):
+                address = _load(*stored)
+                COUNTERS.loaded += 1
+                return address
+        started = time.perf_counter()
+        compiled = cfunc(signature, error_model="numpy")(build())
+        COUNTERS.compiled += 1
+        COUNTERS.seconds += time.perf_counter() - started
+        _kept.append(compiled)
+        _store(path, compiled.native_name, compiled._library._get_compiled_object())
+        return int(compiled.address)
+
+
+def _load(symbol: str, code: bytes) -> int:
+    """Puts object code into memory; the address of its function."""
+    engine = binding.create_mcjit_compiler(binding.parse_assembly(""), _target_machine())
+    engine.add_object_file(binding.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    address = int(engine.get_function_address(symbol))
+    if not address:
+        raise ValueError(f"the object code has no function {symbol}")
+    _kept.append(engine)
+    return address
+
+
+def _target_machine() -> Any:
+    binding.initialize_native_target()
+    binding.initialize_native_asmprinter()
+    return binding.Target.from_default_triple().create_target_machine(jit=True)
+
+
+# ---- on disk ------------------------------------------------------------------------------------------------------
+
+
+@cache
+def fingerprint() -> str:
+    """A hash of everything that all kernels depend on."""
+    from .simd.host import cpu_features
+
+    parts = [numba.__version__, llvmlite.__version__, sys.version, platform.machine(), binding.get_host_cpu_name()]
+    parts += [str(numba.config.CPU_NAME), str(numba.config.CPU_FEATURES), *sorted(cpu_features())]
+    digest = hashlib.sha256("\n".join(parts).encode())
+    folder = Path(__file__).parent
+    for source in sorted(folder.rglob("*.py")):
+        digest.update(str(source.relative_to(folder)).encode() + source.read_bytes())
+    return digest.hexdigest()[:20]
+
+
+@cache
+def folder() -> Path | None:
+    """Where object code is kept: $TINYNET_CACHE_DIR or the user's cache folder; None where that cannot be written."""
+    base = os.environ.get("TINYNET_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    path = Path(base) / "tinynet" / fingerprint()
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for made in (path.parent, path):
+            if os.name == "posix" and made.stat().st_uid != os.getuid():
+                raise PermissionError(f"{made} belongs to somebody else")
+            made.chmod(0o700)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        _say_once(f"kernels are compiled anew in every process: {path} cannot be used ({error})")
+        return None
+    return path
+
+
+@cache
+def _say_once(message: str) -> None:
+    warnings.warn(message, stacklevel=3)
+
+
+def _path(key: str) -> Path | None:
+    place = folder()
+    return None if place is None else place / f"{key}.o"
+
+
+def _read(path: Path | None) -> tuple[str, bytes] | None:
+    """Symbol and object code, if the file is there and whole."""
+    try:
+        if path is None:
+            return None
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError:
+        content = b""
+    digest, _, rest = content.partition(b"\n")
+    symbol, _, code = rest.partition(b"\n")
+    if digest.decode("ascii", "replace") != hashlib.sha256(rest).hexdigest():
+        _say_once(f"compiled kernels in {path.parent} are damaged: they are compiled again")
+        return None
+    return symbol.decode(), code
+
+
+def _store(path: Path | None, symbol: str, code: bytes) -> None:
+    """Writes the file whole or not at all. A full disk is not the user's problem here."""
+    if path is None:
+        return
+    rest = symbol.encode() + b"\n" + code
+    with contextlib.suppress(OSError):
+        handle, temporary = tempfile.mkstemp(dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(hashlib.sha256(rest).hexdigest().encode() + b"\n" + rest)
+            os.replace(temporary, path)
+        except OSError:
+            os.unlink(temporary)

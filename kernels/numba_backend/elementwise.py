@@ -1,0 +1,274 @@
+"""Elementwise kernels: one loop for functions of one array, one for two arrays of a shape, one that broadcasts.
+
+The functions are staged: Python over vector registers, evaluated when a kernel is compiled.
+"""
+
+from __future__ import annotations
+
+import math
+
+from numba import njit
+
+from . import simd
+from .simd import select, staged, store, store_masked
+from .words import advance, columns, contiguous, number, pointer, rows, share, stride_bytes
+
+THREAD_UNIT = 16  # vectors: threads' shares of a long row begin on whole cache lines
+
+
+def _extent(first, second, out, size):
+    """Compiles to: rows and columns to go over and this thread's part of each; contiguous arrays count as one row."""
+
+    @njit
+    def extent(words, thread, threads, unit):
+        height, width = rows(words, out), columns(words, out)
+        if contiguous(words, first, size) and contiguous(words, second, size) and contiguous(words, out, size):
+            height, width = min(1, height), height * width
+        if height > 1:
+            top, bottom = share(height, thread, threads, 1)
+            return top, bottom, 0, width
+        left, right = share(width, thread, threads, unit)
+        return 0, height, left, right
+
+    return extent
+
+
+def one_array(function, out=1):
+    """out = function(x) or, with ``out=2``, function(x, number)."""
+
+    @staged
+    def value(x, parameter):
+        return function(x) if out == 1 else function(x, parameter)
+
+    def build(f):
+        lanes, size = f.lanes, f.bits // 8
+        extent = _extent(0, 0, out, size)
+
+        def kernel(words, thread, threads):
+            x, y, parameter = pointer(f, words, 0), pointer(f, words, out), f(number(words, 1))
+            top, bottom, left, right = extent(words, thread, threads, THREAD_UNIT * lanes)
+            whole = right - (right - left) % lanes
+            live = f.first_lanes(right - whole)
+            for i in range(top, bottom):
+                source, target = (
+                    advance(x, i * stride_bytes(words, 0) // size),
+                    advance(y, i * stride_bytes(words, out) // size),
+                )
+                for j in range(left, whole, lanes):
+                    store(target, j, value(f.load(source, j), parameter))
+                if whole < right:
+                    store_masked(target, whole, value(f.load_masked(source, whole, live), parameter), live)
+
+        return kernel
+
+    return build
+
+
+def two_arrays(function, out=2):
+    """out = function(x, y) or, with ``out=3``, function(x, y, number); x, y and out have one shape."""
+
+    @staged
+    def value(x, y, parameter):
+        return function(x, y) if out == 2 else function(x, y, parameter)
+
+    def build(f):
+        lanes, size = f.lanes, f.bits // 8
+        extent = _extent(0, 1, out, size)
+
+        def kernel(words, thread, threads):
+            x, y, z = pointer(f, words, 0), pointer(f, words, 1), pointer(f, words, out)
+            parameter = f(number(words, 2))
+            top, bottom, left, right = extent(words, thread, threads, THREAD_UNIT * lanes)
+            whole = right - (right - left) % lanes
+            live = f.first_lanes(right - whole)
+            for i in range(top, bottom):
+                a, b = advance(x, i * stride_bytes(words, 0) // size), advance(y, i * stride_bytes(words, 1) // size)
+                target = advance(z, i * stride_bytes(words, out) // size)
+                for j in range(left, whole, lanes):
+                    store(target, j, value(f.load(a, j), f.load(b, j), parameter))
+                if whole < right:
+                    last = value(f.load_masked(a, whole, live), f.load_masked(b, whole, live), parameter)
+                    store_masked(target, whole, last, live)
+
+        return kernel
+
+    return build
+
+
+def broadcast(function, third=False):
+    """out = function(a, b) or, with ``third``, function(a, b, c), by NumPy's rules of broadcasting."""
+    out, last = (3, 2) if third else (2, 1)
+
+    @staged
+    def value(a, b, c):
+        return function(a, b, c) if third else function(a, b)
+
+    def build(f):
+        lanes, size = f.lanes, f.bits // 8
+
+        @njit
+        def many(words, operand):
+            return rows(words, operand) * columns(words, operand) > 1
+
+        @njit
+        def plain(words, operand):
+            """Whether an operand looks the same when rows are joined: it fills out without gaps, or is one number."""
+            if not many(words, operand):
+                return True
+            same = rows(words, operand) == rows(words, out) and columns(words, operand) == columns(words, out)
+            return same and contiguous(words, operand, size)
+
+        @njit
+        def row(words, operand, i):
+            """An operand's row i, or its only one."""
+            step = stride_bytes(words, operand) // size if rows(words, operand) > 1 else 0
+            return advance(pointer(f, words, operand), i * step)
+
+        def kernel(words, thread, threads):
+            height, width = rows(words, out), columns(words, out)
+            if height * width == 0:
+                return
+            wide_a, wide_b, wide_c = columns(words, 0) > 1, columns(words, 1) > 1, columns(words, last) > 1
+            if plain(words, 0) and plain(words, 1) and plain(words, last) and contiguous(words, out, size):
+                wide_a, wide_b, wide_c = many(words, 0), many(words, 1), many(words, last)
+                height, width = 1, height * width
+            top, bottom, left, right = 0, height, 0, width
+            if height > 1:
+                top, bottom = share(height, thread, threads, 1)
+            else:
+                left, right = share(width, thread, threads, THREAD_UNIT * lanes)
+            for i in range(top, bottom):
+                a, b, c, target = row(words, 0, i), row(words, 1, i), row(words, last, i), row(words, out, i)
+                x, y, z = f(a[0]), f(b[0]), f(c[0])
+                for j in range(left, right, lanes):
+                    live = f.first_lanes(right - j)
+                    if wide_a:
+                        x = f.load_masked(a, j, live)
+                    if wide_b:
+                        y = f.load_masked(b, j, live)
+                    if third and wide_c:
+                        z = f.load_masked(c, j, live)
+                    store_masked(target, j, value(x, y, z), live)
+
+        return kernel
+
+    return build
+
+
+# ---- the functions ------------------------------------------------------------------------------------------------
+
+
+def sign(x):
+    return select(x > 0.0, 1.0, select(x < 0.0, -1.0, select(x == 0.0, 0.0, x)))
+
+
+def greater(a, b):
+    return select(a > b, a.like(1.0), 0.0)
+
+
+def where(condition, a, b):
+    return select(condition != 0.0, a, b)
+
+
+def relu(x):
+    return simd.fast_maximum(0.0, x)
+
+
+def leaky_relu(x, slope):
+    return select(x > 0.0, x, x * slope)
+
+
+def elu(x, alpha):
+    return select(x > 0.0, x, simd.expm1(simd.minimum(x, 0.0)) * alpha)
+
+
+def gelu(x):
+    return 0.5 * x * (1.0 + simd.erf(x * math.sqrt(0.5)))
+
+
+def _gelu_inner(x):
+    return simd.tanh(math.sqrt(2 / math.pi) * x * (1.0 + 0.044715 * (x * x)))
+
+
+def gelu_tanh(x):
+    return 0.5 * x * (1.0 + _gelu_inner(x))
+
+
+def silu(x):
+    return x * simd.sigmoid(x)
+
+
+def tanh_gradient(grad, y):
+    return grad * (1.0 - y * y)
+
+
+def sigmoid_gradient(grad, y):
+    return grad * (y * (1.0 - y))
+
+
+def relu_gradient(grad, y):
+    return select(y > 0.0, grad, 0.0)
+
+
+def leaky_relu_gradient(grad, y, slope):
+    return select(y > 0.0, grad, grad * slope)
+
+
+def elu_gradient(grad, y, alpha):
+    return grad * select(y > 0.0, 1.0, y + alpha)
+
+
+def gelu_gradient(grad, x):
+    density = simd.exp(-0.5 * (x * x)) * (1 / math.sqrt(2 * math.pi))
+    return grad * (0.5 + 0.5 * simd.erf(x * math.sqrt(0.5)) + x * density)
+
+
+def gelu_tanh_gradient(grad, x):
+    t, square = _gelu_inner(x), x * x
+    slope = math.sqrt(2 / math.pi) * (1.0 + 3 * 0.044715 * square)
+    return grad * (0.5 * (1.0 + t) + 0.5 * (x * (1.0 - t * t)) * slope)
+
+
+def silu_gradient(grad, x):
+    s = simd.sigmoid(x)
+    return grad * (s * (1.0 + x * (1.0 - s)))
+
+
+def softplus_gradient(grad, x):
+    return grad * simd.sigmoid(x)
+
+
+ACTIVATIONS = {
+    "relu": relu,
+    "sigmoid": simd.sigmoid,
+    "tanh": simd.tanh,
+    "gelu": gelu,
+    "gelu_tanh": gelu_tanh,
+    "silu": silu,
+    "softplus": simd.softplus,
+}
+
+FUNCTIONS = (simd.exp, simd.expm1, simd.log, simd.log1p, simd.sqrt, simd.sin, simd.cos, simd.erf, simd.absolute)
+GRADIENTS = (tanh_gradient, sigmoid_gradient, relu_gradient, gelu_gradient, gelu_tanh_gradient, silu_gradient)
+GRADIENTS += (softplus_gradient,)
+
+BUILDERS = {
+    **{function.__name__: one_array(function) for function in FUNCTIONS},
+    **{name: one_array(function) for name, function in ACTIVATIONS.items()},
+    "negative": one_array(lambda x: -x),
+    "sign": one_array(sign),
+    "leaky_relu": one_array(leaky_relu, out=2),
+    "elu": one_array(elu, out=2),
+    **{function.__name__: two_arrays(function) for function in GRADIENTS},
+    "leaky_relu_gradient": two_arrays(leaky_relu_gradient, out=3),
+    "elu_gradient": two_arrays(elu_gradient, out=3),
+    "add": broadcast(lambda a, b: a + b),
+    "subtract": broadcast(lambda a, b: a - b),
+    "multiply": broadcast(lambda a, b: a * b),
+    "divide": broadcast(lambda a, b: a / b),
+    "power": broadcast(simd.power),
+    "maximum": broadcast(simd.maximum),
+    "minimum": broadcast(simd.minimum),
+    "greater": broadcast(greater),
+    "where": broadcast(where, third=True),
+}  # fmt: skip

@@ -1,0 +1,66 @@
+"""The backend's machine: kernels by name and dtype, compiled when first asked for, on one thread or on all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from . import elementwise, losses, normalisation, optimizers, reductions, rows
+from .compilation import address_of
+from .invocation import Launcher
+from .products import gemm
+from .simd import host, vector
+from .team import team_of
+
+BUILDERS: dict[str, Callable[..., Any]] = {
+    "gemm": gemm(),
+    **{f"gemm_{name}": gemm(function) for name, function in elementwise.ACTIVATIONS.items()},
+    **elementwise.BUILDERS,
+    **reductions.BUILDERS,
+    **rows.BUILDERS,
+    **losses.BUILDERS,
+    **normalisation.BUILDERS,
+    **optimizers.BUILDERS,
+}
+
+# Calls at least this large are shared by threads: below, waking them costs more than they save. Measured by
+# benchmarks/kernels.py on two cores.
+SHARED_FROM = 1 << 16  # elements
+SHARED_FROM_PRODUCTS = 1 << 20  # multiply-adds
+
+
+class Machine:
+    """Runs kernels of one width. width: lanes of float32 in a vector; float64 has half as many."""
+
+    def __init__(self, width: int, threads: int):
+        self.width, self.threads = width, threads
+        self._launchers: dict[tuple[str, str], Launcher] = {}
+
+    def lanes(self, dtype: str) -> int:
+        """Lanes of a vector: 1 is scalar code."""
+        return max(1, self.width * 4 // np.dtype(dtype).itemsize)
+
+    def launcher(self, name: str, char: str) -> Launcher:
+        """The kernel of that name for a dtype, given by its character."""
+        found = self._launchers.get((name, char))
+        if found is None:
+            dtype = np.dtype(char).name
+            f = vector(dtype, self.lanes(dtype))
+            address = address_of(f"{name}-{dtype}x{f.lanes}", lambda: BUILDERS[name](f))
+            found = self._launchers[name, char] = Launcher(address)
+        return found
+
+    def run(self, name: str, char: str, arguments: tuple[Any, ...], work: float = 0.0) -> None:
+        """Runs a kernel. work: elements or multiply-adds, as ``SHARED_FROM`` counts them; 0 keeps it on one thread."""
+        kernel = self._launchers.get((name, char)) or self.launcher(name, char)
+        if self.threads > 1 and work >= (SHARED_FROM_PRODUCTS if name.startswith("gemm") else SHARED_FROM):
+            team_of(self.threads).run(kernel, arguments)
+        else:
+            kernel.run(arguments)
+
+
+def best_width() -> int:
+    """Lanes of float32 in the CPU's widest vector register."""
+    return host.lanes(np.float32)

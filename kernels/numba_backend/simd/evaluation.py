@@ -1,0 +1,101 @@
+"""Building blocks of the vector functions: polynomials, exponents and mantissas, error-free sums and products."""
+
+from . import avx512
+from .arithmetic import BIAS, MANTISSA, bitcast, bits_of, convert, multiply_add, select
+from .host import has_fma
+from .register import constant
+
+
+def horner(x, coefficients):
+    """c[0] + x (c[1] + x (c[2] + ...))."""
+    total = x.like(float(coefficients[-1]))
+    for c in reversed(coefficients[:-1]):
+        total = multiply_add(total, x, float(c))
+    return total
+
+
+def polynomial(x, coefficients):
+    """c[0] + c[1] x + c[2] x**2 + ...
+
+    Long ones as E(x**2) + x O(x**2): a single chain of fused multiply-adds would wait for its own results.
+    """
+    if len(coefficients) <= 6:
+        return horner(x, coefficients)
+    square = x * x
+    return multiply_add(horner(square, coefficients[1::2]), x, horner(square, coefficients[::2]))
+
+
+def nearest_integer(x, factor):
+    """rint(x * factor) as a float and as an integer vector, for results below 2**22 (float32) or 2**51 (float64).
+
+    Adding 1.5 * 2**mantissa leaves the integer in the low bits of the sum: one fused multiply-add rounds, and no
+    conversion instruction is needed, of which x86 has none for 64-bit integers before AVX-512. NaN gives NaN and some
+    integer.
+    """
+    magic = constant(x.builder, x.type, 1.5 * 2.0 ** MANTISSA[x.type.bits], x.flags)
+    shifted = multiply_add(x, factor, magic)
+    return shifted - magic, bits_of(shifted) - bits_of(magic)
+
+
+def exponent_and_mantissa(x):
+    """k (an integer vector) and m with x = m * 2**k, m in [3/4, 3/2), for positive normal x."""
+    bits = x.type.bits
+    three_quarters = {32: 0x3F400000, 64: 0x3FE8000000000000}[bits]
+    offset = bits_of(x) - three_quarters
+    mantissa = (offset & ((1 << MANTISSA[bits]) - 1)) + three_quarters
+    return offset >> MANTISSA[bits], bitcast(mantissa, x.type)
+
+
+def split_positive(x):
+    """k (integral floats) and m with x = m 2**k, m in [3/4, 3/2), for x > 0 finite, subnormals included."""
+    if avx512.available(x.type):
+        return avx512.exponent_and_mantissa(x)
+    normal, grown = normalised(x)
+    k, m = exponent_and_mantissa(normal)
+    return float_of_exponent(k - grown, x.type), m
+
+
+def float_of_exponent(k, vector_type):
+    """A small integer vector as floats. For 64 bits by adding into the mantissa, as in `nearest_integer`."""
+    if vector_type.bits == 32:
+        return convert(k, vector_type)
+    magic = constant(k.builder, vector_type, 1.5 * 2.0**52, k.flags)
+    return bitcast(k + bits_of(magic), vector_type) - magic
+
+
+def normalised(x):
+    """x with subnormals scaled up, and the integer vector by which the exponent grew."""
+    bits = x.type.bits
+    tiny = x < 2.0 ** (1 - BIAS[bits])
+    shift = MANTISSA[bits]
+    grown = select(tiny, constant(x.builder, x.type.integer, shift), 0)
+    return select(tiny, x * 2.0**shift, x), grown
+
+
+def two_sum(a, b):
+    """s + e = a + b exactly, s the rounded sum (Knuth)."""
+    s = a + b
+    shadow = s - a
+    return s, (a - (s - shadow)) + (b - shadow)
+
+
+def quick_two_sum(a, b):
+    """As two_sum where abs(a) >= abs(b) or a is 0 (Dekker)."""
+    s = a + b
+    return s, b - (s - a)
+
+
+def two_product(a, b):
+    """p + e = a * b exactly, p the rounded product. By Dekker's splitting where the CPU has no fused multiply-add."""
+    p = a * b
+    if has_fma():
+        return p, multiply_add(a, b, -p)
+    splitter = {32: 2.0**12 + 1, 64: 2.0**27 + 1}[a.type.bits]
+
+    def split(x):
+        scaled = x * splitter
+        high = scaled - (scaled - x)
+        return high, x - high
+
+    (a_high, a_low), (b_high, b_low) = split(a), split(b)
+    return p, ((a_high * b_high - p) + a_high * b_low + a_low * b_high) + a_low * b_low

@@ -1,0 +1,198 @@
+"""A kernel's calling convention: ``void kernel(words, thread, threads)``.
+
+``words`` is a row of 64-bit words: the kernel's address, a flag for an executor, then four words an operand. An array
+is its address, rows, columns and the bytes from row to row (a 1-D array is one row); a number is the bits of a
+float64; an operand that is not given is zeros.
+"""
+
+import os
+
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+WORDS = types.CPointer(types.int64)
+KERNEL = types.void(WORDS, types.int64, types.int64)
+FIRST_OPERAND, OPERAND_WORDS = 2, 4
+ADDRESS, ROWS, COLUMNS, STRIDE = range(OPERAND_WORDS)
+
+I64, F64 = ir.IntType(64), ir.DoubleType()
+
+
+def _place(builder, words, operand, field):
+    first = ir.Constant(I64, FIRST_OPERAND + field)
+    return builder.gep(
+        words, [builder.add(builder.mul(operand, ir.Constant(I64, OPERAND_WORDS)), first)], source_etype=I64
+    )
+
+
+@intrinsic
+def pointer(typing, vector, words, operand):
+    """The operand's first element. Loaded as a pointer: an integer cast to one miscompiles on LLVM 22."""
+    kind = types.CPointer(vector.vector_type.dtype)
+
+    def codegen(context, builder, signature, arguments):
+        place = _place(builder, arguments[1], arguments[2], ADDRESS)
+        return builder.load(place, typ=context.get_value_type(kind))
+
+    return kind(vector, words, types.int64), codegen
+
+
+def _field(field):
+    @intrinsic
+    def read(typing, words, operand):
+        def codegen(context, builder, signature, arguments):
+            return builder.load(_place(builder, arguments[0], arguments[1], field), typ=I64)
+
+        return types.int64(words, types.int64), codegen
+
+    return read
+
+
+rows, columns, stride_bytes = _field(ROWS), _field(COLUMNS), _field(STRIDE)
+
+
+@intrinsic
+def number(typing, words, operand):
+    """The operand as a float64."""
+
+    def codegen(context, builder, signature, arguments):
+        return builder.load(_place(builder, arguments[0], arguments[1], ADDRESS), typ=F64)
+
+    return types.float64(words, types.int64), codegen
+
+
+@intrinsic
+def advance(typing, pointer, elements):
+    """The pointer, so many elements on."""
+
+    def codegen(context, builder, signature, arguments):
+        kind = context.get_data_type(signature.args[0].dtype)
+        return builder.gep(arguments[0], [arguments[1]], source_etype=kind)
+
+    return pointer(pointer, types.int64), codegen
+
+
+@intrinsic(prefer_literal=True)
+def stack(typing, vector, elements):
+    """Uninitialised memory of so many elements on the stack, aligned to 64 bytes; the count is a constant."""
+    kind, count = types.CPointer(vector.vector_type.dtype), elements.literal_value
+
+    def codegen(context, builder, signature, arguments):
+        # Not cgutils.alloca_once, which stores zeros into the whole of it.
+        with builder.goto_entry_block():
+            memory = builder.alloca(ir.ArrayType(vector.vector_type.scalar_llvm, count))
+        memory.align = 64
+        return builder.bitcast(memory, context.get_value_type(kind))
+
+    return kind(vector, elements), codegen
+
+
+@njit
+def share(count, thread, threads, unit):
+    """The part [first, last) of count items that a thread works on: whole units, but for the end."""
+    chunk = -(-count // (threads * unit)) * unit
+    first = min(count, thread * chunk)
+    return first, min(count, first + chunk)
+
+
+@njit
+def contiguous(words, operand, element_bytes):
+    """Whether an array's rows follow each other without gaps."""
+    return rows(words, operand) <= 1 or stride_bytes(words, operand) == columns(words, operand) * element_bytes
+
+
+@intrinsic
+def words_on_stack(typing, size):
+    """A row of 64 words on the stack."""
+
+    def codegen(context, builder, signature, arguments):
+        with builder.goto_entry_block():
+            memory = builder.alloca(ir.ArrayType(I64, 64))
+        return builder.bitcast(memory, context.get_value_type(WORDS))
+
+    return WORDS(size), codegen
+
+
+@intrinsic
+def follow(typing, words, index):
+    """The pointer stored in words[index]."""
+
+    def codegen(context, builder, signature, arguments):
+        return builder.load(
+            builder.gep(arguments[0], [arguments[1]], source_etype=I64), typ=context.get_value_type(WORDS)
+        )
+
+    return WORDS(words, types.int64), codegen
+
+
+@intrinsic
+def call_kernel(typing, words, thread, threads):
+    """Calls the kernel whose address is words[0]."""
+
+    def codegen(context, builder, signature, arguments):
+        kind = ir.FunctionType(ir.VoidType(), [ir.PointerType(), I64, I64])
+        address = builder.load(builder.bitcast(arguments[0], kind.as_pointer().as_pointer()))
+        builder.call(address, list(arguments))
+        return context.get_dummy_value()
+
+    return types.void(words, types.int64, types.int64), codegen
+
+
+# ---- what threads share -------------------------------------------------------------------------------------------
+
+
+def _place_of(builder, arguments):
+    return builder.gep(arguments[0], [arguments[1]], source_etype=I64)
+
+
+@intrinsic
+def atomic_load(typing, words, index):
+    """words[index], after which everything is seen that was written before it was stored."""
+
+    def codegen(context, builder, signature, arguments):
+        return builder.load_atomic(_place_of(builder, arguments), "seq_cst", 8, typ=I64)
+
+    return types.int64(words, types.int64), codegen
+
+
+@intrinsic
+def atomic_store(typing, words, index, value):
+    """words[index] = value, behind everything written before."""
+
+    def codegen(context, builder, signature, arguments):
+        builder.store_atomic(arguments[2], _place_of(builder, arguments), "seq_cst", 8)
+        return context.get_dummy_value()
+
+    return types.void(words, types.int64, types.int64), codegen
+
+
+def _read_modify_write(operation):
+    @intrinsic
+    def function(typing, words, index, value):
+        def codegen(context, builder, signature, arguments):
+            return builder.atomic_rmw(operation, _place_of(builder, arguments), arguments[2], "seq_cst")
+
+        return types.int64(words, types.int64, types.int64), codegen
+
+    return function
+
+
+atomic_add = _read_modify_write("add")  # both return what was there before
+atomic_exchange = _read_modify_write("xchg")
+
+
+@intrinsic
+def yield_core(typing, nothing):
+    """Lets another thread or process have the core (POSIX sched_yield; elsewhere nothing)."""
+
+    def codegen(context, builder, signature, arguments):
+        if os.name == "posix":
+            function = cgutils.get_or_insert_function(
+                builder.module, ir.FunctionType(ir.IntType(32), []), "sched_yield"
+            )
+            builder.call(function, [])
+        return context.get_dummy_value()
+
+    return types.void(nothing), codegen

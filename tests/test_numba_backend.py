@@ -1,0 +1,260 @@
+"""The numba backend's promises: any vector width, any CPU, any number of threads, a cache that cannot hurt."""
+
+import os
+import stat
+import subprocess
+import sys
+import textwrap
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import loaded
+
+import kernels
+import kernels.testing as suite
+from kernels.numba_backend import compilation, invocation, machine, team
+from kernels.numba_backend.products import DEPTH
+from kernels.numba_backend.simd import host
+
+ROOT = Path(__file__).parent.parent
+RNG = np.random.default_rng(0)
+F = np.float32
+
+# One kernel of each file, and those with loops of their own: what a width or CPU could break.
+SAMPLE = ("exp", "power", "add", "where", "matmul", "linear", "sum", "argmax", "softmax", "softmax_cross_entropy", "huber",
+          "dropout_mask", "transpose", "layer_norm_gradient", "batch_norm", "adam", "scatter_add_rows", "cast")  # fmt: skip
+
+
+def python(body, timeout=240, **environment):
+    """What a new process prints; it fails if the process does."""
+    command = [sys.executable, "-W", "error", "-c", textwrap.dedent(body)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout,
+                          env={**os.environ, "PYTHONPATH": str(ROOT), **environment})  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize("width", [1, 4, 8, 16])
+def test_every_width_conforms(width):
+    backend = kernels.load("numba", simd_width=width, threads=1)
+    trials = [trial for trial in suite.trials() if width == host.lanes(F) or trial.kernel in SAMPLE]
+    assert [str(failure) for trial in trials for failure in trial.run(backend)] == []
+
+
+def test_threads_conform(monkeypatch):
+    """Three threads on whatever cores there are, however small the call."""
+    monkeypatch.setattr(machine, "SHARED_FROM", 0)
+    monkeypatch.setattr(machine, "SHARED_FROM_PRODUCTS", 0)
+    assert [str(failure) for failure in suite.check(kernels.load("numba", threads=3))] == []
+
+
+@pytest.mark.parametrize(("cpu", "width"), [("haswell", 8), ("x86-64", 4)])
+def test_other_cpus_conform(cpu, width):
+    """Without AVX-512, and without AVX. The empty features matter: with the name alone Numba keeps the machine's."""
+    if not host.is_x86():
+        pytest.skip("names x86 CPUs")
+    body = f"""
+        import kernels, kernels.testing as suite
+        backend = kernels.load("numba", threads=1)
+        assert backend.options["simd_width"] == {width}, backend
+        failures = [str(f) for t in suite.trials() if t.kernel in {SAMPLE} for f in t.run(backend)]
+        assert not failures, failures[:5]
+    """
+    python(body, NUMBA_CPU_NAME=cpu, NUMBA_CPU_FEATURES="")
+
+
+# Sizes around the tile, the panel and the blocks of K.
+@pytest.mark.parametrize("m", [1, 13, 14, 15, 64, 65])
+@pytest.mark.parametrize("n", [1, 15, 16, 17, 31, 32, 33, 70])
+def test_products_around_the_tiles(m, n):
+    backend = loaded("numba")
+    for k in (1, 2, DEPTH - 1, DEPTH, DEPTH + 1):
+        for turned_a, turned_b in [(False, False), (True, False), (False, True), (True, True)]:
+            a, b = RNG.normal(size=(k, m) if turned_a else (m, k)), RNG.normal(size=(n, k) if turned_b else (k, n))
+            a, b = a.astype(F), b.astype(F)
+            exact, size = ((f(a).T if turned_a else f(a)) @ (f(b).T if turned_b else f(b))
+                           for f in (lambda x: x.astype(float), lambda x: np.abs(x).astype(float)))  # fmt: skip
+            error = np.abs(backend.matmul(a, b, turned_a, turned_b) - exact)
+            assert (error <= max(16, np.sqrt(k)) * np.finfo(F).eps * size).all()
+
+
+@pytest.mark.parametrize("kernel", ["matmul", "exp", "add", "softmax_cross_entropy", "layer_norm", "sum", "adam"])
+def test_threads_change_no_bit(kernel):
+    """At sizes that threads share by themselves, and forced to."""
+    x, y, w = (RNG.normal(size=(700, 300)).astype(F) for _ in range(3))
+    labels, gain = RNG.integers(0, 300, 700), RNG.normal(size=300).astype(F)
+
+    def result(backend):
+        calls = {
+            "matmul": lambda: backend.matmul(x, y, transpose_b=True),
+            "exp": lambda: backend.exp(x),
+            "add": lambda: backend.add(x, gain),
+            "softmax_cross_entropy": lambda: backend.softmax_cross_entropy(x, labels),
+            "layer_norm": lambda: backend.layer_norm(x, gain, gain),
+            "sum": lambda: backend.sum(x, axis=0),
+        }
+        if kernel == "adam":
+            state = [w.copy() for _ in range(4)]
+            state[3][...] = np.abs(state[3])
+            backend.adam(*state, np.array([0.1, 0.9, 0.99, 1e-8, 0.1, 3.0]))
+            return state
+        found = calls[kernel]()
+        return found if isinstance(found, tuple) else (found,)
+
+    alone = result(kernels.load("numba", threads=1))
+    for threads in (2, 3, 5):
+        for a, b in zip(alone, result(kernels.load("numba", threads=threads)), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_threads_that_sleep_between_calls_all_wake():
+    """Calls close together and far apart, on more threads than there may be cores."""
+    body = """
+        import time
+        import numpy as np
+        import kernels
+        from kernels.numba_backend import machine
+        machine.SHARED_FROM = 0
+        backend, x = kernels.load("numba", threads=4), np.ones(4096, np.float32)
+        out = np.empty_like(x)
+        for i in range(6000):
+            backend.add(x, float(i % 7), out=out)
+            assert out[0] == out[-1] == 1 + i % 7
+            if i % 40 == 0:
+                time.sleep(0.0007)
+        print("done")
+    """
+    assert python(body, timeout=120) == ["done"]
+
+
+def test_two_python_threads_at_once():
+    """One finds the team busy and computes alone; both are right."""
+    backend, wrong = kernels.load("numba", threads=2), []
+    a, b = (RNG.normal(size=(200, 200)).astype(F) for _ in range(2))
+    expected = backend.matmul(a, b)
+
+    def work():
+        wrong.extend(1 for _ in range(200) if not np.array_equal(backend.matmul(a, b), expected))
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert wrong == [] and not any(thread.is_alive() for thread in threads)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_fork_after_training_finds_new_threads():
+    body = """
+        import os, warnings
+        import numpy as np
+        import kernels
+        warnings.simplefilter("ignore")  # Python warns of forks beside threads, which is what is tested
+        backend, x = kernels.load("numba", threads=2), np.ones((600, 600), np.float32)
+        expected = backend.matmul(x, x)
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if (backend.matmul(x, x) == expected).all() else 1)
+        print(os.waitpid(child, 0)[1], (backend.matmul(x, x) == expected).all())
+    """
+    assert python(body, timeout=60) == ["0", "True"]
+
+
+def test_more_threads_than_cores():
+    body = """
+        import os
+        import numpy as np
+        import kernels
+        if hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        x = np.ones((600, 600), np.float32)
+        print(kernels.load("numba").options["threads"], kernels.load("numba", threads=2).matmul(x, x)[5, 5])
+    """
+    assert python(body, timeout=120)[1] == "600.0"
+
+
+# ---- arguments ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"threads": 0}, "threads is 0"), ({"threads": 2.5}, "threads is 2.5"), ({"threads": 1000}, "threads is 1000"),
+        ({"simd_width": 3}, "simd_width is 3, expected one of 1, 4, 8, 16"), ({"width": 4}, "has no option 'width'"),
+    ],
+)  # fmt: skip
+def test_bad_options(options, said):
+    with pytest.raises(ValueError, match=said):
+        kernels.load("numba", **options)
+
+
+def test_objects_are_read_as_they_are():
+    assert invocation.reads_objects()
+
+
+def test_packing_in_python_gives_the_same(monkeypatch):
+    """What runs where an interpreter's objects are laid out otherwise."""
+    monkeypatch.setattr(invocation, "reads_objects", lambda: False)
+    monkeypatch.setattr(machine, "SHARED_FROM", 0)
+    for threads in (1, 2):
+        backend = kernels.load("numba", threads=threads)
+        for kernel in ("exp", "leaky_relu", "linear", "softmax_cross_entropy"):
+            assert suite.Trial(kernel, "float32").run(backend) == []
+
+
+# ---- the cache ----------------------------------------------------------------------------------------------------
+
+USE = """
+    import numpy as np, warnings
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        import kernels
+        backend = kernels.load("numba", threads=1)
+        ok = np.allclose(backend.exp(np.ones(5)), np.e) and (backend.matmul(np.eye(3), np.eye(3)) == np.eye(3)).all()
+    print(ok, backend.kernels_compiled, backend.compile_seconds > 0, len(caught))
+"""
+
+
+def test_a_second_process_compiles_nothing(tmp_path):
+    first = python(USE, TINYNET_CACHE_DIR=str(tmp_path))
+    assert first[0] == "True" and int(first[1]) >= 2 and first[2:] == ["True", "0"]
+    assert python(USE, TINYNET_CACHE_DIR=str(tmp_path)) == ["True", "0", "False", "0"]
+    folders = [path for path in tmp_path.rglob("*") if path.is_dir()]
+    assert folders and all(stat.S_IMODE(path.stat().st_mode) == 0o700 for path in folders if path != tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "changed", "text"])
+def test_a_damaged_cache_is_compiled_again_and_said_once(tmp_path, damage):
+    compiled = int(python(USE, TINYNET_CACHE_DIR=str(tmp_path))[1])
+    for path in tmp_path.rglob("*.o"):
+        whole = path.read_bytes()
+        path.write_bytes({"truncated": whole[:-100], "empty": b"", "changed": whole[:-1] + bytes([whole[-1] ^ 1]),
+                          "text": b"not\xff an object\n"}[damage])  # fmt: skip
+    again = python(USE, TINYNET_CACHE_DIR=str(tmp_path))
+    assert again[:3] == ["True", str(compiled), "True"] and int(again[3]) <= 1
+    assert python(USE, TINYNET_CACHE_DIR=str(tmp_path)) == ["True", "0", "False", "0"]
+
+
+def test_an_unusable_cache_folder_is_no_error(tmp_path):
+    """A file stands where the folder should be."""
+    (tmp_path / "file").write_text("")
+    result = python(USE, TINYNET_CACHE_DIR=str(tmp_path / "file"))
+    assert result[0] == "True" and int(result[1]) >= 2 and result[3] == "1"
+
+
+def test_the_key_depends_on_sources_and_cpu(monkeypatch):
+    before = compilation.fingerprint.__wrapped__()
+    assert compilation.fingerprint.__wrapped__() == before
+    monkeypatch.setattr(compilation.numba.config, "CPU_NAME", "other")
+    assert compilation.fingerprint.__wrapped__() != before
+    monkeypatch.undo()
+    read = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: read(path) + (b" " if path.name == "tile.py" else b""))
+    assert compilation.fingerprint.__wrapped__() != before
+
+
+def test_a_team_ends_with_its_process():
+    assert team.team_of(2) is team.team_of(2) and team.team_of(2).threads == 2
