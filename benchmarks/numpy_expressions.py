@@ -10,8 +10,6 @@ competes. Parameters are the kernel's own, its results, and arrays to work in, m
 - ``eye``        the unit matrix of as many columns as the result has
 """
 
-
-
 from __future__ import annotations
 
 from math import pi, sqrt

@@ -1,7 +1,5 @@
 """NumPy expressions of the losses, normalisations and optimizers; conventions as in ``numpy_expressions``."""
 
-
-
 from __future__ import annotations
 
 from math import sqrt

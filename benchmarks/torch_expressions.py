@@ -5,8 +5,6 @@ optimizer updates its tensors. A gradient is the operator that autograd would ru
 left out.
 """
 
-
-
 from __future__ import annotations
 
 from typing import Any

@@ -63,7 +63,9 @@ def from_module(module: Any, name: str, **options: Any) -> Backend:
             takes = f"expected one of {', '.join(accepted)}" if accepted else "it takes no options"
             raise ValueError(f"backend {name!r} has no option {option!r} (got {value!r}); {takes}")
     if create:
-        return Backend(name, **create(**options))
+        backend = Backend(name, **create(**options))
+        backend.asked = dict(options)
+        return backend
     return Backend(name, {kernel: getattr(module, kernel) for kernel in DECLARATIONS if hasattr(module, kernel)})
 
 

@@ -59,7 +59,7 @@ def test_json_has_what_it_says(capsys, tmp_path):
     (result,) = json.loads(out.read_text())["runs"]
     assert (status, printed, said) == (0, "", "")
     assert set(result) == {
-        "backend", "options", "dataset", "epochs", "batch_size", "compile_seconds", "seconds", "samples_per_second",
+        "backend", "options", "dataset", "epochs", "batch_size", "compile_seconds", "kernels_compiled", "seconds", "samples_per_second",
         "train_loss", "test_score", "score_name", "steps_timed",
     }  # fmt: skip
     assert result["backend"] == "numpy" and result["options"]["hidden"] == [8]
@@ -92,6 +92,24 @@ def test_compare_cuts_a_slow_backend_short_and_says_so(capsys, tmp_path):
     assert 0 < naive["steps_timed"] < numpy["steps_timed"] == 90
     difference = float(printed.splitlines()[2].split()[-1])
     assert 0 <= difference < 1e-4
+
+
+def test_the_ladder_has_a_rung_for_each_step(capsys, tmp_path):
+    plot = tmp_path / "ladder.png"
+    status, printed, _ = run(capsys, "--compare", "--ladder", "--dataset", "iris", "--epochs", "3", "--plot", str(plot))
+    rungs = [line.split("  ")[0] for line in printed.splitlines()[2:]]
+    assert status == 0 and plot.exists()
+    assert rungs == ["naive", "numba, scalar, 1 thread", "numba, 1 thread", "numba", "numpy"]
+    assert all(float(line.split()[-1]) < 1e-4 for line in printed.splitlines()[2:-1])
+
+
+def test_a_width_can_be_asked_for(capsys, tmp_path):
+    out = tmp_path / "out.json"
+    status, printed, _ = run(
+        capsys, "--dataset", "iris", "--epochs", "2", "--simd-width", "4", "--threads", "1", "--json", str(out)
+    )
+    assert status == 0 and "numba, 4 lanes, 1 thread" in printed
+    assert json.loads(out.read_text())["runs"][0]["options"]["backend_simd_width"] == 4
 
 
 def test_lists(capsys):
@@ -147,6 +165,9 @@ BAD = {
     "seed": (["--seed", "-1"], "--seed"),
     "threads": (["--threads", "0"], "--threads"),
     "threads of numpy": (["--threads", "2", "--backend", "numpy"], "only the numba backend takes it"),
+    "width": (["--simd-width", "3"], "simd_width is 3, expected one of 1, 4, 8, 16"),
+    "width of numpy": (["--simd-width", "4", "--backend", "numpy"], "only the numba backend takes it"),
+    "ladder alone": (["--ladder"], "--ladder goes with --compare"),
     "budget": (["--budget", "0"], "--budget"),
     "unknown option": (["--epoch", "3"], "--epoch"),
     "json folder": (["--json", "/nowhere/out.json"], "folder '/nowhere' does not exist"),

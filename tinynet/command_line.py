@@ -93,8 +93,12 @@ def parser() -> Parser:
     setting("seed", option(check_whole, int), "of the split, the weights, the order and the dropout")
     setting("dtype", one_of("dtype", ("float32", "float64")), "float32 or float64")
     add("--threads", type=option(check_positive, int), metavar="X", help="threads of the numba backend")
+    add("--simd-width", type=option(check_positive, int), metavar="X",
+        help="lanes of float32 in the numba backend's vectors: 1 (scalar code), 4, 8 or 16")  # fmt: skip
     setting("test-size", option(share, float), "share of the rows kept for the test score")
     add("--compare", nargs="?", const="", metavar="A,B", help="train on each of these backends (alone: on all)")
+    add("--ladder", action="store_true",
+        help="with --compare: naive, numba scalar, with SIMD, on all threads, and numpy")  # fmt: skip
     add("--budget", type=option(check_above_0, float), default=20.0, metavar="S",
         help="seconds of training a backend gets in a comparison (default: 20)")  # fmt: skip
     add("--json", type=Path, metavar="PATH", help="write the results there")
@@ -135,19 +139,36 @@ def refuse(sentence: str) -> int:
     return BAD_INPUT
 
 
+# One step up at a time: what compiling, SIMD and threads each bring, beside NumPy.
+LADDER: list[tuple[str, dict[str, int]]] = [
+    ("naive", {}),
+    ("numba", {"simd_width": 1, "threads": 1}),
+    ("numba", {"threads": 1}),
+    ("numba", {}),
+    ("numpy", {}),
+]
+
+
 def chosen_backends(parsed: argparse.Namespace) -> list[Backend]:
     """The backends to train on, loaded."""
+    asked = {"threads": parsed.threads, "simd_width": parsed.simd_width}
+    given = {name: value for name, value in asked.items() if value is not None}
+    if parsed.ladder:
+        if parsed.compare is None or given:
+            raise ValueError("--ladder goes with --compare, and chooses threads and lanes itself")
+        available = kernels.available()
+        return [kernels.load(name, **options) for name, options in LADDER if name in available]
+    names = [name.strip() for name in (parsed.compare or "").split(",") if name.strip()]
     if parsed.compare is None:
         names = [parsed.backend or ("numba" if "numba" in kernels.available() else "numpy")]
-    else:
-        asked = [name.strip() for name in parsed.compare.split(",") if name.strip()]
-        names = asked or kernels.available()
-        if parsed.backend and parsed.backend not in names:
-            names.append(parsed.backend)
-    threads = {} if parsed.threads is None else {"threads": parsed.threads}
-    if threads and "numba" not in names:
-        raise ValueError(f"--threads is {parsed.threads}, but only the numba backend takes it")
-    return [kernels.load(name, **(threads if name == "numba" else {})) for name in names]
+    elif not names:
+        names = kernels.available()
+    if parsed.backend and parsed.backend not in names:
+        names.append(parsed.backend)
+    if given and "numba" not in names:
+        option, value = next(iter(given.items()))
+        raise ValueError(f"--{option.replace('_', '-')} is {value}, but only the numba backend takes it")
+    return [kernels.load(name, **(given if name == "numba" else {})) for name in names]
 
 
 def check_outputs(json_path: Path | None, plot_path: Path | None) -> None:

@@ -27,22 +27,26 @@ def table(runs: Sequence[Run]) -> str:
     if not runs:
         return ""
     compared = len(runs) > 1
-    header = ["backend", f"test {runs[0].score_name}", "compiling s", "training s", "samples/s"]
+    header = ["backend", f"test {runs[0].score_name}", "kernels compiled", "seconds compiling", "training", "samples/s"]
     header += ["speed-up", "loss differs by"] if compared else []
     slowest = min(run.history.samples_per_second for run in runs)
     rows = []
     for run in runs:
         history = run.history
         row = [
-            run.backend.name, f"{run.test_score:.4f}", f"{history.compile_seconds:.2f}", f"{sum(history.seconds):.2f}",
+            run.label,
+            f"{run.test_score:.4f}",
+            str(history.kernels_compiled),
+            f"{history.compile_seconds:.2f}",
+            f"{sum(history.seconds):.2f}",
             f"{history.samples_per_second:,.0f}",
-        ]  # fmt: skip
+        ]
         if compared:
             row.append(f"{history.samples_per_second / slowest:.1f}x" if slowest else "-")
             row.append("-" if run is runs[-1] else f"{largest_difference(run, runs[-1]):.1e}")
         rows.append(row)
     text = aligned([header, *rows])
-    cut = [f"{run.backend.name} stopped after {run.history.steps} steps: {run.history.stopped}" for run in runs
+    cut = [f"{run.label} stopped after {run.history.steps} steps: {run.history.stopped}" for run in runs
            if not run.complete]  # fmt: skip
     return "\n".join([text, *cut])
 

@@ -51,6 +51,15 @@ class Run:
     score_name: str
 
     @property
+    def label(self) -> str:
+        """The backend's name, with its options where they were asked for."""
+        asked = self.backend.asked
+        lanes, threads = asked.get("simd_width"), asked.get("threads")
+        said = ["scalar" if lanes == 1 else f"{lanes} lanes"] if lanes else []
+        said += [f"{threads} thread" + ("s" if threads > 1 else "")] if threads else []
+        return ", ".join([self.backend.name, *said])
+
+    @property
     def complete(self) -> bool:
         """Whether all epochs were trained."""
         return not self.history.stopped
@@ -66,6 +75,7 @@ class Run:
             "epochs": self.options.epochs,
             "batch_size": self.options.batch_size,
             "compile_seconds": history.compile_seconds,
+            "kernels_compiled": history.kernels_compiled,
             "seconds": history.seconds,
             "samples_per_second": history.samples_per_second,
             "train_loss": history.train_loss,

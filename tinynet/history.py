@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 class History:
     """One entry an epoch in each list; the last epoch may be cut short, which ``samples`` shows.
 
-    seconds: training alone, without compilation and validation. compile_seconds: all compilation of kernels during the
-    run. step_loss: one entry a step.
+    seconds: training alone, without compilation and validation. compile_seconds, kernels_compiled: during the run; what
+    comes from the cache on disk is not compiled. step_loss: one entry a step.
     """
 
     train_loss: list[float] = field(default_factory=list)
@@ -20,6 +20,7 @@ class History:
     learning_rate: list[float] = field(default_factory=list)
     step_loss: list[float] = field(default_factory=list)
     compile_seconds: float = 0.0
+    kernels_compiled: int = 0
     stopped: str = ""
     """Why training ended before its last epoch: "interrupted", "time limit", a callback's name; empty if it did not."""
 

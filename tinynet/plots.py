@@ -32,7 +32,7 @@ def plot_runs(runs: Sequence[Run], path: Path) -> None:
         losses = run.history.train_loss
         # Curves that agree lie on top of each other: earlier ones are wider, so that all are seen.
         curves.plot(
-            range(1, len(losses) + 1), losses, label=run.backend.name, color=COLOURS[position % len(COLOURS)],
+            range(1, len(losses) + 1), losses, label=run.label, color=COLOURS[position % len(COLOURS)],
             linewidth=2 + 3 * (len(runs) - 1 - position), alpha=0.75,
             marker="o" if len(losses) < 3 else None, markersize=4 + 4 * (len(runs) - 1 - position),
         )  # fmt: skip
@@ -41,7 +41,7 @@ def plot_runs(runs: Sequence[Run], path: Path) -> None:
         curves.set_yscale("log")
     curves.legend()
     curves.grid(alpha=0.3)
-    names, speeds = [run.backend.name for run in runs], [run.history.samples_per_second for run in runs]
+    names, speeds = [run.label for run in runs], [run.history.samples_per_second for run in runs]
     drawn = bars.barh(names, speeds, color=[COLOURS[i % len(COLOURS)] for i in range(len(runs))])
     slowest = min(speeds)
     labels = [

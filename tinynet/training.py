@@ -84,10 +84,11 @@ class Trainer:
             None if validation_data is None else self._checked(*validation_data, "validation X", "validation y")
         )
         with running_on(self.backend):
+            run = _Run(self, features, target, epochs, batch_size, validation, limit)
             self._check_fit(features, target)
             if validation is not None:
                 self._check_fit(*validation)
-            return _Run(self, features, target, epochs, batch_size, validation, limit).run()
+            return run.run()
 
     def evaluate(self, X: ArrayLike, y: ArrayLike) -> float:
         """The mean loss over all rows, in evaluation mode."""
@@ -168,6 +169,7 @@ class _Run:
         self.epochs, self.validation, self.limit = epochs, validation, limit
         self.backend, self.history = current(), History()
         self.batches = self._batches(len(features), batch_size)
+        self.compiled_before = self.backend.compile_seconds, self.backend.kernels_compiled
 
     def _batches(self, rows: int, size: int) -> list[slice]:
         """Slices of an epoch's order. Batch normalisation cannot learn from one row: it joins the batch before."""
@@ -179,7 +181,6 @@ class _Run:
 
     def run(self) -> History:
         trainer, history = self.trainer, self.history
-        compiled_before = self.backend.compile_seconds
         total_steps = self.epochs * len(self.batches)
         if trainer.schedule:
             trainer.schedule.start(trainer.optimizer, trainer.step, len(self.batches), trainer.step + total_steps)
@@ -192,7 +193,8 @@ class _Run:
             except KeyboardInterrupt:
                 history.stopped = "interrupted"
             finally:
-                history.compile_seconds = self.backend.compile_seconds - compiled_before
+                history.compile_seconds = self.backend.compile_seconds - self.compiled_before[0]
+                history.kernels_compiled = self.backend.kernels_compiled - self.compiled_before[1]
         return history
 
     def _bar(self) -> Any:

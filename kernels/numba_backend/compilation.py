@@ -142,7 +142,7 @@ def _read(path: Path | None) -> tuple[str, bytes] | None:
     digest, _, rest = content.partition(b"\n")
     symbol, _, code = rest.partition(b"\n")
     if digest.decode("ascii", "replace") != hashlib.sha256(rest).hexdigest():
-        _say_once(f"compiled kernels in {path.parent} are damaged: they are compiled again")
+        _say_once(f"compiled kernels in {folder()} are damaged: they are compiled again")
         return None
     return symbol.decode(), code
 

@@ -140,7 +140,16 @@ def broadcast(function, third=False):
             for i in range(top, bottom):
                 a, b, c, target = row(words, 0, i), row(words, 1, i), row(words, last, i), row(words, out, i)
                 x, y, z = f(a[0]), f(b[0]), f(c[0])
-                for j in range(left, right, lanes):
+                whole = right - (right - left) % lanes
+                for j in range(left, whole, lanes):
+                    if wide_a:
+                        x = f.load(a, j)
+                    if wide_b:
+                        y = f.load(b, j)
+                    if third and wide_c:
+                        z = f.load(c, j)
+                    store(target, j, value(x, y, z))
+                for j in range(whole, right, lanes):
                     live = f.first_lanes(right - j)
                     if wide_a:
                         x = f.load_masked(a, j, live)
@@ -249,8 +258,8 @@ ACTIVATIONS = {
 }
 
 FUNCTIONS = (simd.exp, simd.expm1, simd.log, simd.log1p, simd.sqrt, simd.sin, simd.cos, simd.erf, simd.absolute)
-GRADIENTS = (tanh_gradient, sigmoid_gradient, relu_gradient, gelu_gradient, gelu_tanh_gradient, silu_gradient)
-GRADIENTS += (softplus_gradient,)
+GRADIENTS = [tanh_gradient, sigmoid_gradient, relu_gradient, gelu_gradient, gelu_tanh_gradient, silu_gradient]
+GRADIENTS += [softplus_gradient]
 
 BUILDERS = {
     **{function.__name__: one_array(function) for function in FUNCTIONS},

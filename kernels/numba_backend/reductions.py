@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from numba import njit
 
-from .simd import any_lane, is_nan, max_lanes, maximum, store_masked, sum_lanes, vector
+from .simd import any_lane, is_nan, max_lanes, maximum, multiply_add, store_masked, sum_lanes, vector
 from .words import advance, columns, pointer, rows, share, stride_bytes
 
 BLOCK = 4096  # elements summed in lanes before they join the total: rounding grows with this, not with the length
@@ -42,10 +42,17 @@ def row_max(f):
 
     @njit
     def largest_of(x, count):
-        largest = f(float("-inf"))
-        for j in range(0, count, lanes):
-            largest = maximum(largest, f.load_masked(x, j, f.first_lanes(count - j), float("-inf")))
-        return max_lanes(largest)
+        # Four chains, because each comparison waits for the one before.
+        first = second = third = fourth = f(float("-inf"))
+        j = 0
+        while j + 4 * lanes <= count:
+            first, second = maximum(first, f.load(x, j)), maximum(second, f.load(x, j + lanes))
+            third, fourth = maximum(third, f.load(x, j + 2 * lanes)), maximum(fourth, f.load(x, j + 3 * lanes))
+            j += 4 * lanes
+        while j < count:
+            first = maximum(first, f.load_masked(x, j, f.first_lanes(count - j), float("-inf")))
+            j += lanes
+        return max_lanes(maximum(maximum(first, second), maximum(third, fourth)))
 
     return largest_of
 
@@ -206,11 +213,40 @@ def argmax_columns(f):
     return kernel
 
 
+def dot(f):
+    """Operands: a, b, out. One thread: a sum is never split."""
+    lanes = f.lanes
+
+    def kernel(words, thread, threads):
+        if thread == 0:
+            a, b, out, count = pointer(f, words, 0), pointer(f, words, 1), pointer(f, words, 2), columns(words, 0)
+            total = 0.0
+            for start in range(0, count, BLOCK):
+                end = min(count, start + BLOCK)
+                first = second = third = fourth = f(0.0)
+                j = start
+                while j + 4 * lanes <= end:
+                    first = multiply_add(f.load(a, j), f.load(b, j), first)
+                    second = multiply_add(f.load(a, j + lanes), f.load(b, j + lanes), second)
+                    third = multiply_add(f.load(a, j + 2 * lanes), f.load(b, j + 2 * lanes), third)
+                    fourth = multiply_add(f.load(a, j + 3 * lanes), f.load(b, j + 3 * lanes), fourth)
+                    j += 4 * lanes
+                while j < end:
+                    live = f.first_lanes(end - j)
+                    first = multiply_add(f.load_masked(a, j, live), f.load_masked(b, j, live), first)
+                    j += lanes
+                total += sum_lanes((first + second) + (third + fourth))
+            out[0] = total
+
+    return kernel
+
+
 def squares(f):
     return row_sum(f, square=True)
 
 
 BUILDERS = {
+    "dot": dot,
     "sum_rows": along_rows(row_sum),
     "sum_columns": sum_columns,
     "sum_all": over_everything(row_sum),
