@@ -97,6 +97,48 @@ def test_bad_calls_are_refused_in_one_sentence(backend, call, kind, said):
     assert said in str(caught.value) and "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(("call", "kind", "said"), BAD_CALLS.values(), ids=BAD_CALLS)
+def test_a_good_call_before_does_not_let_a_bad_one_pass(backend, call, kind, said):
+    """Backends may remember calls that passed the checks."""
+    for _ in range(3):
+        out, x, y = np.empty((3, 4), F), np.ones(9, F), A.copy()
+        backend.exp(A, out=out)
+        backend.exp(x[:8], out=np.empty(8, F))
+        backend.matmul(A, B, out=np.empty((3, 5), F))
+        backend.matmul(np.eye(3, dtype=F), np.ones((3, 3), F), out=np.empty((3, 3), F))
+        backend.add(A, A, out=out)
+        backend.add(1.0, A, out=out)
+        backend.sum(A, axis=0, out=np.empty(4, F))
+        backend.linear(A, B, None, "relu", out=np.empty((3, 5), F))
+        backend.leaky_relu(A, 0.5, out=out)
+        backend.sgd(y, A, A.copy(), HYPER)
+        backend.softmax_cross_entropy(A, np.array([0, 1, 2]), out=np.empty(3, F), gradient=out)
+        backend.dropout_mask(np.zeros(1), 1, 0.5, out=out)
+        backend.gather_rows(A, np.array([0]), out=np.empty((1, 4), F))
+    with pytest.raises(kind) as caught:
+        call(backend)
+    assert said in str(caught.value)
+
+
+def test_remembered_calls_give_the_right_results(backend):
+    """The same layouts with other values, other options, the same array twice, in place."""
+    rng = np.random.default_rng(0)
+    out, b = np.empty((3, 4), F), np.empty((3, 3), F)
+    for n in range(12):
+        x, y = rng.normal(size=(3, 4)).astype(F), rng.normal(size=(3, 4)).astype(F)
+        np.testing.assert_array_equal(backend.add(x, y, out=out), x + y)
+        np.testing.assert_array_equal(backend.add(x, x, out=out), x + x)
+        np.testing.assert_array_equal(backend.add(x, float(n), out=out), x + F(n))
+        np.testing.assert_array_equal(backend.maximum(x, y, out=x.copy()), np.maximum(x, y))
+        np.testing.assert_allclose(backend.leaky_relu(x, n / 10, out=out), np.where(x > 0, x, x * F(n / 10)), rtol=1e-6)
+        np.testing.assert_allclose(backend.matmul(x, y, transpose_b=True, out=b), x @ y.T, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(backend.matmul(x[:, :3], y[:, :3], n % 2 == 0, out=b),
+                                   (x[:, :3].T if n % 2 == 0 else x[:, :3]) @ y[:, :3], rtol=1e-4, atol=1e-6)  # fmt: skip
+        expected = x + y
+        assert backend.add(x, y, out=x) is x
+        np.testing.assert_array_equal(x, expected)
+
+
 def test_results_are_returned_allocated_or_given(backend):
     out = np.empty((3, 5), F)
     assert backend.matmul(A, B, out=out) is out and (out == 4).all()

@@ -43,6 +43,17 @@ def test_every_width_conforms(width):
     assert [str(failure) for trial in trials for failure in trial.run(backend)] == []
 
 
+def test_kernels_loaded_from_disk_conform():
+    """The test above has left them there."""
+    body = f"""
+        import kernels, kernels.testing as suite
+        backend = kernels.load("numba", simd_width={host.lanes(F)}, threads=1)
+        failures = [str(failure) for failure in suite.check(backend)]
+        print(len(failures), backend.kernels_compiled, *failures[:3])
+    """
+    assert python(body) == ["0", "0"]
+
+
 def test_threads_conform(monkeypatch):
     """Three threads on whatever cores there are, however small the call."""
     monkeypatch.setattr(machine, "SHARED_FROM", 0)

@@ -45,6 +45,8 @@ def checked(declaration: Declaration, implementation: Callable[..., Any], backen
             raise TypeError(f"{kernel}: {name} is a {type(number).__name__}, expected at least one float array operand")
         return backend.constant(float(number), dtype)
 
+    # Where a backend can tell that a call is like an earlier one, it runs it at once.
+    known, remember = (getattr(implementation, name, None) for name in ("known", "remember"))
     scope = {
         "ACTIVATIONS": frozenset(checks.activation_names()),
         "DEFAULTS": {operand.name: operand.default for operand in declaration.operands},
@@ -56,23 +58,33 @@ def checked(declaration: Declaration, implementation: Callable[..., Any], backen
         "declaration": declaration,
         "empty": lambda shape, dtype: backend.empty(shape, dtype),
         "implementation": implementation,
+        "known": known,
+        "remember": remember,
         "may_share": np.may_share_memory,
         "plan_for": plan_for,
         "plans": plans,
     }
-    exec(compile(source(declaration), f"<checked call of {backend.name}.{kernel}>", "exec"), scope)
+    exec(compile(source(declaration, known is not None), f"<checked call of {backend.name}.{kernel}>", "exec"), scope)
     function: Callable[..., Any] = scope[kernel]  # type: ignore[assignment]
     function.__doc__ = declaration.doc
     return function
 
 
-def source(declaration: Declaration) -> str:
-    """The function's source."""
+def source(declaration: Declaration, knows: bool) -> str:
+    """The function's source. knows: the implementation recognises calls like earlier ones."""
     names, results = declaration.parameter_names, [operand.name for operand in declaration.results]
     by_name = ", ".join(f"'{name}': {name}" for name in names)
     bounded = [operand.name for operand in declaration.inputs if operand.below]
+    # Indices, and numbers of limited range, are checked by their values, for which no earlier call vouches.
+    limited = any(operand.kind in ("Probability", "int") for operand in declaration.inputs)
+    given = " and ".join(f"{name} is not None" for name in results) or "True"
+    shortcut = knows and not bounded and not limited
+    returned = f"return {', '.join(results)}" if results else "return"
     lines = [
-        *(line for operand in declaration.inputs for line in _prepare(operand, declaration)),
+        *(line for operand in declaration.inputs for line in _as_array(operand, declaration)),
+        *([f"if {given} and known(({', '.join(names)},)): {returned}"] if shortcut else []),
+        *(f"{name}_given = {name} is not None" for name in results if shortcut),
+        *(line for operand in declaration.inputs for line in _prepare(operand)),
         "try:",
         f"    key = ({', '.join(_key(operand) for operand in declaration.operands)},)",
         "    plan = plans.get(key)",
@@ -84,6 +96,7 @@ def source(declaration: Declaration) -> str:
         *_overlap_checks(declaration),
         *(f"if {name} is None: {name} = empty(*plan.results[{i}])" for i, name in enumerate(results)),
         f"implementation({', '.join(names)})",
+        *([f"if {given.replace(' is not None', '_given')}: remember(({', '.join(names)},))"] if shortcut else []),
         *([f"return {', '.join(results)}"] if results else []),
     ]
     return "\n    ".join([f"def {declaration.name}({_parameters(declaration)}):", *lines])
@@ -95,12 +108,17 @@ def _parameters(declaration: Declaration) -> str:
     return ", ".join(inputs + (["*", *results] if results else []))
 
 
-def _prepare(operand: Operand, declaration: Declaration) -> list[str]:
+def _as_array(operand: Operand, declaration: Declaration) -> list[str]:
+    """Turns a number among operands that broadcast into an array."""
+    if operand.shape is None or operand.shape.axes != ("*",):
+        return []
+    name, others = operand.name, ", ".join(other.name for other in declaration.inputs if other is not operand)
+    return [f"if type({name}) in NUMBERS: {name} = constant('{name}', {name}, ({others},))"]
+
+
+def _prepare(operand: Operand) -> list[str]:
     """Turns an argument into the kind the implementation takes."""
     name, kind = operand.name, operand.kind
-    if operand.shape is not None and operand.shape.axes == ("*",):
-        others = ", ".join(other.name for other in declaration.inputs if other is not operand)
-        return [f"if type({name}) in NUMBERS: {name} = constant('{name}', {name}, ({others},))"]
     if operand.is_array or kind == "Axis":  # an axis is checked with the shape it belongs to
         return []
     # What is right at first sight needs no further check.

@@ -14,12 +14,16 @@ from typing import Any
 import numpy as np
 
 from ..contract import DECLARATIONS
+from ..contract.checks import overlap_pairs
 from .compilation import COUNTERS
 from .elementwise import ACTIVATIONS
 from .machine import BUILDERS, Machine, best_width
+from .shortcut import Shortcut
 from .team import MOST_THREADS
 
 Array = np.ndarray[Any, Any]
+Arrangement = tuple[str, str, tuple[Any, ...], float]
+"""Name of the kernel, character of its dtype, its operands, and how much work the call is."""
 WIDTHS = (1, 4, 8, 16)
 
 
@@ -43,100 +47,95 @@ def create(threads: int | None = None, simd_width: int | None = None) -> dict[st
 
 def implementations(machine: Machine) -> dict[str, Callable[..., None]]:
     """The contract's kernels on the machine."""
-    plain = {name: straight(machine, name) for name in BUILDERS if name in DECLARATIONS}
-    return {**plain, **{name: make(machine) for name, make in SPECIAL.items()}}
+    arrangements = {name: straight(name) for name in BUILDERS if name in DECLARATIONS} | ARRANGEMENTS
+    return {name: implementation(machine, name, arrange) for name, arrange in arrangements.items()}
 
 
-def straight(machine: Machine, name: str) -> Callable[..., None]:
+def implementation(machine: Machine, name: str, arrange: Callable[..., Arrangement]) -> Callable[..., None]:
+    """A kernel of the contract, with a shortcut for calls like earlier ones."""
+    declaration = DECLARATIONS[name]
+    places = {operand: place for place, operand in enumerate(declaration.parameter_names)}
+    pairs = [(places[a], places[b], b in declaration.in_place) for a, b in overlap_pairs(declaration)]
+    shortcut = Shortcut(pairs)
+
+    def run(*arguments: Any) -> None:
+        machine.run(*arrange(*arguments))
+
+    def remember(arguments: tuple[Any, ...]) -> None:
+        kernel, char, words, work = arrange(*arguments)
+        if not machine.shares(kernel, work):
+            shortcut.remember(machine.launcher(kernel, char).kernel, arguments, words)
+
+    run.known, run.remember = shortcut.known, remember  # type: ignore[attr-defined]
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    parameters = [inspect.Parameter(parameter, kind) for parameter in declaration.parameter_names]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return run
+
+
+# ---- how a call's arguments become a kernel's operands ------------------------------------------------------------
+
+
+def straight(name: str) -> Callable[..., Arrangement]:
     """A kernel whose operands are the declaration's, in order; the last one's dtype is the kernel's."""
 
-    def implementation(*arguments: Any) -> None:
+    def arrange(*arguments: Any) -> Arrangement:
         out = arguments[-1]
-        machine.run(name, out.dtype.char, arguments, out.size)
+        return name, out.dtype.char, arguments, out.size
 
-    return declared(name, implementation)
-
-
-def declared(name: str, implementation: Callable[..., None]) -> Callable[..., None]:
-    """The implementation with the declaration's parameter names, which the loader compares."""
-    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    parameters = [inspect.Parameter(parameter, kind) for parameter in DECLARATIONS[name].parameter_names]
-    implementation.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    return implementation
+    return arrange
 
 
-# ---- kernels whose arguments need arranging -----------------------------------------------------------------------
+def matmul(a: Array, b: Array, transpose_a: bool, transpose_b: bool, out: Array) -> Arrangement:
+    work = out.size * a.shape[0 if transpose_a else 1]
+    return "gemm", out.dtype.char, (a, b, None, out, float(transpose_a), float(transpose_b)), work
 
 
-def matmul(machine: Machine) -> Callable[..., None]:
-    def implementation(a: Array, b: Array, transpose_a: bool, transpose_b: bool, out: Array) -> None:
-        work = out.size * a.shape[0 if transpose_a else 1]
-        machine.run("gemm", out.dtype.char, (a, b, None, out, float(transpose_a), float(transpose_b)), work)
-
-    return implementation
+GEMM = {"identity": "gemm", **{name: f"gemm_{name}" for name in ACTIVATIONS}}
 
 
-def linear(machine: Machine) -> Callable[..., None]:
-    names = {"identity": "gemm", **{name: f"gemm_{name}" for name in ACTIVATIONS}}
-
-    def implementation(x: Array, weight: Array, bias: Array | None, activation: str, out: Array) -> None:
-        work = out.size * x.shape[1]
-        machine.run(names[activation], out.dtype.char, (x, weight, bias, out, 0.0, 0.0), work)
-
-    return implementation
+def linear(x: Array, weight: Array, bias: Array | None, activation: str, out: Array) -> Arrangement:
+    return GEMM[activation], out.dtype.char, (x, weight, bias, out, 0.0, 0.0), out.size * x.shape[1]
 
 
-def reduction(name: str) -> Callable[[Machine], Callable[..., None]]:
-    def make(machine: Machine) -> Callable[..., None]:
-        def implementation(x: Array, axis: int | None, out: Array) -> None:
-            which = "all" if axis is None or x.ndim == 1 else "rows" if axis else "columns"
-            machine.run(f"{name}_{which}", x.dtype.char, (x, out), x.size)
+def reduction(name: str) -> Callable[..., Arrangement]:
+    def arrange(x: Array, axis: int | None, out: Array) -> Arrangement:
+        which = "all" if axis is None or x.ndim == 1 else "rows" if axis else "columns"
+        return f"{name}_{which}", x.dtype.char, (x, out), x.size
 
-        return implementation
-
-    return make
+    return arrange
 
 
-def argmax(machine: Machine) -> Callable[..., None]:
-    def implementation(x: Array, axis: int | None, out: Array) -> None:
-        if axis == 0 and x.ndim == 2:
-            machine.run("argmax_columns", x.dtype.char, (x, out), x.size)
-        else:
-            x = x if axis == 1 else np.ascontiguousarray(x).reshape(-1)
-            machine.run("argmax_rows", x.dtype.char, (x, out), x.size)
-
-    return implementation
+def argmax(x: Array, axis: int | None, out: Array) -> Arrangement:
+    if axis == 0 and x.ndim == 2:
+        return "argmax_columns", x.dtype.char, (x, out), x.size
+    if axis is None and x.ndim == 2:
+        x = np.ascontiguousarray(x).reshape(-1)
+    return "argmax_rows", x.dtype.char, (x, out), x.size
 
 
-def cast(machine: Machine) -> Callable[..., None]:
-    def implementation(x: Array, out: Array) -> None:
-        machine.run(f"cast_to_{out.dtype.name}", x.dtype.char, (x, out), x.size)
-
-    return implementation
+def cast(x: Array, out: Array) -> Arrangement:
+    return f"cast_to_{out.dtype.name}", x.dtype.char, (x, out), x.size
 
 
-def dropout_mask(machine: Machine) -> Callable[..., None]:
-    def implementation(counter: Array, seed: int, rate: float, out: Array) -> None:
-        halves = float(seed >> 32), float(seed & 0xFFFFFFFF)
-        machine.run("dropout_mask", out.dtype.char, (counter, *halves, rate, out), out.size)
-
-    return implementation
+def dropout_mask(counter: Array, seed: int, rate: float, out: Array) -> Arrangement:
+    halves = float(seed >> 32), float(seed & 0xFFFFFFFF)
+    return "dropout_mask", out.dtype.char, (counter, *halves, rate, out), out.size
 
 
-def update(name: str) -> Callable[[Machine], Callable[..., None]]:
-    def make(machine: Machine) -> Callable[..., None]:
-        def implementation(*arguments: Any) -> None:
-            parameter = arguments[0]
-            if name == "adam":
-                arguments = (*arguments[:-1], float(arguments[-1]))
-            machine.run(name, parameter.dtype.char, arguments, parameter.size)
+def update(name: str) -> Callable[..., Arrangement]:
+    def arrange(parameter: Array, *rest: Any) -> Arrangement:
+        return name, parameter.dtype.char, (parameter, *rest), parameter.size
 
-        return declared(name, implementation)
-
-    return make
+    return arrange
 
 
-SPECIAL: dict[str, Callable[[Machine], Callable[..., None]]] = {
+def adam(parameter: Array, gradient: Array, first: Array, second: Array, hyper: Array, decoupled: bool) -> Arrangement:
+    operands = (parameter, gradient, first, second, hyper, float(decoupled))
+    return "adam", parameter.dtype.char, operands, parameter.size
+
+
+ARRANGEMENTS: dict[str, Callable[..., Arrangement]] = {
     "matmul": matmul,
     "linear": linear,
     "sum": reduction("sum"),
@@ -144,5 +143,7 @@ SPECIAL: dict[str, Callable[[Machine], Callable[..., None]]] = {
     "argmax": argmax,
     "cast": cast,
     "dropout_mask": dropout_mask,
-    **{name: update(name) for name in ("sgd", "rmsprop", "adam")},
+    "sgd": update("sgd"),
+    "rmsprop": update("rmsprop"),
+    "adam": adam,
 }

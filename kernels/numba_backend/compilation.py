@@ -61,7 +61,9 @@ def address_of(key: str, build: Callable[[], Callable[..., None]], signature: An
         COUNTERS.compiled += 1
         COUNTERS.seconds += time.perf_counter() - started
         _kept.append(compiled)
-        _store(path, compiled.native_name, compiled._library._get_compiled_object())
+        # Object code with weak functions beside the kernel would lose them when it is loaded.
+        if "define linkonce_odr" not in compiled.inspect_llvm():
+            _store(path, compiled.native_name, compiled._library._get_compiled_object())
         return int(compiled.address)
 
 

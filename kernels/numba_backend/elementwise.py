@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
-
 from . import simd
 from .simd import select, staged, store, store_masked
-from .words import advance, columns, contiguous, number, pointer, rows, share, stride_bytes
+from .words import advance, columns, contiguous, inlined, number, pointer, rows, share, stride_bytes, to_line
 
 THREAD_UNIT = 16  # vectors: threads' shares of a long row begin on whole cache lines
 
@@ -19,7 +17,7 @@ THREAD_UNIT = 16  # vectors: threads' shares of a long row begin on whole cache 
 def _extent(first, second, out, size):
     """Compiles to: rows and columns to go over and this thread's part of each; contiguous arrays count as one row."""
 
-    @njit
+    @inlined
     def extent(words, thread, threads, unit):
         height, width = rows(words, out), columns(words, out)
         if contiguous(words, first, size) and contiguous(words, second, size) and contiguous(words, out, size):
@@ -47,14 +45,18 @@ def one_array(function, out=1):
         def kernel(words, thread, threads):
             x, y, parameter = pointer(f, words, 0), pointer(f, words, out), f(number(words, 1))
             top, bottom, left, right = extent(words, thread, threads, THREAD_UNIT * lanes)
-            whole = right - (right - left) % lanes
-            live = f.first_lanes(right - whole)
             for i in range(top, bottom):
                 source, target = (
                     advance(x, i * stride_bytes(words, 0) // size),
                     advance(y, i * stride_bytes(words, out) // size),
                 )
-                for j in range(left, whole, lanes):
+                start = left + to_line(advance(target, left), right - left, lanes, size)
+                if left < start:
+                    live = f.first_lanes(start - left)
+                    store_masked(target, left, value(f.load_masked(source, left, live), parameter), live)
+                whole = right - (right - start) % lanes
+                live = f.first_lanes(right - whole)
+                for j in range(start, whole, lanes):
                     store(target, j, value(f.load(source, j), parameter))
                 if whole < right:
                     store_masked(target, whole, value(f.load_masked(source, whole, live), parameter), live)
@@ -79,12 +81,17 @@ def two_arrays(function, out=2):
             x, y, z = pointer(f, words, 0), pointer(f, words, 1), pointer(f, words, out)
             parameter = f(number(words, 2))
             top, bottom, left, right = extent(words, thread, threads, THREAD_UNIT * lanes)
-            whole = right - (right - left) % lanes
-            live = f.first_lanes(right - whole)
             for i in range(top, bottom):
                 a, b = advance(x, i * stride_bytes(words, 0) // size), advance(y, i * stride_bytes(words, 1) // size)
                 target = advance(z, i * stride_bytes(words, out) // size)
-                for j in range(left, whole, lanes):
+                start = left + to_line(advance(target, left), right - left, lanes, size)
+                if left < start:
+                    live = f.first_lanes(start - left)
+                    first = value(f.load_masked(a, left, live), f.load_masked(b, left, live), parameter)
+                    store_masked(target, left, first, live)
+                whole = right - (right - start) % lanes
+                live = f.first_lanes(right - whole)
+                for j in range(start, whole, lanes):
                     store(target, j, value(f.load(a, j), f.load(b, j), parameter))
                 if whole < right:
                     last = value(f.load_masked(a, whole, live), f.load_masked(b, whole, live), parameter)
@@ -106,11 +113,11 @@ def broadcast(function, third=False):
     def build(f):
         lanes, size = f.lanes, f.bits // 8
 
-        @njit
+        @inlined
         def many(words, operand):
             return rows(words, operand) * columns(words, operand) > 1
 
-        @njit
+        @inlined
         def plain(words, operand):
             """Whether an operand looks the same when rows are joined: it fills out without gaps, or is one number."""
             if not many(words, operand):
@@ -118,7 +125,7 @@ def broadcast(function, third=False):
             same = rows(words, operand) == rows(words, out) and columns(words, operand) == columns(words, out)
             return same and contiguous(words, operand, size)
 
-        @njit
+        @inlined
         def row(words, operand, i):
             """An operand's row i, or its only one."""
             step = stride_bytes(words, operand) // size if rows(words, operand) > 1 else 0
@@ -140,8 +147,9 @@ def broadcast(function, third=False):
             for i in range(top, bottom):
                 a, b, c, target = row(words, 0, i), row(words, 1, i), row(words, last, i), row(words, out, i)
                 x, y, z = f(a[0]), f(b[0]), f(c[0])
-                whole = right - (right - left) % lanes
-                for j in range(left, whole, lanes):
+                start = left + to_line(advance(target, left), right - left, lanes, size)
+                whole = right - (right - start) % lanes
+                for j in range(start, whole, lanes):
                     if wide_a:
                         x = f.load(a, j)
                     if wide_b:
@@ -149,8 +157,11 @@ def broadcast(function, third=False):
                     if third and wide_c:
                         z = f.load(c, j)
                     store(target, j, value(x, y, z))
-                for j in range(whole, right, lanes):
-                    live = f.first_lanes(right - j)
+                for end in range(2):  # before the first whole line, and behind the last vector
+                    j, stop = (whole, right) if end else (left, start)
+                    if j == stop:
+                        continue
+                    live = f.first_lanes(stop - j)
                     if wide_a:
                         x = f.load_masked(a, j, live)
                     if wide_b:

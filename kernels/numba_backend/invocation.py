@@ -17,10 +17,10 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 
 from .compilation import address_of
-from .words import FIRST_OPERAND, OPERAND_WORDS, WORDS, call_kernel, follow, words_on_stack
+from .words import FIRST_OPERAND, OPERAND_WORDS, WORDS, call_kernel, follow, inlined, words_on_stack
 
 # In 64-bit words from an object's beginning. An object begins with its reference count and its type.
 TYPE = 1
@@ -33,7 +33,7 @@ FILL = types.void(WORDS, WORDS, WORDS)
 INVOKE = types.void(WORDS, WORDS)
 
 
-@njit
+@inlined
 def fill_words(environment, arguments, words):
     """The arguments as a kernel's words. environment: addresses of the kernel and of the types array and float."""
     words[0], words[1] = environment[0], 0
@@ -114,6 +114,7 @@ class Launcher:
     """A kernel that can be called with a tuple of arrays, floats and None."""
 
     def __init__(self, kernel: int):
+        self.kernel = kernel
         self._environment = _environment(kernel)
         self._address = int(self._environment.ctypes.data)
         self._kernel = ctypes.CFUNCTYPE(None, ctypes.c_ssize_t, ctypes.c_ssize_t, ctypes.c_ssize_t)(kernel)

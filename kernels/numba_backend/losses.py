@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
-
 from . import simd
 from .elementwise import sign
 from .reductions import row_max
 from .rows import counting_from, exponentials
 from .simd import select, staged, store_masked, sum_lanes, vector
-from .words import advance, columns, number, pointer, rows, share, stride_bytes
+from .words import advance, columns, inlined, number, pointer, rows, share, stride_bytes
 
 
 def softmax_cross_entropy(f):
@@ -19,7 +17,7 @@ def softmax_cross_entropy(f):
     largest_of, fill, size, lanes, numbers = row_max(f), exponentials(f), f.bits // 8, f.lanes, vector("int64", 1)
     positions = f.integer
 
-    @njit
+    @inlined
     def sum_below(x, largest, count):
         """The sum of x_j - largest."""
         total = f(0.0)

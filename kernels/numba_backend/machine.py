@@ -52,10 +52,14 @@ class Machine:
             found = self._launchers[name, char] = Launcher(address)
         return found
 
+    def shares(self, name: str, work: float) -> bool:
+        """Whether threads share a call."""
+        return self.threads > 1 and work >= (SHARED_FROM_PRODUCTS if name.startswith("gemm") else SHARED_FROM)
+
     def run(self, name: str, char: str, arguments: tuple[Any, ...], work: float = 0.0) -> None:
         """Runs a kernel. work: elements or multiply-adds, as ``SHARED_FROM`` counts them; 0 keeps it on one thread."""
         kernel = self._launchers.get((name, char)) or self.launcher(name, char)
-        if self.threads > 1 and work >= (SHARED_FROM_PRODUCTS if name.startswith("gemm") else SHARED_FROM):
+        if self.shares(name, work):
             team_of(self.threads).run(kernel, arguments)
         else:
             kernel.run(arguments)

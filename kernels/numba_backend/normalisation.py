@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
-
 from .reductions import column_sum, row_sum
 from .simd import sqrt, store_masked, sum_lanes
-from .words import advance, columns, number, pointer, rows, share, stride_bytes
+from .words import advance, columns, inlined, number, pointer, rows, share, stride_bytes
 
 
 def layer_norm(f):
     """Operands: x, gain, bias, eps, out, mean, rstd."""
     total_of, size, lanes = row_sum(f), f.bits // 8, f.lanes
 
-    @njit
+    @inlined
     def centred_squares(x, mean, count):
         total = f(0.0)
         for j in range(0, count, lanes):
@@ -49,7 +47,7 @@ def layer_norm_gradient(f):
     """Operands: grad, x, gain, mean, rstd, out, gain_gradient, bias_gradient."""
     size, lanes, sums = f.bits // 8, f.lanes, column_sum(f)
 
-    @njit
+    @inlined
     def row(g, x, gain, mean, rstd, out, count):
         """The gradient with respect to one row of x."""
         plain, along = f(0.0), f(0.0)

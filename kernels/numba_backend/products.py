@@ -11,11 +11,9 @@ order whoever computes it, so results have the same bits for any number of threa
 
 from __future__ import annotations
 
-from numba import njit
-
 from .simd import staged, store, store_masked, transpose_block
 from .tile import make_tile, tallest
-from .words import advance, columns, number, pointer, rows, share, stack, stride_bytes
+from .words import advance, columns, inlined, number, pointer, rows, share, stack, stride_bytes
 
 DEPTH = 512  # rows of a packed panel: 64 KiB of float32 at 32 columns, a small part of any L2 cache
 DIRECT_ROWS = 64  # below, packing a panel costs more than reading it where it stands
@@ -40,7 +38,7 @@ def gemm(activation=None):
         panel_elements = DEPTH * width
         wide_tile, narrow_tile = make_tile(2), make_tile(1)
 
-        @njit
+        @inlined
         def pack(b, stride, depth, count, panel, panel_row):
             """panel = depth rows of B, count columns of them, padded with zeros to panel_row."""
             first, second = f.first_lanes(count), f.first_lanes(count - lanes)
@@ -49,7 +47,7 @@ def gemm(activation=None):
                 if panel_row > lanes:
                     store(panel, k * panel_row + lanes, f.load_masked(b, k * stride + lanes, second))
 
-        @njit
+        @inlined
         def pack_transposed(b, stride, depth, count, panel, panel_row):
             """panel(k, j) = b(j, k): count rows of b, depth columns of them."""
             for j in range(0, panel_row, lanes):
@@ -57,7 +55,7 @@ def gemm(activation=None):
                     here, deep = max(0, min(lanes, count - j)), min(lanes, depth - k)
                     transpose_block(f, b, j * stride + k, stride, panel, k * panel_row + j, panel_row, here, deep)
 
-        @njit
+        @inlined
         def tiles(a, a_row, a_column, panel, panel_row, start, start_row, c, c_row, depth, count, first, last):
             """LOOP 3: rows first to last of C, split evenly into tiles."""
             limit = height if count > lanes else narrow_height
@@ -74,7 +72,7 @@ def gemm(activation=None):
                 i += h
                 left -= 1
 
-        @njit
+        @inlined
         def activate(c, c_row, first, last, count):
             low, high = f.first_lanes(count), f.first_lanes(count - lanes)
             for i in range(first, last):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from numba import njit
-
 from .simd import any_lane, is_nan, max_lanes, maximum, multiply_add, store_masked, sum_lanes, vector
-from .words import advance, columns, pointer, rows, share, stride_bytes
+from .words import advance, columns, inlined, pointer, rows, share, stride_bytes
 
 BLOCK = 4096  # elements summed in lanes before they join the total: rounding grows with this, not with the length
 COLUMN_BLOCK = 256  # rows summed likewise
@@ -15,7 +13,7 @@ def row_sum(f, square=False):
     """Compiles to: the sum of count elements, or of their squares, as a float64 rounded once for each block."""
     lanes = f.lanes
 
-    @njit
+    @inlined
     def total_of(x, count):
         total = 0.0
         for start in range(0, count, BLOCK):
@@ -40,7 +38,7 @@ def row_max(f):
     """Compiles to: the largest of count elements, NaN if any is."""
     lanes = f.lanes
 
-    @njit
+    @inlined
     def largest_of(x, count):
         # Four chains, because each comparison waits for the one before.
         first = second = third = fourth = f(float("-inf"))
@@ -115,7 +113,7 @@ def column_sum(f):
     """Compiles to: out_j = sum over rows of the columns j in [first, last)."""
     lanes = f.lanes
 
-    @njit
+    @inlined
     def sums(x, stride, height, first, last, out):
         for j in range(first, last, lanes):
             live = f.first_lanes(last - j)
@@ -166,7 +164,7 @@ def argmax_row(f):
     """Compiles to: the first position of the row's largest element, or of its first NaN."""
     largest_of, lanes = row_max(f), f.lanes
 
-    @njit
+    @inlined
     def position_of(x, count):
         largest = largest_of(x, count)
         nan = largest != largest

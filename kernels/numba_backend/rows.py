@@ -6,20 +6,19 @@ import math
 
 import numpy as np
 from llvmlite import ir
-from numba import njit
 
 from ..contract.random import GOLDEN_GAMMA, MULTIPLIER_1, MULTIPLIER_2
 from .reductions import row_max
 from .simd import convert, exp, select, staged, store_masked, sum_lanes, transpose_block, vector
 from .simd.register import Register
-from .words import advance, columns, number, pointer, rows, share, stride_bytes
+from .words import advance, columns, inlined, number, pointer, rows, share, stride_bytes
 
 
 def exponentials(f):
     """Compiles to: out_j = e**(x_j - largest), and their sum."""
     lanes = f.lanes
 
-    @njit
+    @inlined
     def fill(x, largest, out, count):
         total = f(0.0)
         for j in range(0, count, lanes):
@@ -239,7 +238,7 @@ def mix(x):
     return x ^ (x >> 16)
 
 
-@njit
+@inlined
 def draw_key(seed, counter):
     """kernels.contract.random.key."""
     z = seed + (counter + np.uint64(1)) * np.uint64(GOLDEN_GAMMA)

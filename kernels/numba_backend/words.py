@@ -19,6 +19,10 @@ ADDRESS, ROWS, COLUMNS, STRIDE = range(OPERAND_WORDS)
 
 I64, F64 = ir.IntType(64), ir.DoubleType()
 
+inlined = njit(forceinline=True)
+"""Compiles a function into the kernels that use it. A kernel's object code has to be a single function: others would be
+weak symbols, which are not found again when the code is loaded from disk."""
+
 
 def _place(builder, words, operand, field):
     first = ir.Constant(I64, FIRST_OPERAND + field)
@@ -89,7 +93,7 @@ def stack(typing, vector, elements):
     return kind(vector, elements), codegen
 
 
-@njit
+@inlined
 def share(count, thread, threads, unit):
     """The part [first, last) of count items that a thread works on: whole units, but for the end."""
     chunk = -(-count // (threads * unit)) * unit
@@ -97,7 +101,7 @@ def share(count, thread, threads, unit):
     return first, min(count, first + chunk)
 
 
-@njit
+@inlined
 def contiguous(words, operand, element_bytes):
     """Whether an array's rows follow each other without gaps."""
     return rows(words, operand) <= 1 or stride_bytes(words, operand) == columns(words, operand) * element_bytes
@@ -196,3 +200,25 @@ def yield_core(typing, nothing):
         return context.get_dummy_value()
 
     return types.void(nothing), codegen
+
+
+@intrinsic
+def _address(typing, pointer):
+    """A pointer as a number, to compute with; never back."""
+
+    def codegen(context, builder, signature, arguments):
+        return builder.ptrtoint(arguments[0], I64)
+
+    return types.int64(pointer), codegen
+
+
+@inlined
+def to_line(target, count, vector_elements, element_bytes):
+    """Elements up to the next whole vector in memory; 0 where the row is too short for that to pay.
+
+    A vector that crosses a cache line costs two accesses.
+    """
+    if count < 8 * vector_elements:
+        return 0
+    beyond = _address(target) // element_bytes % vector_elements
+    return (vector_elements - beyond) % vector_elements
