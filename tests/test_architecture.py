@@ -26,7 +26,7 @@ STOREYS = [
     "tinynet.version", "tinynet.checks tinynet.files", "tinynet.backends", "tinynet.tensor", "tinynet.functional",
     "tinynet.gradients tinynet.randomness tinynet.history", "tinynet.nn", "tinynet.optim", "tinynet.schedule",
     "tinynet.data tinynet.metrics", "tinynet.callbacks", "tinynet.training", "tinynet.experiment",
-    "tinynet.comparison tinynet.plots", "tinynet.command_line", "tinynet", "train",
+    "tinynet.comparison", "tinynet.plots", "tinynet.command_line", "tinynet", "train",
 ]  # fmt: skip
 FLOOR = {name: floor for floor, names in enumerate(STOREYS) for name in names.split()}
 

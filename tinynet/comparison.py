@@ -42,13 +42,21 @@ def table(runs: Sequence[Run]) -> str:
             f"{history.samples_per_second:,.0f}",
         ]
         if compared:
-            row.append(f"{history.samples_per_second / slowest:.1f}x" if slowest else "-")
+            row.append(times(history.samples_per_second, slowest))
             row.append("-" if run is runs[-1] else f"{largest_difference(run, runs[-1]):.1e}")
         rows.append(row)
     text = aligned([header, *rows])
     cut = [f"{run.label} stopped after {run.history.steps} steps: {run.history.stopped}" for run in runs
            if not run.complete]  # fmt: skip
     return "\n".join([text, *cut])
+
+
+def times(speed: float, slowest: float) -> str:
+    """How many times as fast, to three digits."""
+    if not slowest:
+        return "-"
+    ratio = speed / slowest
+    return f"{ratio:,.0f}x" if ratio >= 100 else f"{ratio:.3g}x"
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:

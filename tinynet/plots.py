@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from .comparison import times
 from .experiment import Run
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
@@ -45,13 +46,13 @@ def plot_runs(runs: Sequence[Run], path: Path) -> None:
     drawn = bars.barh(names, speeds, color=[COLOURS[i % len(COLOURS)] for i in range(len(runs))])
     slowest = min(speeds)
     labels = [
-        f" {speed:,.0f}" + (f"  ({speed / slowest:.1f}x)" if len(runs) > 1 and slowest else "") for speed in speeds
+        f" {speed:,.0f}" + (f"  ({times(speed, slowest)})" if len(runs) > 1 and slowest else "") for speed in speeds
     ]
     bars.bar_label(drawn, labels)
     bars.invert_yaxis()
     if len(runs) > 1:
         bars.set_xscale("log")
-        bars.set_xlim(slowest / 3, max(speeds) * 30)
+        bars.set_xlim(slowest / 3, max(speeds) * 100)
     else:
         bars.set_xlim(0, max(speeds) * 1.35)
     bars.set(xlabel="samples/s" + (" (logarithmic)" if len(runs) > 1 else ""), title="training speed")

@@ -62,6 +62,8 @@ def implementation(machine: Machine, name: str, arrange: Callable[..., Arrangeme
         machine.run(*arrange(*arguments))
 
     def remember(arguments: tuple[Any, ...]) -> None:
+        if shortcut.full:
+            return
         kernel, char, words, work = arrange(*arguments)
         if not machine.shares(kernel, work):
             shortcut.remember(machine.launcher(kernel, char).kernel, arguments, words)

@@ -10,6 +10,7 @@ as always.
 from __future__ import annotations
 
 import ctypes
+import threading
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -32,7 +33,7 @@ from .invocation import (
 from .words import FIRST_OPERAND, OPERAND_WORDS, WORDS, call_kernel, follow, inlined, words_on_stack
 
 ARRAY_DTYPE, ARRAY_FLAGS = HEADER + 5, HEADER + 6  # behind data, axes, shape, strides and base
-MOST_ROWS, MOST_OPERANDS, MOST_PAIRS = 8, 12, 24
+MOST_ROWS, MOST_OPERANDS, MOST_PAIRS = 32, 12, 24
 MOST_TRIES = 64  # a kernel whose calls are never alike should not be slowed down for ever
 
 # A table: rows in use, addresses of the types array and float; then the rows.
@@ -150,21 +151,31 @@ class Shortcut:
     def __init__(self, pairs: Sequence[tuple[int, int, bool]]):
         """pairs: positions of operands that must not overlap, and whether they may be the same array."""
         self._pairs, self._objects, self._tries = list(pairs), list[Any](), 0
+        self._writing = threading.Lock()
         self._table = np.zeros(TABLE_HEADER + MOST_ROWS * ROW_SIZE, np.int64)
         self._table[TABLE_ARRAY], self._table[TABLE_FLOAT] = id(np.ndarray), id(float)
         native, address = _native(), int(self._table.ctypes.data)
         self.known = (lambda arguments: native(address, arguments)) if reads_objects() else (lambda arguments: 0)
 
+    @property
+    def full(self) -> bool:
+        """Whether no more calls are remembered."""
+        return self._tries > MOST_TRIES or int(self._table[TABLE_ROWS]) == MOST_ROWS
+
     def remember(self, kernel: int, arguments: tuple[Any, ...], words: tuple[Any, ...]) -> None:
         """Remembers a checked call. words: the kernel's operands; those that are arguments are found by identity."""
-        rows, self._tries = int(self._table[TABLE_ROWS]), self._tries + 1
-        if (
-            rows == MOST_ROWS
-            or self._tries > MOST_TRIES
-            or max(len(arguments), len(words)) > MOST_OPERANDS
-            or len(self._pairs) > MOST_PAIRS
-        ):
-            return
+        if not self._writing.acquire(blocking=False):
+            return  # another thread is at it; the call will come again
+        try:
+            if not self.full and max(len(arguments), len(words)) <= MOST_OPERANDS and len(self._pairs) <= MOST_PAIRS:
+                self._tries += 1
+                self._write(kernel, arguments, words)
+        finally:
+            self._writing.release()
+
+    def _write(self, kernel: int, arguments: tuple[Any, ...], words: tuple[Any, ...]) -> None:
+        """Writes the next row, and then counts it."""
+        rows = int(self._table[TABLE_ROWS])
         row = self._table[TABLE_HEADER + rows * ROW_SIZE :][:ROW_SIZE]
         row[:] = 0
         slots = [-1] * len(arguments)
