@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -155,6 +156,31 @@ def test_two_python_threads_at_once():
     for thread in threads:
         thread.join(60)
     assert wrong == [] and not any(thread.is_alive() for thread in threads)
+
+
+@pytest.mark.parametrize("when", ["published", "joined"])
+def test_an_interrupted_call_leaves_a_working_backend(monkeypatch, when):
+    """Ctrl-C as a call is given to the threads."""
+    lead, join, follow = team._native()
+    backend, x = kernels.load("numba", threads=3), np.ones((300, 300), F)
+    expected = backend.matmul(x, x)
+
+    def interrupted(*arguments):
+        (join if len(arguments) == 4 else lead)(*arguments)
+        raise KeyboardInterrupt
+
+    for pause in (0, 0.02):  # threads awake, and asleep
+        native = (interrupted, join, follow) if when == "published" else (lead, interrupted, follow)
+        with monkeypatch.context() as patch:
+            backend.matmul(x, x)
+            time.sleep(pause)
+            patch.setattr(team, "_native", lambda native=native: native)
+            try:
+                backend.matmul(x, x)
+            except KeyboardInterrupt:
+                assert 3 not in team._teams
+        np.testing.assert_array_equal(backend.matmul(x, x), expected)
+        assert 3 in team._teams
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

@@ -138,17 +138,26 @@ class Team:
                     if sleeping >> thread & 1:
                         self._wake[thread].release()
                 join(shared, words, self.threads, reports)
+        except BaseException:
+            # Ctrl-C between the calls above: some threads may have run their share, others not. This team cannot go on.
+            _teams.pop(self.threads, None)
+            self._dismiss()
+            raise
         finally:
             self._busy.release()
 
+    def _dismiss(self) -> None:
+        """Waits until no thread runs a kernel any more, since its arrays may go away, and ends them."""
+        self._shared[GENERATION] = -1
+        for wake in self._wake:
+            wake.release()
+        for member in self._members:
+            member.join()
+
     def end(self) -> None:
-        """Lets the threads return, before the interpreter takes their code away."""
+        """Ends the threads, before the interpreter takes their code away."""
         with self._busy:
-            self._shared[GENERATION] = -1
-            for wake in self._wake:
-                wake.release()
-            for member in self._members:
-                member.join(1.0)
+            self._dismiss()
 
 
 _teams: dict[int, Team] = {}
