@@ -1,17 +1,7 @@
-"""What all tests share: the built-in backends, loaded once."""
+"""Fixtures of all tests."""
 
 import pytest
-
-import kernels
-
-BACKENDS = ("naive", "numpy", "numba")
-_loaded = {}
-
-
-def loaded(name: str) -> kernels.Backend:
-    if name not in _loaded:
-        _loaded[name] = kernels.load(name)
-    return _loaded[name]
+from backends import BACKENDS, loaded
 
 
 @pytest.fixture(params=BACKENDS)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import loaded
+from backends import loaded
 
 import kernels
 import kernels.testing as suite

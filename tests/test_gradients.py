@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import loaded
+from backends import loaded
 from gradient_cases import FUNCTIONS, LAYERS
 
 import tinynet as tn

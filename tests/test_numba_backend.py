@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import loaded
+from backends import loaded
 
 import kernels
 import kernels.testing as suite

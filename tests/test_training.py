@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import BACKENDS, loaded
+from backends import BACKENDS, loaded
 
 import tinynet as tn
 from tinynet import Tensor, nn, optim, schedule
