@@ -66,7 +66,7 @@ def guarded():
     memory = mmap.mmap(-1, 2 * page)
     start = ctypes.addressof(ctypes.c_char.from_buffer(memory))  # the fixture's frame keeps the memory alive
     assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(start + page), ctypes.c_size_t(page), 0) == 0
-    return np.ctypeslib.as_array((ctypes.c_uint8 * page).from_address(start))
+    yield np.ctypeslib.as_array((ctypes.c_uint8 * page).from_address(start))  # noqa: PT022
 
 
 @pytest.mark.parametrize("lanes", LANES)
