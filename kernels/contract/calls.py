@@ -6,6 +6,7 @@ and a call whose combination has been seen costs about a microsecond.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +57,7 @@ def checked(declaration: Declaration, implementation: Callable[..., Any], backen
         "constant": constant,
         "convert": convert,
         "declaration": declaration,
+        "size_of": operator.attrgetter("size"),
         "empty": lambda shape, dtype: backend.empty(shape, dtype),
         "implementation": implementation,
         "known": known,
@@ -77,13 +79,10 @@ def source(declaration: Declaration, knows: bool) -> str:
     bounded = [operand.name for operand in declaration.inputs if operand.below]
     # Indices, and numbers of limited range, are checked by their values, for which no earlier call vouches.
     limited = any(operand.kind in ("Probability", "int") for operand in declaration.inputs)
-    given = " and ".join(f"{name} is not None" for name in results) or "True"
     shortcut = knows and not bounded and not limited
-    returned = f"return {', '.join(results)}" if results else "return"
     lines = [
         *(line for operand in declaration.inputs for line in _as_array(operand, declaration)),
-        *([f"if {given} and known(({', '.join(names)},)): {returned}"] if shortcut else []),
-        *(f"{name}_given = {name} is not None" for name in results if shortcut),
+        *(_shortcut(declaration) if shortcut else []),
         *(line for operand in declaration.inputs for line in _prepare(operand)),
         "try:",
         f"    key = ({', '.join(_key(operand) for operand in declaration.operands)},)",
@@ -96,7 +95,7 @@ def source(declaration: Declaration, knows: bool) -> str:
         *_overlap_checks(declaration),
         *(f"if {name} is None: {name} = empty(*plan.results[{i}])" for i, name in enumerate(results)),
         f"implementation({', '.join(names)})",
-        *([f"if {given.replace(' is not None', '_given')}: remember(({', '.join(names)},))"] if shortcut else []),
+        *([f"remember(({', '.join(names)},))"] if shortcut else []),
         *([f"return {', '.join(results)}"] if results else []),
     ]
     return "\n    ".join([f"def {declaration.name}({_parameters(declaration)}):", *lines])
@@ -135,6 +134,62 @@ def _key(operand: Operand) -> str:
         return "0" if operand.kind in ("float", "int", "Probability") else name
     described = f"type({name}), {name}.dtype, {name}.shape, {name}.strides, {name}.flags.num"
     return f"None if {name} is None else ({described})" if operand.written or operand.optional else described
+
+
+def _shortcut(declaration: Declaration) -> list[str]:
+    """Runs a call like an earlier one. Results that are not given are allocated as that call's probably were.
+
+    Whether they were is part of what ``known`` compares; where it is not so, they are forgotten.
+    """
+    names, results = ", ".join(declaration.parameter_names), [operand.name for operand in declaration.results]
+    if not results:
+        return [f"if known(({names},)): return"]
+    returned, given = ", ".join(results), " and ".join(f"{name} is not None" for name in results)
+    lines = [f"if {given}:", f"    if known(({names},)): return {returned}"]
+    guesses = [_guess(operand, declaration) for operand in declaration.results]
+    if not declaration.allocates or None in guesses:
+        return lines
+    return [
+        *lines,
+        f"elif {' and '.join(f'{name} is None' for name in results)}:",
+        "    try:",
+        *(f"        {name} = {guess}" for name, guess in zip(results, guesses, strict=True)),
+        f"        if known(({names},)): return {returned}",
+        # What is wrong with an argument, the checks will say.
+        "    except (AttributeError, IndexError, TypeError, ValueError, MemoryError): pass",
+        f"    {' = '.join(results)} = None",
+    ]
+
+
+def _guess(result: Operand, declaration: Declaration) -> str | None:
+    """An array as a result most likely has to be, from the operands' shapes; None where they do not say."""
+    inputs = [operand for operand in declaration.inputs if operand.kind in ("Floats", "Mutable")]
+    if not inputs or result.shape is None:
+        return None
+    dtype, axes = f"{inputs[0].name}.dtype", result.shape.axes
+    if result.kind == "Indices" or axes[0].startswith("/"):
+        return None
+    if axes == ("...",):
+        return f"empty({inputs[0].name}.shape, {dtype})"
+    if axes == ("*",):
+        largest = ", ".join(operand.name for operand in inputs)
+        return f"empty(max({largest}, key=size_of).shape, {dtype})"
+    lengths = [_length(axis.rstrip("!"), inputs) for axis in axes]
+    return None if None in lengths else f"empty(({', '.join(map(str, lengths))},), {dtype})"
+
+
+def _length(axis: str, inputs: list[Operand]) -> str | None:
+    """The length of an axis, as an operand's shape tells it."""
+    if axis.isdigit():
+        return axis
+    for operand in inputs:
+        names = [name.rstrip("!") for name in operand.shape.axes] if operand.shape else []
+        if axis in names and not operand.optional:
+            place = names.index(axis)
+            if operand.shape is not None and operand.shape.transposed_by:
+                return f"{operand.name}.shape[{1 - place} if {operand.shape.transposed_by} else {place}]"
+            return f"{operand.name}.shape[{place}]"
+    return None
 
 
 def _overlap_checks(declaration: Declaration) -> list[str]:

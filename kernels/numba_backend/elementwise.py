@@ -102,13 +102,22 @@ def two_arrays(function, out=2):
     return build
 
 
-def broadcast(function, third=False):
-    """out = function(a, b) or, with ``third``, function(a, b, c), by NumPy's rules of broadcasting."""
+def broadcast(function, third=False, at_2=None):
+    """out = function(a, b) or, with ``third``, function(a, b, c), by NumPy's rules of broadcasting.
+
+    at_2: what function(a, 2) is, where there is a shorter way to it.
+    """
     out, last = (3, 2) if third else (2, 1)
 
     @staged
     def value(a, b, c):
         return function(a, b, c) if third else function(a, b)
+
+    @staged
+    def short(a):
+        return at_2(a) if at_2 else a
+
+    shortens = at_2 is not None
 
     def build(f):
         lanes, size = f.lanes, f.bits // 8
@@ -149,6 +158,7 @@ def broadcast(function, third=False):
                 x, y, z = f(a[0]), f(b[0]), f(c[0])
                 start = left + to_line(advance(target, left), right - left, lanes, size)
                 whole = right - (right - start) % lanes
+                squares = shortens and not wide_b and b[0] == 2.0
                 for j in range(start, whole, lanes):
                     if wide_a:
                         x = f.load(a, j)
@@ -156,7 +166,10 @@ def broadcast(function, third=False):
                         y = f.load(b, j)
                     if third and wide_c:
                         z = f.load(c, j)
-                    store(target, j, value(x, y, z))
+                    if squares:
+                        store(target, j, short(x))
+                    else:
+                        store(target, j, value(x, y, z))
                 for end in range(2):  # before the first whole line, and behind the last vector
                     j, stop = (whole, right) if end else (left, start)
                     if j == stop:
@@ -168,7 +181,10 @@ def broadcast(function, third=False):
                         y = f.load_masked(b, j, live)
                     if third and wide_c:
                         z = f.load_masked(c, j, live)
-                    store_masked(target, j, value(x, y, z), live)
+                    if squares:
+                        store_masked(target, j, short(x), live)
+                    else:
+                        store_masked(target, j, value(x, y, z), live)
 
         return kernel
 
@@ -286,7 +302,7 @@ BUILDERS = {
     "subtract": broadcast(lambda a, b: a - b),
     "multiply": broadcast(lambda a, b: a * b),
     "divide": broadcast(lambda a, b: a / b),
-    "power": broadcast(simd.power),
+    "power": broadcast(simd.power, at_2=lambda a: a * a),
     "maximum": broadcast(simd.maximum),
     "minimum": broadcast(simd.minimum),
     "greater": broadcast(greater),
