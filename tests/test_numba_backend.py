@@ -15,6 +15,8 @@ from backends import loaded
 
 import kernels
 import kernels.testing as suite
+from kernels import numba_backend
+from kernels.contract import ACTIVATIONS
 from kernels.numba_backend import compilation, invocation, machine, team
 from kernels.numba_backend.products import DEPTH
 from kernels.numba_backend.simd import host
@@ -53,6 +55,10 @@ def test_kernels_loaded_from_disk_conform():
         print(len(failures), backend.kernels_compiled, *failures[:3])
     """
     assert python(body) == ["0", "0"]
+
+
+def test_the_fused_layer_knows_every_activation():
+    assert set(numba_backend.GEMM) == set(ACTIVATIONS)
 
 
 def test_threads_conform(monkeypatch):

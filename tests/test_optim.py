@@ -227,6 +227,9 @@ def test_plateau_state_continues():
     factors(which, losses=[1.0, 2.0, 3.0, 3.0, 3.0, 3.0])
     other.load_state_dict(which.state_dict())
     assert other.factor(0) == which.factor(0) < 1
+    warmed, again = (schedule.LinearWarmup(1, after) for after in (which, schedule.ReduceOnPlateau(0.5, 0)))
+    again.load_state_dict(warmed.state_dict())
+    assert again.factor(5) == which.factor(0)
 
 
 def test_a_loss_goes_down_in_a_network():

@@ -133,6 +133,14 @@ class LinearWarmup(Schedule):
         if self.after is not None:
             self.after.epoch_ended(loss)
 
+    def state_dict(self) -> dict[str, Any]:
+        return super().state_dict() | {"after": self.after.state_dict() if self.after is not None else None}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        if self.after is not None:
+            self.after.load_state_dict(state["after"])
+
 
 class ReduceOnPlateau(Schedule):
     """factor *= reduction whenever the loss has not fallen by the relative threshold for more than patience epochs."""

@@ -3,15 +3,14 @@
 # Importing a module of declarations registers them.
 from . import elementwise, losses, normalisation, optimizers, products, random, reductions, rows
 from .backend import Backend
-from .checks import activation_names
-from .declaration import DECLARATIONS, Declaration, Operand
+from .declaration import ACTIVATIONS, DECLARATIONS, Declaration, Operand
 
 __all__ = [
     "DECLARATIONS",
     "Backend",
     "Declaration",
     "Operand",
-    "activation_names",
+    "ACTIVATIONS",
     "elementwise",
     "losses",
     "normalisation",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import checks
-from .declaration import Declaration, Operand
+from .declaration import ACTIVATIONS, Declaration, Operand
 
 if TYPE_CHECKING:
     from .backend import Backend
@@ -49,7 +49,7 @@ def checked(declaration: Declaration, implementation: Callable[..., Any], backen
     # Where a backend can tell that a call is like an earlier one, it runs it at once.
     known, remember = (getattr(implementation, name, None) for name in ("known", "remember"))
     scope = {
-        "ACTIVATIONS": frozenset(checks.activation_names()),
+        "ACTIVATIONS": frozenset(ACTIVATIONS),
         "DEFAULTS": {operand.name: operand.default for operand in declaration.operands},
         "NUMBERS": NUMBERS,
         "check_below": checks.check_below,

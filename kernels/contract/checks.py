@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping
-from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from .declaration import DECLARATIONS, Declaration, Operand
+from .declaration import ACTIVATIONS, Declaration, Operand
 
 FLOAT_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 KIND_DTYPE = {"State": np.dtype(np.float64), "Indices": np.dtype(np.int64)}
@@ -23,17 +22,6 @@ class Plan(NamedTuple):
 
     results: tuple[tuple[tuple[int, ...], np.dtype[Any]], ...]
     bounds: tuple[int, ...]
-
-
-@cache
-def activation_names() -> tuple[str, ...]:
-    """Kernels usable as ``linear``'s activation: x -> y of the same shape without further parameters."""
-    names = (
-        name
-        for name, declaration in DECLARATIONS.items()
-        if f"{name}_gradient" in DECLARATIONS and [operand.name for operand in declaration.inputs] == ["x"]
-    )
-    return ("identity", *sorted(name for name in names if not name.endswith("softmax")))
 
 
 def check_array(kernel: str, operand: Operand, value: Any) -> None:
@@ -153,8 +141,8 @@ def check_option(kernel: str, operand: Operand, value: Any) -> Any:
         return number
     if operand.kind == "bool" and not isinstance(value, bool | np.bool_):
         raise TypeError(f"{where} True or False")
-    if operand.kind == "Activation" and value not in activation_names():
-        raise ValueError(f"{where} one of {', '.join(activation_names())}")
+    if operand.kind == "Activation" and value not in ACTIVATIONS:
+        raise ValueError(f"{where} one of {', '.join(ACTIVATIONS)}")
     return value
 
 

@@ -35,7 +35,9 @@ Axis = int | None
 Probability = float
 """In [0, 1)."""
 Activation = str
-"""The name of an activation kernel that takes no parameter, or ``identity``."""
+"""One of ACTIVATIONS."""
+ACTIVATIONS = ("identity", "relu", "sigmoid", "tanh", "gelu", "gelu_tanh", "silu", "softplus")
+"""What ``linear`` can end with. A backend's own ``linear`` knows them all, so a new activation joins on purpose."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 ARRAY_KINDS = ("Floats", "Mutable", "State", "Indices")

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from scipy import special
 
+from ..contract import ACTIVATIONS
+
 Array = np.ndarray[Any, Any]
 Arguments = dict[str, Any]
 Draw = Callable[..., Array]
@@ -205,8 +207,8 @@ def transposed(x: Array, flag: bool) -> Array:
 
 def product_cases() -> dict[str, Case]:
     flags = tuple({"transpose_a": a, "transpose_b": b} for a in (False, True) for b in (False, True))
-    activations = ("identity", "relu", "sigmoid", "tanh", "gelu", "gelu_tanh", "silu", "softplus")
-    functions: dict[str, Any] = {name: elementwise_cases()[name].reference for name in activations[1:]}
+    elementwise = elementwise_cases()
+    functions: dict[str, Any] = {name: elementwise[name].reference for name in ACTIVATIONS if name != "identity"}
     functions["identity"] = lambda z: z
 
     def linear(x: Array, weight: Array, bias: Array | None, activation: str) -> Any:
@@ -251,7 +253,7 @@ def product_cases() -> dict[str, Case]:
             tolerance=32,
             magnitude=linear_magnitude,
             special_values=False,
-            variants=tuple({"bias": bias, "activation": name} for name in activations for bias in (True, False)),
+            variants=tuple({"bias": bias, "activation": name} for name in ACTIVATIONS for bias in (True, False)),
         ),
     }  # fmt: skip
 
