@@ -131,6 +131,11 @@ def gather_rows(table: Array, indices: Array, out: Array) -> None:
         out[i] = table[index]
 
 
+def gather_labels(labels: Array, indices: Array, out: Array) -> None:
+    for i, index in enumerate(indices.tolist()):
+        out[i] = labels[index]
+
+
 def scatter_add_rows(rows: Array, indices: Array, out: Array) -> None:
     total = [[0.0] * out.shape[1] for _ in range(out.shape[0])]
     for row, index in zip(read(rows), indices.tolist(), strict=True):
@@ -185,6 +190,7 @@ KERNELS: dict[str, Callable[..., None]] = {
     "max": max_,
     "argmax": argmax,
     "gather_rows": gather_rows,
+    "gather_labels": gather_labels,
     "scatter_add_rows": scatter_add_rows,
     "one_hot": one_hot,
     "transpose": transpose,

@@ -129,6 +129,10 @@ def gather_rows(table: Array, indices: Array, out: Array) -> None:
     np.take(table, indices, axis=0, out=out, mode="clip")  # "raise" would buffer; indices are already checked
 
 
+def gather_labels(labels: Array, indices: Array, out: Array) -> None:
+    np.take(labels, indices, out=out, mode="clip")
+
+
 def scatter_add_rows(rows: Array, indices: Array, out: Array) -> None:
     out.fill(0)
     np.add.at(out, indices, rows)
@@ -278,6 +282,7 @@ KERNELS: dict[str, Callable[..., None]] = {
     "softmax": softmax,
     "log_softmax": log_softmax,
     "gather_rows": gather_rows,
+    "gather_labels": gather_labels,
     "scatter_add_rows": scatter_add_rows,
     "one_hot": one_hot,
     "transpose": transpose,

@@ -16,9 +16,9 @@ from backends import loaded
 import kernels
 import kernels.testing as suite
 from kernels import numba_backend
-from kernels.contract import ACTIVATIONS
+from kernels.contract import ACTIVATIONS, OUTPUT_ACTIVATIONS
 from kernels.numba_backend import compilation, invocation, machine, team
-from kernels.numba_backend.products import DEPTH
+from kernels.numba_backend.products import DEPTH, EPILOGUES
 from kernels.numba_backend.simd import host
 
 ROOT = Path(__file__).parent.parent
@@ -26,7 +26,7 @@ RNG = np.random.default_rng(0)
 F = np.float32
 
 # One kernel of each file, and those with loops of their own: what a width or CPU could break.
-SAMPLE = ("exp", "power", "add", "where", "matmul", "linear", "sum", "argmax", "softmax", "softmax_cross_entropy", "huber",
+SAMPLE = ("exp", "power", "add", "where", "matmul", "linear", "matmul_gradient", "gather_labels", "sum", "argmax", "softmax", "softmax_cross_entropy", "huber",
           "dropout_mask", "transpose", "layer_norm_gradient", "batch_norm", "adam", "scatter_add_rows", "cast")  # fmt: skip
 
 
@@ -58,7 +58,8 @@ def test_kernels_loaded_from_disk_conform():
 
 
 def test_the_fused_layer_knows_every_activation():
-    assert set(numba_backend.GEMM) == set(ACTIVATIONS)
+    gradients = {f"{name}_gradient" for name in OUTPUT_ACTIVATIONS}
+    assert {*EPILOGUES, "identity"} == {*ACTIVATIONS, *gradients}
 
 
 def test_threads_conform(monkeypatch):

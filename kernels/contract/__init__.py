@@ -3,7 +3,7 @@
 # Importing a module of declarations registers them.
 from . import elementwise, losses, normalisation, optimizers, products, random, reductions, rows
 from .backend import Backend
-from .declaration import ACTIVATIONS, DECLARATIONS, Declaration, Operand
+from .declaration import ACTIVATIONS, DECLARATIONS, OUTPUT_ACTIVATIONS, Declaration, Operand
 
 __all__ = [
     "DECLARATIONS",
@@ -11,6 +11,7 @@ __all__ = [
     "Declaration",
     "Operand",
     "ACTIVATIONS",
+    "OUTPUT_ACTIVATIONS",
     "elementwise",
     "losses",
     "normalisation",

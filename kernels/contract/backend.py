@@ -36,6 +36,7 @@ class Backend:
         self.name = name
         self.options = dict(options or {})
         self.asked: dict[str, Any] = {}  # those of the options that were not left to the backend
+        self.implementations = dict(implementations)
         self.native = frozenset(implementations)
         self.empty = empty
         self._compile_seconds, self._kernels_compiled = compile_seconds, kernels_compiled

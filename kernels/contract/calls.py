@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import checks
-from .declaration import ACTIVATIONS, Declaration, Operand
+from .declaration import CHOICES, Declaration, Operand
 
 if TYPE_CHECKING:
     from .backend import Backend
@@ -49,7 +49,7 @@ def checked(declaration: Declaration, implementation: Callable[..., Any], backen
     # Where a backend can tell that a call is like an earlier one, it runs it at once.
     known, remember = (getattr(implementation, name, None) for name in ("known", "remember"))
     scope = {
-        "ACTIVATIONS": frozenset(ACTIVATIONS),
+        "CHOICES": {kind: frozenset(names) for kind, names in CHOICES.items()},
         "DEFAULTS": {operand.name: operand.default for operand in declaration.operands},
         "NUMBERS": NUMBERS,
         "check_below": checks.check_below,
@@ -122,7 +122,7 @@ def _prepare(operand: Operand) -> list[str]:
         return []
     # What is right at first sight needs no further check.
     right = {"float": f"type({name}) is float", "bool": f"type({name}) is bool"}
-    right["Activation"] = f"type({name}) is str and {name} in ACTIVATIONS"
+    right |= {choice: f"type({name}) is str and {name} in CHOICES['{choice}']" for choice in CHOICES}
     unless = f"if not ({right[kind]}): " if kind in right else ""
     return [f"{unless}{name} = convert('{name}', {name})"]
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .declaration import ACTIVATIONS, Declaration, Operand
+from .declaration import CHOICES, Declaration, Operand
 
 FLOAT_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 KIND_DTYPE = {"State": np.dtype(np.float64), "Indices": np.dtype(np.int64)}
@@ -141,8 +141,8 @@ def check_option(kernel: str, operand: Operand, value: Any) -> Any:
         return number
     if operand.kind == "bool" and not isinstance(value, bool | np.bool_):
         raise TypeError(f"{where} True or False")
-    if operand.kind == "Activation" and value not in ACTIVATIONS:
-        raise ValueError(f"{where} one of {', '.join(ACTIVATIONS)}")
+    if operand.kind in CHOICES and value not in CHOICES[operand.kind]:
+        raise ValueError(f"{where} one of {', '.join(CHOICES[operand.kind])}")
     return value
 
 

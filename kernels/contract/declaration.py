@@ -38,6 +38,11 @@ Activation = str
 """One of ACTIVATIONS."""
 ACTIVATIONS = ("identity", "relu", "sigmoid", "tanh", "gelu", "gelu_tanh", "silu", "softplus")
 """What ``linear`` can end with. A backend's own ``linear`` knows them all, so a new activation joins on purpose."""
+OutputActivation = str
+"""One of OUTPUT_ACTIVATIONS."""
+OUTPUT_ACTIVATIONS = ("relu", "sigmoid", "tanh")
+"""Activations whose derivative is a function of their output alone."""
+CHOICES = {"Activation": ACTIVATIONS, "OutputActivation": OUTPUT_ACTIVATIONS}
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 ARRAY_KINDS = ("Floats", "Mutable", "State", "Indices")
@@ -65,7 +70,7 @@ class Operand:
     """One argument of a kernel."""
 
     name: str
-    kind: str  # one of ARRAY_KINDS, or float, int, bool, Axis, Probability, Activation
+    kind: str  # one of ARRAY_KINDS, or float, int, bool, Axis, Probability, or of CHOICES
     shape: Shape | None
     default: Any = inspect.Parameter.empty
     written: bool = False  # a result: keyword-only, allocated where the caller gives none

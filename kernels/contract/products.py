@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .declaration import Activation, Floats, fused, required
+from .declaration import Activation, Floats, OutputActivation, fused, required
 
 if TYPE_CHECKING:
     from .backend import Backend
@@ -46,3 +46,23 @@ def linear(
         backend.add(z, bias, out=z)
     if activation != "identity":
         getattr(backend, activation)(z, out=out)
+
+
+@fused("(m,k)^transpose_a,(k,n)^transpose_b,(m,n)->(m,n)")
+def matmul_gradient(
+    backend: Backend,
+    a: Floats,
+    b: Floats,
+    y: Floats,
+    activation: OutputActivation = "relu",
+    transpose_a: bool = False,
+    transpose_b: bool = False,
+    *,
+    out: Floats,
+) -> None:
+    """out = (A B) f'(z) elementwise, y = f(z) and f the activation; A and B as in matmul.
+
+    The gradient with respect to what went into an activation, from that of the layer behind it.
+    """
+    grad = backend.matmul(a, b, transpose_a, transpose_b)
+    getattr(backend, f"{activation}_gradient")(grad, y, out=out)

@@ -44,6 +44,11 @@ def gather_rows(table: Floats, indices: Indices, *, out: Floats) -> None:
     """out_i = table row indices_i."""
 
 
+@required("(n),(r)->(r)", below={"indices": "n"})
+def gather_labels(labels: Indices, indices: Indices, *, out: Indices) -> None:
+    """out_i = labels_k, k = indices_i."""
+
+
 @required("(r,c),(r)->(n,c)", below={"indices": "n"}, allocates=False)
 def scatter_add_rows(rows: Floats, indices: Indices, *, out: Floats) -> None:
     """out_k = sum of rows_i over all i with indices_i = k, in the order of i: the gradient of gather_rows."""

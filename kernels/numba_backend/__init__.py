@@ -16,8 +16,7 @@ import numpy as np
 from ..contract import DECLARATIONS
 from ..contract.checks import overlap_pairs
 from .compilation import COUNTERS
-from .elementwise import ACTIVATIONS
-from .machine import BUILDERS, Machine, best_width
+from .machine import BUILDERS, Epilogue, Machine, best_width
 from .shortcut import Shortcut
 from .team import MOST_THREADS
 
@@ -59,14 +58,16 @@ def implementation(machine: Machine, name: str, arrange: Callable[..., Arrangeme
     shortcut = Shortcut(pairs)
 
     def run(*arguments: Any) -> None:
-        machine.run(*arrange(*arguments))
+        kernel, char, operands, work = arrange(*arguments)
+        machine.run(kernel, char, machine.linked(char, operands), work)
 
     def remember(arguments: tuple[Any, ...]) -> None:
         if shortcut.full:
             return
-        kernel, char, words, work = arrange(*arguments)
+        kernel, char, operands, work = arrange(*arguments)
         if not machine.shares(kernel, work):
-            shortcut.remember(machine.launcher(kernel, char).kernel, arguments, words)
+            address = machine.launcher(kernel, char).kernel
+            shortcut.remember(address, arguments, machine.linked(char, operands))
 
     run.known, run.remember = shortcut.known, remember  # type: ignore[attr-defined]
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
@@ -90,14 +91,19 @@ def straight(name: str) -> Callable[..., Arrangement]:
 
 def matmul(a: Array, b: Array, transpose_a: bool, transpose_b: bool, out: Array) -> Arrangement:
     work = out.size * a.shape[0 if transpose_a else 1]
-    return "gemm", out.dtype.char, (a, b, None, out, float(transpose_a), float(transpose_b)), work
-
-
-GEMM = {"identity": "gemm", **{name: f"gemm_{name}" for name in ACTIVATIONS}}
+    return "gemm", out.dtype.char, (a, b, None, out, float(transpose_a), float(transpose_b), None, None), work
 
 
 def linear(x: Array, weight: Array, bias: Array | None, activation: str, out: Array) -> Arrangement:
-    return GEMM[activation], out.dtype.char, (x, weight, bias, out, 0.0, 0.0), out.size * x.shape[1]
+    epilogue = None if activation == "identity" else Epilogue(activation)
+    return "gemm", out.dtype.char, (x, weight, bias, out, 0.0, 0.0, epilogue, None), out.size * x.shape[1]
+
+
+def matmul_gradient(
+    a: Array, b: Array, y: Array, activation: str, transpose_a: bool, transpose_b: bool, out: Array
+) -> Arrangement:
+    epilogue, work = Epilogue(f"{activation}_gradient"), out.size * a.shape[0 if transpose_a else 1]
+    return "gemm", out.dtype.char, (a, b, None, out, float(transpose_a), float(transpose_b), epilogue, y), work
 
 
 def reduction(name: str) -> Callable[..., Arrangement]:
@@ -140,6 +146,7 @@ def adam(parameter: Array, gradient: Array, first: Array, second: Array, hyper: 
 ARRANGEMENTS: dict[str, Callable[..., Arrangement]] = {
     "matmul": matmul,
     "linear": linear,
+    "matmul_gradient": matmul_gradient,
     "sum": reduction("sum"),
     "max": reduction("max"),
     "argmax": argmax,

@@ -288,6 +288,8 @@ FUNCTIONS = (simd.exp, simd.expm1, simd.log, simd.log1p, simd.sqrt, simd.sin, si
 GRADIENTS = [tanh_gradient, sigmoid_gradient, relu_gradient, gelu_gradient, gelu_tanh_gradient, silu_gradient]
 GRADIENTS += [softplus_gradient]
 
+OUTPUT_GRADIENTS = {function.__name__: function for function in (relu_gradient, sigmoid_gradient, tanh_gradient)}
+
 BUILDERS = {
     **{function.__name__: one_array(function) for function in FUNCTIONS},
     **{name: one_array(function) for name, function in ACTIVATIONS.items()},

@@ -10,13 +10,12 @@ import numpy as np
 from . import elementwise, losses, normalisation, optimizers, reductions, rows
 from .compilation import address_of
 from .invocation import Launcher
-from .products import gemm
+from .products import EPILOGUES, epilogue_signature, gemm
 from .simd import host, vector
 from .team import team_of
 
 BUILDERS: dict[str, Callable[..., Any]] = {
-    "gemm": gemm(),
-    **{f"gemm_{name}": gemm(function) for name, function in elementwise.ACTIVATIONS.items()},
+    "gemm": gemm,
     **elementwise.BUILDERS,
     **reductions.BUILDERS,
     **rows.BUILDERS,
@@ -31,12 +30,17 @@ SHARED_FROM = 1 << 16  # elements
 SHARED_FROM_PRODUCTS = 1 << 20  # multiply-adds
 
 
+class Epilogue(str):
+    """An operand that is a product's epilogue, by name."""
+
+
 class Machine:
     """Runs kernels of one width. width: lanes of float32 in a vector; float64 has half as many."""
 
     def __init__(self, width: int, threads: int):
         self.width, self.threads = width, threads
         self._launchers: dict[tuple[str, str], Launcher] = {}
+        self._epilogues: dict[tuple[str, str], float] = {}
 
     def lanes(self, dtype: str) -> int:
         """Lanes of a vector: 1 is scalar code."""
@@ -50,6 +54,21 @@ class Machine:
             f = vector(dtype, self.lanes(dtype))
             address = address_of(f"{name}-{dtype}x{f.lanes}", lambda: BUILDERS[name](f))
             found = self._launchers[name, char] = Launcher(address)
+        return found
+
+    def linked(self, char: str, operands: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The operands with epilogues' addresses, each as the float64 whose bits they are."""
+        return tuple(self.epilogue(o, char) if type(o) is Epilogue else o for o in operands)
+
+    def epilogue(self, name: Epilogue, char: str) -> float:
+        """The address of an epilogue for a dtype, as the float64 of the same bits."""
+        found = self._epilogues.get((name, char))
+        if found is None:
+            dtype = np.dtype(char).name
+            f = vector(dtype, self.lanes(dtype))
+            key = f"epilogue_{name}-{dtype}x{f.lanes}"
+            address = address_of(key, lambda: EPILOGUES[name](f), epilogue_signature(f))
+            found = self._epilogues[name, char] = float(np.int64(address).view(np.float64))
         return found
 
     def shares(self, name: str, work: float) -> bool:

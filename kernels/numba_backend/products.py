@@ -1,129 +1,173 @@
 """Matrix multiplication: the loops around the register tile.
 
-C = start + op(A) op(B), then an activation. LOOP 1 splits K into blocks, so that a panel of B stays in the cache;
-LOOP 2 goes over panels of B as wide as the tile; LOOP 3 over the tiles of rows. A is read where it stands, whichever
-way its flag turns it: the tile takes both of its strides. A panel of B is read where it stands if few rows use it and
-it is whole; otherwise it is packed, and a transposed one is transposed on the way.
+C = start + op(A) op(B), then what the epilogue does: an activation, or the gradient of one. LOOP 1 splits K into
+blocks, so that a panel of B stays in the cache; LOOP 2 goes over panels of B as wide as the tile; LOOP 3 over the tiles
+of rows. A is read where it stands, whichever way its flag turns it: the tile takes both of its strides. A panel of B is
+read where it stands if few rows use it and it is whole; otherwise it is packed, and a transposed one is transposed on
+the way.
 
-Threads split the output, by columns if there are enough panels, else by rows. Each element is summed over k in the same
-order whoever computes it, so results have the same bits for any number of threads.
+Threads split the output. Each element is summed over k in the same order whoever computes it, so results have the same
+bits for any number of threads.
+
+Epilogues are functions of their own, called through their addresses for each panel of C while it is in the cache: one
+product is compiled, whatever follows it.
 """
 
 from __future__ import annotations
 
+from numba import types
+
+from .elementwise import ACTIVATIONS, OUTPUT_GRADIENTS
 from .simd import staged, store, store_masked, transpose_block
 from .tile import make_tile, tallest
-from .words import advance, columns, inlined, number, pointer, rows, share, stack, stride_bytes
+from .words import advance, columns, finish, inlined, number, part, pointer, rows, stack, stride_bytes
 
 DEPTH = 512  # rows of a packed panel: 64 KiB of float32 at 32 columns, a small part of any L2 cache
+EPILOGUE = 6  # its operand
 DIRECT_ROWS = 64  # below, packing a panel costs more than reading it where it stands
 
 
-def gemm(activation=None):
-    """Builds the kernel. Operands: a, b, bias or nothing, out, transpose_a, transpose_b.
+def gemm(f):
+    """Operands: a, b, bias or nothing, out, transpose_a, transpose_b, the epilogue's address or nothing, its y."""
+    lanes, size = f.lanes, f.bits // 8
+    width = 2 * lanes
+    height, narrow_height = tallest(2), tallest(1)
+    panel_elements = DEPTH * width
+    wide_tile, narrow_tile = make_tile(2), make_tile(1)
 
-    activation: a staged function of one vector, applied to each panel of C while it is in the cache.
-    """
+    @inlined
+    def pack(b, stride, depth, count, panel, panel_row):
+        """panel = depth rows of B, count columns of them, padded with zeros to panel_row."""
+        first, second = f.first_lanes(count), f.first_lanes(count - lanes)
+        for k in range(depth):
+            store(panel, k * panel_row, f.load_masked(b, k * stride, first))
+            if panel_row > lanes:
+                store(panel, k * panel_row + lanes, f.load_masked(b, k * stride + lanes, second))
 
-    activates = activation is not None
+    @inlined
+    def pack_transposed(b, stride, depth, count, panel, panel_row):
+        """panel(k, j) = b(j, k): count rows of b, depth columns of them."""
+        for j in range(0, panel_row, lanes):
+            for k in range(0, depth, lanes):
+                here, deep = max(0, min(lanes, count - j)), min(lanes, depth - k)
+                transpose_block(f, b, j * stride + k, stride, panel, k * panel_row + j, panel_row, here, deep)
+
+    @inlined
+    def tiles(a, a_row, a_column, panel, panel_row, start, start_row, c, c_row, depth, count, first, last):
+        """LOOP 3: rows first to last of C, split evenly into tiles."""
+        limit = height if count > lanes else narrow_height
+        left, i = (last - first + limit - 1) // limit, first
+        while i < last:
+            h = (last - i + left - 1) // left
+            corner, begin = advance(a, i * a_row), advance(start, i * start_row)
+            if count > lanes:
+                wide_tile(f, h, corner, a_row, a_column, panel, panel_row, begin, start_row,
+                          advance(c, i * c_row), c_row, depth, count)  # fmt: skip
+            else:
+                narrow_tile(f, h, corner, a_row, a_column, panel, panel_row, begin, start_row,
+                            advance(c, i * c_row), c_row, depth, count)  # fmt: skip
+            i += h
+            left -= 1
+
+    def kernel(words, thread, threads):
+        a, b, bias, c = (pointer(f, words, 0), pointer(f, words, 1), pointer(f, words, 2), pointer(f, words, 3))
+        turned_a, turned_b = number(words, 4) != 0, number(words, 5) != 0
+        m, n = rows(words, 3), columns(words, 3)
+        k = rows(words, 0) if turned_a else columns(words, 0)
+        a_stride, b_stride = stride_bytes(words, 0) // size, stride_bytes(words, 1) // size
+        c_row = stride_bytes(words, 3) // size
+        a_row, a_column = (1, a_stride) if turned_a else (a_stride, 1)
+        panel, nothing = stack(f, panel_elements), stack(f, width)
+        store(nothing, 0, f(0.0))
+        store(nothing, lanes, f(0.0))
+        y, y_row = pointer(f, words, EPILOGUE + 1), stride_bytes(words, EPILOGUE + 1) // size
+        first_row, last_row, first_column, last_column = part(m, n, thread, threads)
+        if first_row >= last_row or first_column >= last_column:
+            return
+        direct = not turned_b and last_row - first_row < DIRECT_ROWS
+        p = 0
+        while True:  # LOOP 1: blocks of K
+            depth = min(DEPTH, k - p)
+            for j in range(first_column, last_column, width):  # LOOP 2: panels of B
+                count = min(width, last_column - j)
+                used, used_row = panel, (width if count > lanes else lanes)
+                if turned_b:
+                    pack_transposed(advance(b, j * b_stride + p), b_stride, depth, count, panel, used_row)
+                elif direct and count == used_row:
+                    used, used_row = advance(b, p * b_stride + j), b_stride
+                else:
+                    pack(advance(b, p * b_stride + j), b_stride, depth, count, panel, used_row)
+                corner, corner_row = advance(c, j), c_row
+                start, start_row = nothing, 0
+                if p > 0:
+                    start, start_row = corner, corner_row
+                elif columns(words, 2) > 0:
+                    start = advance(bias, j)
+                tiles(advance(a, p * a_column), a_row, a_column, used, used_row, start, start_row,
+                      corner, corner_row, depth, count, first_row, last_row)  # fmt: skip
+                if p + DEPTH >= k:
+                    finish(words, EPILOGUE, advance(corner, first_row * c_row), c_row,
+                           advance(y, first_row * y_row + j), y_row, last_row - first_row, count)  # fmt: skip
+            p += DEPTH
+            if p >= k:
+                break
+
+    return kernel
+
+
+# ---- epilogues ----------------------------------------------------------------------------------------------------
+
+
+def epilogue_signature(f):
+    """void epilogue(c, row of c in elements, y, row of y, rows, columns)."""
+    floats, whole = types.CPointer(f.dtype), types.int64
+    return types.void(floats, whole, floats, whole, whole, whole)
+
+
+def activation_epilogue(function):
+    """c = function(c)."""
 
     @staged
-    def value(x):
-        return activation(x) if activates else x
+    def value(c):
+        return function(c)
 
     def build(f):
-        lanes, size = f.lanes, f.bits // 8
-        width = 2 * lanes
-        height, narrow_height = tallest(2), tallest(1)
-        panel_elements = DEPTH * width
-        wide_tile, narrow_tile = make_tile(2), make_tile(1)
+        lanes = f.lanes
 
-        @inlined
-        def pack(b, stride, depth, count, panel, panel_row):
-            """panel = depth rows of B, count columns of them, padded with zeros to panel_row."""
-            first, second = f.first_lanes(count), f.first_lanes(count - lanes)
-            for k in range(depth):
-                store(panel, k * panel_row, f.load_masked(b, k * stride, first))
-                if panel_row > lanes:
-                    store(panel, k * panel_row + lanes, f.load_masked(b, k * stride + lanes, second))
+        def epilogue(c, c_row, y, y_row, height, width):
+            for i in range(height):
+                for j in range(0, width, lanes):
+                    at, live = i * c_row + j, f.first_lanes(width - j)
+                    store_masked(c, at, value(f.load_masked(c, at, live)), live)
 
-        @inlined
-        def pack_transposed(b, stride, depth, count, panel, panel_row):
-            """panel(k, j) = b(j, k): count rows of b, depth columns of them."""
-            for j in range(0, panel_row, lanes):
-                for k in range(0, depth, lanes):
-                    here, deep = max(0, min(lanes, count - j)), min(lanes, depth - k)
-                    transpose_block(f, b, j * stride + k, stride, panel, k * panel_row + j, panel_row, here, deep)
-
-        @inlined
-        def tiles(a, a_row, a_column, panel, panel_row, start, start_row, c, c_row, depth, count, first, last):
-            """LOOP 3: rows first to last of C, split evenly into tiles."""
-            limit = height if count > lanes else narrow_height
-            left, i = (last - first + limit - 1) // limit, first
-            while i < last:
-                h = (last - i + left - 1) // left
-                corner, begin = advance(a, i * a_row), advance(start, i * start_row)
-                if count > lanes:
-                    wide_tile(f, h, corner, a_row, a_column, panel, panel_row, begin, start_row,
-                              advance(c, i * c_row), c_row, depth, count)  # fmt: skip
-                else:
-                    narrow_tile(f, h, corner, a_row, a_column, panel, panel_row, begin, start_row,
-                                advance(c, i * c_row), c_row, depth, count)  # fmt: skip
-                i += h
-                left -= 1
-
-        @inlined
-        def activate(c, c_row, first, last, count):
-            low, high = f.first_lanes(count), f.first_lanes(count - lanes)
-            for i in range(first, last):
-                store_masked(c, i * c_row, value(f.load_masked(c, i * c_row, low)), low)
-                if count > lanes:
-                    at = i * c_row + lanes
-                    store_masked(c, at, value(f.load_masked(c, at, high)), high)
-
-        def kernel(words, thread, threads):
-            a, b, bias, c = (pointer(f, words, 0), pointer(f, words, 1), pointer(f, words, 2), pointer(f, words, 3))
-            turned_a, turned_b = number(words, 4) != 0, number(words, 5) != 0
-            m, n = rows(words, 3), columns(words, 3)
-            k = rows(words, 0) if turned_a else columns(words, 0)
-            a_stride, b_stride = stride_bytes(words, 0) // size, stride_bytes(words, 1) // size
-            c_row = stride_bytes(words, 3) // size
-            a_row, a_column = (1, a_stride) if turned_a else (a_stride, 1)
-            panel, nothing = stack(f, panel_elements), stack(f, width)
-            store(nothing, 0, f(0.0))
-            store(nothing, lanes, f(0.0))
-            by_columns = n >= 2 * threads * width
-            first_row, last_row = (0, m) if by_columns else share(m, thread, threads, height)
-            first_column, last_column = share(n, thread, threads, width) if by_columns else (0, n)
-            if first_row >= last_row or first_column >= last_column:
-                return
-            direct = not turned_b and last_row - first_row < DIRECT_ROWS
-            p = 0
-            while True:  # LOOP 1: blocks of K
-                depth = min(DEPTH, k - p)
-                for j in range(first_column, last_column, width):  # LOOP 2: panels of B
-                    count = min(width, last_column - j)
-                    used, used_row = panel, (width if count > lanes else lanes)
-                    if turned_b:
-                        pack_transposed(advance(b, j * b_stride + p), b_stride, depth, count, panel, used_row)
-                    elif direct and count == used_row:
-                        used, used_row = advance(b, p * b_stride + j), b_stride
-                    else:
-                        pack(advance(b, p * b_stride + j), b_stride, depth, count, panel, used_row)
-                    corner, corner_row = advance(c, j), c_row
-                    start, start_row = nothing, 0
-                    if p > 0:
-                        start, start_row = corner, corner_row
-                    elif columns(words, 2) > 0:
-                        start = advance(bias, j)
-                    tiles(advance(a, p * a_column), a_row, a_column, used, used_row, start, start_row,
-                          corner, corner_row, depth, count, first_row, last_row)  # fmt: skip
-                    if activates and p + DEPTH >= k:
-                        activate(corner, corner_row, first_row, last_row, count)
-                p += DEPTH
-                if p >= k:
-                    break
-
-        return kernel
+        return epilogue
 
     return build
+
+
+def gradient_epilogue(function):
+    """c = function(c, y)."""
+
+    @staged
+    def value(c, y):
+        return function(c, y)
+
+    def build(f):
+        lanes = f.lanes
+
+        def epilogue(c, c_row, y, y_row, height, width):
+            for i in range(height):
+                for j in range(0, width, lanes):
+                    at, live = i * c_row + j, f.first_lanes(width - j)
+                    output = f.load_masked(y, i * y_row + j, live)
+                    store_masked(c, at, value(f.load_masked(c, at, live), output), live)
+
+        return epilogue
+
+    return build
+
+
+EPILOGUES = {
+    **{name: activation_epilogue(function) for name, function in ACTIVATIONS.items()},
+    **{name: gradient_epilogue(function) for name, function in OUTPUT_GRADIENTS.items()},
+}

@@ -132,6 +132,18 @@ def gather_rows(f):
     return kernel
 
 
+def gather_labels(f):
+    numbers = vector("int64", 1)
+
+    def kernel(words, thread, threads):
+        labels, indices, out = pointer(numbers, words, 0), pointer(numbers, words, 1), pointer(numbers, words, 2)
+        first, last = share(columns(words, 2), thread, threads, 1)
+        for i in range(first, last):
+            out[i] = labels[indices[i]]
+
+    return kernel
+
+
 def scatter_add_rows(f):
     """Threads split the columns, so that rows which share an index are added in order."""
     size, lanes, numbers = f.bits // 8, f.lanes, vector("int64", 1)
@@ -274,6 +286,7 @@ BUILDERS = {
     "softmax_gradient": softmax_gradient,
     "log_softmax_gradient": log_softmax_gradient,
     "gather_rows": gather_rows,
+    "gather_labels": gather_labels,
     "scatter_add_rows": scatter_add_rows,
     "transpose": transpose,
     "one_hot": one_hot,

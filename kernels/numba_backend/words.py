@@ -12,6 +12,8 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from .sharing import COLUMN_UNIT, share_of, splits_rows
+
 WORDS = types.CPointer(types.int64)
 KERNEL = types.void(WORDS, types.int64, types.int64)
 FIRST_OPERAND, OPERAND_WORDS = 2, 4
@@ -93,12 +95,17 @@ def stack(typing, vector, elements):
     return kind(vector, elements), codegen
 
 
+share, by_rows = inlined(share_of), inlined(splits_rows)
+
+
 @inlined
-def share(count, thread, threads, unit):
-    """The part [first, last) of count items that a thread works on: whole units, but for the end."""
-    chunk = -(-count // (threads * unit)) * unit
-    first = min(count, thread * chunk)
-    return first, min(count, first + chunk)
+def part(height, width, thread, threads):
+    """A thread's part of an array: its first row, the one behind its last, the same for columns."""
+    if by_rows(height, width, threads):
+        first, last = share(height, thread, threads, 1)
+        return first, last, 0, width
+    first, last = share(width, thread, threads, COLUMN_UNIT)
+    return 0, height, first, last
 
 
 @inlined
@@ -129,6 +136,22 @@ def follow(typing, words, index):
         )
 
     return WORDS(words, types.int64), codegen
+
+
+@intrinsic
+def finish(typing, words, operand, first, first_row, second, second_row, height, width):
+    """Calls the function whose address is the operand, if there is one, with the other arguments."""
+    kind = types.void(first, types.int64, second, types.int64, types.int64, types.int64)
+
+    def codegen(context, builder, signature, arguments):
+        function = ir.FunctionType(ir.VoidType(), [ir.PointerType(), I64, ir.PointerType(), I64, I64, I64])
+        place = _place(builder, arguments[0], arguments[1], ADDRESS)
+        with builder.if_then(builder.icmp_signed("!=", builder.load(place, typ=I64), ir.Constant(I64, 0))):
+            address = builder.load(builder.bitcast(place, function.as_pointer().as_pointer()))
+            builder.call(address, list(arguments[2:]))
+        return context.get_dummy_value()
+
+    return types.void(words, types.int64, *kind.args), codegen
 
 
 @intrinsic

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from ..contract import ACTIVATIONS
+from ..contract import ACTIVATIONS, OUTPUT_ACTIVATIONS
 
 Array = np.ndarray[Any, Any]
 Arguments = dict[str, Any]
@@ -210,6 +210,7 @@ def product_cases() -> dict[str, Case]:
     elementwise = elementwise_cases()
     functions: dict[str, Any] = {name: elementwise[name].reference for name in ACTIVATIONS if name != "identity"}
     functions["identity"] = lambda z: z
+    slopes: dict[str, Any] = {name: elementwise[f"{name}_gradient"].reference for name in OUTPUT_ACTIVATIONS}
 
     def linear(x: Array, weight: Array, bias: Array | None, activation: str) -> Any:
         return functions[activation](x @ weight + (0 if bias is None else bias))
@@ -254,6 +255,23 @@ def product_cases() -> dict[str, Case]:
             magnitude=linear_magnitude,
             special_values=False,
             variants=tuple({"bias": bias, "activation": name} for name in ACTIVATIONS for bias in (True, False)),
+        ),
+        "matmul_gradient": Case(
+            lambda draw, mkn, transpose_a, transpose_b: {
+                "a": draw(*(mkn[1::-1] if transpose_a else mkn[:2])),
+                "b": draw(*(mkn[:0:-1] if transpose_b else mkn[1:])),
+                "y": draw(mkn[0], mkn[2], low=-1, high=1),
+            },
+            lambda a, b, y, activation, transpose_a, transpose_b: slopes[activation](
+                transposed(a, transpose_a) @ transposed(b, transpose_b), y
+            ),
+            shapes=PRODUCTS,
+            tolerance=32,
+            magnitude=lambda a, b, y, activation, transpose_a, transpose_b: 4 * (
+                transposed(np.abs(a), transpose_a) @ transposed(np.abs(b), transpose_b)
+            ),
+            special_values=False,
+            variants=tuple({"activation": name, **flag} for name in OUTPUT_ACTIVATIONS for flag in flags),
         ),
     }  # fmt: skip
 
@@ -320,6 +338,11 @@ def row_cases() -> dict[str, Case]:
         "gather_rows": Case(
             lambda draw, shape: {"table": draw(*shape), "indices": positions(2 * shape[0] + 1, shape[0])},
             lambda table, indices: table[indices],
+            FILLED,
+        ),
+        "gather_labels": Case(
+            lambda draw, shape: {"labels": positions(shape[0], 7), "indices": positions(2 * shape[1], shape[0])},
+            lambda labels, indices: labels[indices],
             FILLED,
         ),
         "scatter_add_rows": Case(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from kernels import OUTPUT_ACTIVATIONS
+
 from ..backends import current
 from ..tensor import Array, Tensor, result
 
 # Activations whose gradient follows from their output alone, so that the fused layer need not keep its input.
-FROM_OUTPUT = ("identity", "relu", "sigmoid", "tanh")
+FROM_OUTPUT = ("identity", *OUTPUT_ACTIVATIONS)
 
 
 def matmul(a: Tensor, b: Tensor, transpose_a: bool = False, transpose_b: bool = False) -> Tensor:

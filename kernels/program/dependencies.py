@@ -1,0 +1,50 @@
+"""Which instructions must stay in order: those of which one writes what the other touches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .instruction import Instruction, View
+
+
+def overlap(a: View, b: View) -> bool:
+    """Whether two views touch the same bytes. Exact for rectangles of one table, else a safe yes."""
+    if a.buffer is not b.buffer or a.span[0] >= b.span[1] or b.span[0] >= a.span[1]:
+        return False
+    stride = max(row_stride(a), row_stride(b))
+    if not stride or {row_stride(a), row_stride(b)} - {0, stride}:
+        return True
+    (top_a, left_a), (top_b, left_b) = divmod(a.offset, stride), divmod(b.offset, stride)
+    width_a, width_b = (view.shape[-1] * view.dtype.itemsize for view in (a, b))
+    if left_a + width_a > stride or left_b + width_b > stride:
+        return True  # a row that wraps around
+    rows = top_a < top_b + height(b) and top_b < top_a + height(a)
+    return rows and left_a < left_b + width_b and left_b < left_a + width_a
+
+
+def height(view: View) -> int:
+    """Rows; an array of one axis is one row."""
+    return view.shape[0] if len(view.shape) == 2 else 1
+
+
+def row_stride(view: View) -> int:
+    """Bytes from row to row; 0 where there is only one row."""
+    return view.strides[0] if height(view) > 1 else 0
+
+
+def conflict(first: Instruction, second: Instruction) -> bool:
+    """Whether one writes what the other reads or writes."""
+    return any(
+        overlap(written, touched)
+        for one, other in ((first, second), (second, first))
+        for written in one.writes
+        for touched in [*other.reads, *other.writes]
+    )
+
+
+def predecessors(instructions: Sequence[Instruction]) -> list[set[int]]:
+    """For each instruction the earlier ones that it must come after."""
+    return [
+        {i for i, earlier in enumerate(instructions[:j]) if conflict(earlier, instruction)}
+        for j, instruction in enumerate(instructions)
+    ]

@@ -1,0 +1,170 @@
+"""What a recorded step is made of: buffers, views of them, instructions, programs.
+
+An instruction is one kernel call on fixed operands. An array operand is a view of a buffer: memory that the step was
+given (an argument), that outlives it (persistent: parameters, averages, data) or that it allocated (temporary).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from ..contract.declaration import DECLARATIONS, Declaration
+
+Array = np.ndarray[Any, Any]
+
+ARGUMENT, PERSISTENT, TEMPORARY = "argument", "persistent", "temporary"
+
+
+@dataclass(frozen=True, eq=False)
+class Buffer:
+    """One piece of memory."""
+
+    kind: str
+    number: int  # among those of its kind
+    nbytes: int
+    array: Array | None = None  # of persistent memory: what owns it
+
+    @property
+    def name(self) -> str:
+        """As it stands in a listing: arguments a0, persistent memory p0, temporaries t0."""
+        return f"{self.kind[0]}{self.number}"
+
+
+@dataclass(frozen=True)
+class View:
+    """An array operand: how it lies in its buffer."""
+
+    buffer: Buffer
+    offset: int  # bytes
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]  # bytes
+    dtype: np.dtype[Any]
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape))
+
+    @property
+    def nbytes(self) -> int:
+        return self.size * self.dtype.itemsize
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """The first byte it touches within its buffer, and the one behind its last."""
+        if not self.size:
+            return self.offset, self.offset
+        reach = [stride * (length - 1) for stride, length in zip(self.strides, self.shape, strict=True)]
+        low, high = sum(r for r in reach if r < 0), sum(r for r in reach if r > 0)
+        return self.offset + low, self.offset + high + self.dtype.itemsize
+
+    def on(self, memory: Array) -> Array:
+        """The array, where its buffer's bytes are ``memory``."""
+        return np.ndarray(self.shape, self.dtype, memory.data, self.offset, self.strides)
+
+    def __str__(self) -> str:
+        return f"{self.buffer.name}({'x'.join(map(str, self.shape))})"
+
+
+Operand = View | float | int | bool | str | None
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """A kernel call. operands: in the order of the kernel's declaration, results last."""
+
+    kernel: str
+    operands: tuple[Operand, ...]
+
+    @property
+    def declaration(self) -> Declaration:
+        return DECLARATIONS[self.kernel]
+
+    def named(self) -> Iterator[tuple[str, Operand]]:
+        """The operands with their parameters' names."""
+        return zip(self.declaration.parameter_names, self.operands, strict=True)
+
+    @property
+    def reads(self) -> list[View]:
+        """What it reads; a mutable operand is read and written."""
+        declared = zip(self.declaration.operands, self.operands, strict=True)
+        return [view for operand, view in declared if isinstance(view, View) and not operand.written]
+
+    @property
+    def writes(self) -> list[View]:
+        """What it writes."""
+        declared = zip(self.declaration.operands, self.operands, strict=True)
+        return [
+            view
+            for operand, view in declared
+            if isinstance(view, View) and (operand.written or operand.kind == "Mutable")
+        ]
+
+    @property
+    def flops(self) -> int:
+        """Floating-point operations: 2 m n k of a product; elsewhere one an element of the largest operand."""
+        views = [view for view in self.operands if isinstance(view, View)]
+        if self.kernel.startswith(("matmul", "linear")):
+            m, n = views[-1].shape
+            k = views[0].size // m if m else 0
+            return 2 * m * n * k
+        return max((view.size for view in views if view.dtype.kind == "f"), default=0)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes read and written if each operand crosses the memory bus once."""
+        return sum(view.nbytes for view in [*self.reads, *self.writes])
+
+    def with_operands(self, **changed: Operand) -> Instruction:
+        """The same call with some operands exchanged."""
+        return replace(self, operands=tuple(changed.get(name, operand) for name, operand in self.named()))
+
+
+@dataclass(frozen=True)
+class Bound:
+    """The values of an argument or of persistent memory that must lie in [0, limit), as indices."""
+
+    view: View
+    limit: int
+    kernel: str
+    operand: str
+
+
+@dataclass
+class Program:
+    """A recorded step: instructions in order, and what goes in and comes out.
+
+    arguments: the buffers that each run provides. results: what must be readable when a run ends. bounds: what must be
+    checked of the arguments before a run.
+    """
+
+    instructions: list[Instruction]
+    arguments: list[Buffer]
+    results: list[View]
+    bounds: list[Bound] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # what passes changed
+
+    @property
+    def temporaries(self) -> list[Buffer]:
+        """The buffers that the step itself needs, in order of first use."""
+        found: dict[Buffer, None] = {}
+        for instruction in self.instructions:
+            for view in [*instruction.reads, *instruction.writes]:
+                if view.buffer.kind == TEMPORARY:
+                    found[view.buffer] = None
+        return list(found)
+
+    @property
+    def flops(self) -> int:
+        return sum(instruction.flops for instruction in self.instructions)
+
+    def __len__(self) -> int:
+        return len(self.instructions)
+
+    def __str__(self) -> str:
+        from .listing import listing
+
+        return listing(self)

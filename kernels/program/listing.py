@@ -1,0 +1,47 @@
+"""A program as text, one instruction a line."""
+
+from __future__ import annotations
+
+from .instruction import Instruction, Program, View
+
+UNITS = ("", "k", "M", "G", "T")
+
+
+def scaled(number: float) -> str:
+    """A number with at most three digits and a decimal prefix."""
+    for unit in UNITS:
+        if number < 1000 or unit == UNITS[-1]:
+            return f"{number:.3g}{unit}"
+        number /= 1000
+    raise AssertionError
+
+
+def operands_of(instruction: Instruction) -> str:
+    """The operands, results behind an arrow; options that have their default value are left out."""
+    inputs, results = [], []
+    declared = instruction.declaration.operands
+    for operand, value in zip(declared, instruction.operands, strict=True):
+        if operand.written:
+            results.append(str(value))
+        elif isinstance(value, View):
+            inputs.append(f"{value}!" if operand.kind == "Mutable" else str(value))
+        elif not (operand.optional and value == operand.default):
+            inputs.append(f"{operand.name}={value:g}" if isinstance(value, float) else f"{operand.name}={value}")
+    return ", ".join(inputs) + (f" -> {', '.join(results)}" if results else "")
+
+
+def listing(program: Program) -> str:
+    """index, kernel, operands, FLOPs, bytes. a: argument, p: persistent, t: temporary; ! marks what is updated."""
+    rows = [
+        (str(i), instruction.kernel, operands_of(instruction), scaled(instruction.flops), scaled(instruction.bytes))
+        for i, instruction in enumerate(program.instructions)
+    ]
+    head = ("", "kernel", "operands", "FLOP", "bytes")
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+    lines = []
+    for number, kernel, operands, flops, size in [head, *rows]:
+        line = f"{number:>{widths[0]}}  {kernel:<{widths[1]}}  {operands:<{widths[2]}}"
+        lines.append(f"{line}  {flops:>{widths[3]}}  {size:>{widths[4]}}")
+    temporary = sum(buffer.nbytes for buffer in program.temporaries)
+    total = f"{len(program)} instructions, {scaled(program.flops)} FLOP, {scaled(temporary)}B of temporaries"
+    return "\n".join([*lines, total, *program.notes])

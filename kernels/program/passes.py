@@ -1,0 +1,145 @@
+"""Passes: each turns a program into one that computes the same bits with less work or better locality.
+
+``optimise`` runs them in order; any can be left out by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import replace
+
+from ..contract.backend import Backend
+from ..contract.declaration import ACTIVATIONS, OUTPUT_ACTIVATIONS
+from .dependencies import overlap, predecessors
+from .instruction import PERSISTENT, TEMPORARY, Buffer, Instruction, Program, View
+
+Pass = Callable[[Program, Backend], Program]
+
+UPDATES = ("sgd", "rmsprop", "adam")
+SMALL = 64  # bytes: a counter or a few hyperparameters
+
+
+def remove_dead_calls(program: Program, backend: Backend) -> Program:
+    """Leaves out calls whose results nobody reads."""
+    needed: set[Buffer] = {view.buffer for view in program.results}
+    kept: list[Instruction] = []
+    for instruction in reversed(program.instructions):
+        if all(view.buffer.kind == TEMPORARY and view.buffer not in needed for view in instruction.writes):
+            continue
+        kept.append(instruction)
+        needed.update(view.buffer for view in instruction.reads)
+    return replace(program, instructions=kept[::-1])
+
+
+def fuse_activations(program: Program, backend: Backend) -> Program:
+    """linear, then an activation that alone reads its result: one call."""
+
+    def fused(first: Instruction, second: Instruction, between: View) -> Instruction | None:
+        if first.kernel != "linear" or second.kernel not in ACTIVATIONS or "linear" not in backend.native:
+            return None
+        if dict(first.named())["activation"] != "identity":
+            return None
+        return first.with_operands(activation=second.kernel, out=dict(second.named())["out"])
+
+    return _fuse(program, fused)
+
+
+def fuse_activation_gradients(program: Program, backend: Backend) -> Program:
+    """matmul, then the gradient of an activation that alone reads its result: one call."""
+    kernels = {f"{activation}_gradient": activation for activation in OUTPUT_ACTIVATIONS}
+
+    def fused(first: Instruction, second: Instruction, between: View) -> Instruction | None:
+        if first.kernel != "matmul" or second.kernel not in kernels or "matmul_gradient" not in backend.native:
+            return None
+        product, gradient = dict(first.named()), dict(second.named())
+        if gradient["grad"] != between:
+            return None
+        a, b, turned_a, turned_b = (product[name] for name in ("a", "b", "transpose_a", "transpose_b"))
+        return Instruction(
+            "matmul_gradient", (a, b, gradient["y"], kernels[second.kernel], turned_a, turned_b, gradient["out"])
+        )
+
+    return _fuse(program, fused)
+
+
+def _fuse(program: Program, fused: Callable[[Instruction, Instruction, View], Instruction | None]) -> Program:
+    """Replaces pairs of which the second alone reads the first's only result."""
+    instructions = list(program.instructions)
+    i = 0
+    while i < len(instructions):
+        pair = _sole_reader(instructions, i, program)
+        if pair is not None:
+            j, between = pair
+            made = fused(instructions[i], instructions[j], between)
+            # It stands where the second stood, so its operands must not change before that.
+            if made is not None and not any(
+                overlap(written, read)
+                for instruction in instructions[i + 1 : j]
+                for written in instruction.writes
+                for read in made.reads
+            ):
+                instructions[j] = made
+                del instructions[i]
+                continue
+        i += 1
+    return replace(program, instructions=instructions)
+
+
+def _sole_reader(instructions: list[Instruction], i: int, program: Program) -> tuple[int, View] | None:
+    """The one later instruction that touches instruction i's only result, if that is temporary and read whole."""
+    written = instructions[i].writes
+    if len(written) != 1 or written[0].buffer.kind != TEMPORARY:
+        return None
+    view = written[0]
+    if any(result.buffer is view.buffer for result in program.results):
+        return None
+    touching = [
+        j
+        for j, other in enumerate(instructions)
+        if j != i and any(operand.buffer is view.buffer for operand in [*other.reads, *other.writes])
+    ]
+    if len(touching) != 1 or touching[0] < i or view not in instructions[touching[0]].reads:
+        return None
+    return touching[0], view
+
+
+def update_behind_gradient(program: Program, backend: Backend) -> Program:
+    """Each parameter is updated as soon as its gradient is there, while that is in the cache."""
+    before = predecessors(program.instructions)
+    done: set[int] = set()
+    order: list[int] = []
+
+    def first(i: int) -> bool:
+        """What updates wait for, and the updates themselves, come as early as they can."""
+        instruction = program.instructions[i]
+        counts = all(view.buffer.kind == PERSISTENT and view.nbytes <= SMALL for view in instruction.writes)
+        return counts or instruction.kernel in UPDATES
+
+    left = list(range(len(program)))
+    while left:
+        ready = [i for i in left if before[i] <= done]
+        chosen = next((i for i in ready if first(i)), ready[0])
+        order.append(chosen), done.add(chosen), left.remove(chosen)
+    return replace(program, instructions=[program.instructions[i] for i in order])
+
+
+PASSES: dict[str, Pass] = {
+    "dead": remove_dead_calls,
+    "activation": fuse_activations,
+    "activation_gradient": fuse_activation_gradients,
+    "update": update_behind_gradient,
+}
+
+
+def optimise(program: Program, backend: Backend, without: Collection[str] = ()) -> Program:
+    """The program after all passes but those named in ``without``; its notes say what each changed."""
+    for name, run in PASSES.items():
+        if name in without:
+            continue
+        before = program.instructions
+        program = run(program, backend)
+        if program.instructions != before:
+            fewer = len(before) - len(program)
+            what = f"{fewer} instructions fewer" if fewer else "instructions in another order"
+            program = replace(program, notes=[*program.notes, f"pass {name}: {what}"])
+    return program
