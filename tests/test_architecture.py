@@ -22,9 +22,9 @@ ROOT = Path(__file__).parent.parent
 STOREYS = [
     "kernels.spelling", "kernels.ieee", "kernels.contract",
     "kernels.numba_backend.simd", "kernels.naive kernels.numpy_backend kernels.numba_backend",
-    "kernels.loader", "kernels", "kernels.testing",
+    "kernels.program", "kernels.loader", "kernels", "kernels.testing",
     "tinynet.version", "tinynet.checks tinynet.files", "tinynet.backends", "tinynet.tensor", "tinynet.functional",
-    "tinynet.gradients tinynet.randomness tinynet.history", "tinynet.nn", "tinynet.optim", "tinynet.schedule",
+    "tinynet.gradients tinynet.randomness tinynet.history", "tinynet.nn", "tinynet.optim", "tinynet.compiled", "tinynet.schedule",
     "tinynet.data tinynet.metrics", "tinynet.callbacks", "tinynet.training", "tinynet.experiment",
     "tinynet.comparison", "tinynet.plots", "tinynet.command_line", "tinynet", "train",
 ]  # fmt: skip

@@ -15,7 +15,6 @@ from backends import loaded
 
 import kernels
 import kernels.testing as suite
-from kernels import numba_backend
 from kernels.contract import ACTIVATIONS, OUTPUT_ACTIVATIONS
 from kernels.numba_backend import compilation, invocation, machine, team
 from kernels.numba_backend.products import DEPTH, EPILOGUES

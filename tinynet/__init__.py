@@ -12,6 +12,7 @@ from . import data, functional, nn, optim, schedule
 from .backends import current as current_backend
 from .backends import use_backend
 from .callbacks import EarlyStopping
+from .compiled import CompiledStep, NotReplayable, compile
 from .gradients import gradcheck
 from .history import History
 from .randomness import manual_seed
@@ -20,6 +21,7 @@ from .training import NonFiniteLoss, Trainer
 from .version import __version__
 
 __all__ = [
-    "__version__", "EarlyStopping", "History", "NonFiniteLoss", "Tensor", "Trainer", "current_backend", "data",
-    "functional", "gradcheck", "manual_seed", "nn", "no_grad", "optim", "schedule", "use_backend",
+    "__version__", "CompiledStep", "EarlyStopping", "History", "NonFiniteLoss", "NotReplayable", "Tensor", "Trainer",
+    "compile", "current_backend", "data", "functional", "gradcheck", "manual_seed", "nn", "no_grad", "optim", "schedule",
+    "use_backend",
 ]  # fmt: skip

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
+from kernels.program import taped
+
 from .backends import current
 
 Array = np.ndarray[Any, Any]
@@ -17,6 +19,7 @@ Rule = Callable[[Array], tuple[Array | None, ...]]
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 _recording: ContextVar[bool] = ContextVar("tinynet_recording", default=True)
+_leaves: ContextVar[dict[int, Any] | None] = ContextVar("tinynet_leaves", default=None)
 
 
 @contextmanager
@@ -27,6 +30,18 @@ def no_grad() -> Iterator[None]:
         yield
     finally:
         _recording.reset(token)
+
+
+@contextmanager
+def noting_leaves() -> Iterator[list[Tensor]]:
+    """Within the block (and its thread) the leaves that ``backward`` reaches are collected, each once."""
+    found: dict[int, Tensor] = {}
+    token, leaves = _leaves.set(found), list[Tensor]()
+    try:
+        yield leaves
+    finally:
+        _leaves.reset(token)
+        leaves.extend(found.values())
 
 
 def recording() -> bool:
@@ -105,7 +120,9 @@ class Tensor:
         return self.data
 
     def item(self) -> float:
-        """The only element as a Python float."""
+        """The only element as a Python float. Raises ValueError within a compiled step."""
+        if taped():
+            raise ValueError("item() within a compiled step: return the tensor, and read its value outside of the step")
         return float(self.data.item())
 
     def detach(self) -> Tensor:
@@ -245,6 +262,9 @@ def _flow_back(root: Tensor, seed: Array) -> None:
 
 def _accumulate(leaf: Tensor, gradient: Array, backend: Any) -> None:
     gradient = gradient.reshape(leaf.shape)
+    leaves = _leaves.get()
+    if leaves is not None:
+        leaves[id(leaf)] = leaf
     if leaf.grad is None:
         leaf.grad = gradient
     elif gradient.ndim:

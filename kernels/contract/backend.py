@@ -31,6 +31,7 @@ class Backend:
         empty: Callable[[tuple[int, ...], np.dtype[Any]], np.ndarray[Any, Any]] = _empty,
         compile_seconds: Callable[[], float] | None = None,
         kernels_compiled: Callable[[], int] | None = None,
+        executor: Callable[[Any], Any] | None = None,
     ):
         check_implementations(name, implementations)
         self.name = name
@@ -40,6 +41,7 @@ class Backend:
         self.native = frozenset(implementations)
         self.empty = empty
         self._compile_seconds, self._kernels_compiled = compile_seconds, kernels_compiled
+        self.executor = executor  # makes a recorded program runnable, where the interpreter should not
         self._constants: dict[tuple[float, Any], np.ndarray[Any, Any]] = {}
         for declaration in DECLARATIONS.values():
             implementation = implementations.get(declaration.name) or composed(declaration, self)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 from .simd import any_lane, is_nan, max_lanes, maximum, multiply_add, store_masked, sum_lanes, vector
-from .words import advance, columns, inlined, pointer, rows, share, stride_bytes
+from .words import advance, columns, inlined, part, pointer, rows, share, stride_bytes
 
 BLOCK = 4096  # elements summed in lanes before they join the total: rounding grows with this, not with the length
 COLUMN_BLOCK = 256  # rows summed likewise
@@ -243,7 +245,27 @@ def squares(f):
     return row_sum(f, square=True)
 
 
+def watch_finite(f):
+    """Operands: x, flag."""
+    size, lanes = f.bits // 8, f.lanes
+
+    def kernel(words, thread, threads):
+        flag = pointer(f, words, 1)
+        first, last, left, right = part(rows(words, 0), columns(words, 0), thread, threads)
+        total = f(0.0)
+        for i in range(first, last):
+            x = advance(pointer(f, words, 0), i * stride_bytes(words, 0) // size)
+            for j in range(left, right, lanes):
+                value = f.load_masked(x, j, f.first_lanes(right - j))
+                total = total + (value - value)  # 0, or NaN where value is not finite
+        if not sum_lanes(total) == 0.0:
+            flag[0] = math.nan
+
+    return kernel
+
+
 BUILDERS = {
+    "watch_finite": watch_finite,
     "dot": dot,
     "sum_rows": along_rows(row_sum),
     "sum_columns": sum_columns,

@@ -7,7 +7,7 @@ copied into buffers of their own.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -18,8 +18,23 @@ if TYPE_CHECKING:
     from ..contract.backend import Backend
 
 
+class Runner(Protocol):
+    """A program, ready to run."""
+
+    program: Program
+    plan: arena.Plan
+    results: list[Array]
+
+    def run(self, steps: int, arguments: Sequence[Array]) -> int:
+        """Runs so many steps; how many were run before ``watch_finite`` ended the run.
+
+        arguments: contiguous arrays with one entry for each step along a first axis. A step may write its entry.
+        ``self.results`` hold what the last step returned.
+        """
+
+
 class Interpreter:
-    """A program, ready to run on a backend."""
+    """Runs a program by calling a backend's implementations."""
 
     def __init__(self, program: Program, backend: Backend):
         self.program = program
@@ -44,22 +59,22 @@ class Interpreter:
             )
             for instruction in program.instructions
         ]
+        written = [view.buffer for instruction in program.instructions for view in instruction.writes]
+        self._written = sorted({buffer.number for buffer in written if buffer.kind == ARGUMENT})
+        self._watch = backend.implementations.get("watch_finite")
         self.results = [array(view) for view in program.results]
 
-    def run(self, steps: int, arguments: Sequence[Array], results: Sequence[Array | None] = ()) -> int:
-        """Runs so many steps; how many were run.
-
-        arguments: arrays with one entry for each step along a first axis; results: the same for what each step
-        returns, where somebody wants it. ``self.results`` hold what the last step returned.
-        """
+    def run(self, steps: int, arguments: Sequence[Array]) -> int:
+        """See Runner."""
         for step in range(steps):
             for memory, argument in zip(self._arguments, arguments, strict=True):
                 memory[:] = argument[step].reshape(-1).view(np.uint8)
             for implementation, operands in self._calls:
                 implementation(*operands)
-            for kept, result in zip(results, self.results, strict=False):
-                if kept is not None:
-                    kept[step] = result
+                if implementation is self._watch and operands[1][0] != 0:  # type: ignore[index]
+                    return step
+            for number in self._written:
+                arguments[number][step].reshape(-1).view(np.uint8)[:] = self._arguments[number]
         return steps
 
 

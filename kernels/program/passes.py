@@ -119,7 +119,9 @@ def update_behind_gradient(program: Program, backend: Backend) -> Program:
     while left:
         ready = [i for i in left if before[i] <= done]
         chosen = next((i for i in ready if first(i)), ready[0])
-        order.append(chosen), done.add(chosen), left.remove(chosen)
+        order.append(chosen)
+        done.add(chosen)
+        left.remove(chosen)
     return replace(program, instructions=[program.instructions[i] for i in order])
 
 

@@ -318,6 +318,11 @@ def row_cases() -> dict[str, Case]:
         "sum_of_squares": Case(
             lambda draw, shape: {"x": draw(*shape)}, lambda x: np.array([(x * x).sum()]), tolerance=32
         ),
+        "watch_finite": Case(
+            lambda draw, shape: {"x": draw(*shape), "flag": np.zeros(1)},
+            lambda x, flag: (flag if np.isfinite(x).all() else flag + np.nan,),
+            updates=("flag",),
+        ),
         "softmax": Case(lambda draw, shape: {"x": draw(*shape, low=-20, high=20)}, softmax, FILLED, 32),
         "softmax_gradient": Case(
             lambda draw, shape: {"grad": draw(*shape), "y": draw(*shape, low=0, high=1)},

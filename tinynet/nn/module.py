@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
@@ -10,6 +11,22 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from ..tensor import FLOATS, Array, Tensor
 
+_changes = itertools.count(1)
+_structure = [0]
+
+
+def structure() -> int:
+    """A number that changes when a parameter is made, converted, or a module's mode is switched, anywhere.
+
+    What was recorded before may then not be what would be computed now.
+    """
+    return _structure[0]
+
+
+def structure_changed() -> None:
+    """Says that recorded steps have to be checked."""
+    _structure[0] = next(_changes)
+
 
 class Parameter(Tensor):
     """A tensor that a module's optimizer updates."""
@@ -17,6 +34,7 @@ class Parameter(Tensor):
     __slots__ = ()
 
     def __init__(self, data: ArrayLike, dtype: DTypeLike | None = None):
+        structure_changed()
         super().__init__(np.array(data.data if isinstance(data, Tensor) else data), requires_grad=True, dtype=dtype)
 
 
@@ -73,7 +91,9 @@ class Module:
     def train(self, mode: bool = True) -> Self:
         """Training mode: dropout drops, batch normalisation uses and tracks the batch's statistics."""
         for _, module in self.named_modules():
-            module.training = mode
+            if module.training != mode:
+                module.training = mode
+                structure_changed()
         return self
 
     def eval(self) -> Self:
@@ -113,6 +133,7 @@ class Module:
         wanted = np.dtype(dtype)
         if wanted not in FLOATS:
             raise TypeError(f"dtype is {wanted}, expected float32 or float64")
+        structure_changed()
         for _, module in self.named_modules():
             for name, value in vars(module).items():
                 if isinstance(value, Parameter):

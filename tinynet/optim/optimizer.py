@@ -14,6 +14,7 @@ import numpy as np
 from ..backends import current
 from ..checks import check_above_0, check_at_least_0, check_fraction, choose
 from ..nn import Parameter
+from ..nn.module import structure_changed
 from ..tensor import Array, Tensor
 
 Check = Callable[[str, Any], float]
@@ -163,11 +164,17 @@ class Optimizer:
                     )
         for group, options in zip(self.groups, state["groups"], strict=True):
             group.update(options)
-        self.state = {
-            id(parameter): {name: np.array(average, parameter.dtype) for name, average in averages.items()}
-            for parameter, averages in zip(numbered, state["averages"], strict=True)
-            if averages
-        }
+        for parameter, averages in zip(numbered, state["averages"], strict=True):
+            if not averages:
+                self.state.pop(id(parameter), None)
+            elif len(averages) == len(self.state.get(id(parameter), {})):
+                for name, average in averages.items():  # the arrays stay the same: a recorded step writes them
+                    self.state[id(parameter)][name][...] = average
+            else:
+                self.state[id(parameter)] = {
+                    name: np.array(average, parameter.dtype) for name, average in averages.items()
+                }
+        structure_changed()
 
 
 @contextmanager
