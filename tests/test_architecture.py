@@ -25,7 +25,7 @@ STOREYS = [
     "kernels.program", "kernels.loader", "kernels", "kernels.testing",
     "tinynet.version", "tinynet.checks tinynet.files", "tinynet.backends", "tinynet.tensor", "tinynet.functional",
     "tinynet.gradients tinynet.randomness tinynet.history", "tinynet.nn", "tinynet.optim", "tinynet.compiled", "tinynet.schedule",
-    "tinynet.data tinynet.metrics", "tinynet.callbacks", "tinynet.training", "tinynet.experiment",
+    "tinynet.data tinynet.metrics", "tinynet.callbacks", "tinynet.stepping", "tinynet.training", "tinynet.experiment",
     "tinynet.comparison", "tinynet.plots", "tinynet.command_line", "tinynet", "train",
 ]  # fmt: skip
 FLOOR = {name: floor for floor, names in enumerate(STOREYS) for name in names.split()}
@@ -228,7 +228,7 @@ def test_a_training_step_computes_by_kernels_only():
     rng = np.random.default_rng(0)
     for make in tn.optim.OPTIMIZERS.values():
         trainer = tn.Trainer(model, tn.nn.CrossEntropyLoss(), make(model.parameters()), GuardingBackend(), clip_norm=1.0,
-                             progress=False)  # fmt: skip
+                             progress=False, compile=False)  # fmt: skip
         for parameter in model.parameters():
             parameter.data = parameter.data.view(np.ndarray).view(Guarded)
         history = trainer.fit(rng.normal(size=(20, 4)), rng.integers(0, 3, 20), epochs=2, batch_size=8)
@@ -241,8 +241,8 @@ def test_a_training_step_computes_by_kernels_only():
 def test_public_names():
     assert {"DECLARATIONS", "Backend", "BackendUnavailable", "available", "load", "names"} < set(kernels.__all__)
     assert set(tn.__all__) == {
-        "EarlyStopping", "History", "NonFiniteLoss", "Tensor", "Trainer", "__version__", "current_backend", "data",
-        "functional", "gradcheck", "manual_seed", "nn", "no_grad", "optim", "schedule", "use_backend",
+        "CompiledStep", "EarlyStopping", "History", "NonFiniteLoss", "NotReplayable", "Tensor", "Trainer", "__version__",
+        "compile", "current_backend", "data", "functional", "gradcheck", "manual_seed", "nn", "no_grad", "optim", "schedule", "use_backend",
     }  # fmt: skip
     for package in (tn, tn.nn, tn.optim, tn.functional, tn.data, kernels):
         assert all(hasattr(package, name) for name in package.__all__), package

@@ -77,7 +77,9 @@ def test_every_row_once_an_epoch_in_the_order_the_seed_says():
     rows = np.arange(10.0)[:, None]
     for seed, fits in [(3, [2]), (3, [1, 1]), (4, [2])]:
         model = Recorder(1, 1)
-        run = tn.Trainer(model, nn.MSELoss(), optim.SGD(model.parameters(), lr=0), "numpy", seed, progress=False)
+        run = tn.Trainer(
+            model, nn.MSELoss(), optim.SGD(model.parameters(), lr=0), "numpy", seed, progress=False, compile=False
+        )
         for epochs in fits:
             run.fit(rows, rows[:, 0], epochs=epochs, batch_size=4)
     epochs = np.concatenate(seen).reshape(3, 2, 10)

@@ -16,12 +16,13 @@ from .compiled import CompiledStep, NotReplayable, compile
 from .gradients import gradcheck
 from .history import History
 from .randomness import manual_seed
+from .stepping import NonFiniteLoss
 from .tensor import Tensor, no_grad
-from .training import NonFiniteLoss, Trainer
+from .training import Trainer
 from .version import __version__
 
 __all__ = [
     "__version__", "CompiledStep", "EarlyStopping", "History", "NonFiniteLoss", "NotReplayable", "Tensor", "Trainer",
-    "compile", "current_backend", "data", "functional", "gradcheck", "manual_seed", "nn", "no_grad", "optim", "schedule",
-    "use_backend",
+    "compile", "current_backend", "data", "functional", "gradcheck", "manual_seed", "nn", "no_grad", "optim",
+    "schedule", "use_backend",
 ]  # fmt: skip

@@ -22,7 +22,7 @@ from .nn import ACTIVATIONS, NORMS
 from .optim import OPTIMIZERS
 from .plots import plot_runs, require_matplotlib
 from .schedule import SCHEDULES
-from .training import NonFiniteLoss
+from .stepping import NonFiniteLoss
 
 BAD_INPUT, INTERRUPTED = 2, 130
 

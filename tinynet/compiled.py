@@ -48,6 +48,8 @@ def record(step: Callable[..., Any], arguments: Sequence[Any], arrays: Sequence[
     """
     with running_on(recorder(current())), recording(arrays) as tape, noting_leaves() as leaves:
         returned = step(*arguments)
+    if tape.refused:
+        raise NotReplayable(f"the step cannot be replayed: {tape.refused}")
     outputs = returned if isinstance(returned, tuple) else (returned,)
     for output in outputs:
         if not isinstance(output, Tensor):
@@ -81,6 +83,10 @@ class Replay:
         """Whether the program may run in the step's place."""
         current_structure = self._structure == structure()
         return self.runner is not None and current_structure and self.recorded is not None and self.recorded.holds
+
+    def trust(self) -> None:
+        """Says that nothing has changed what the step does, though modes were switched there and back."""
+        self._structure = structure()
 
     def record(self, arguments: Sequence[Any], arrays: Sequence[Array]) -> Any:
         """Runs the step eagerly, and compares the calls with those of the time before. Returns what it returns.

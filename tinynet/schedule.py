@@ -29,9 +29,13 @@ class Schedule:
 
     def apply(self, optimizer: Optimizer, step: int) -> None:
         """Sets the learning rates for a step."""
+        for group, rate in zip(optimizer.groups, self.rates(step), strict=True):
+            group["lr"] = rate
+
+    def rates(self, step: int) -> list[float]:
+        """Each group's learning rate for a step."""
         assert self._initial is not None, "start() comes first"
-        for group, initial in zip(optimizer.groups, self._initial, strict=True):
-            group["lr"] = initial * self.factor(step)
+        return [initial * self.factor(step) for initial in self._initial]
 
     def factor(self, step: int) -> float:
         """What the initial learning rate is multiplied by."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from kernels.program import taped
+from kernels.program import refuse
 
 from .backends import current
 
@@ -120,9 +120,8 @@ class Tensor:
         return self.data
 
     def item(self) -> float:
-        """The only element as a Python float. Raises ValueError within a compiled step."""
-        if taped():
-            raise ValueError("item() within a compiled step: return the tensor, and read its value outside of the step")
+        """The only element as a Python float. Not for use within a compiled step, which is replayed without it."""
+        refuse("it reads a value with item() or float(): return the tensor, and read its value outside of the step")
         return float(self.data.item())
 
     def detach(self) -> Tensor:

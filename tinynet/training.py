@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -16,15 +17,13 @@ from .callbacks import Callback
 from .checks import check_above_0, check_positive, check_whole
 from .history import History
 from .nn import BatchNorm1d, Module
-from .optim import Optimizer, clip_grad_norm_
+from .optim import Optimizer
+from .optim.optimizer import uninterrupted
 from .schedule import Schedule
+from .stepping import Stepper
 from .tensor import Array, Tensor, no_grad
 
 EVALUATION_ROWS = 4096  # rows a batch where nothing is learned: large enough for speed, small enough for any memory
-
-
-class NonFiniteLoss(ArithmeticError):
-    """The loss became infinite or NaN. The model holds the last finite weights."""
 
 
 class Trainer:
@@ -33,7 +32,9 @@ class Trainer:
     loss_function: called with the model's output and the targets, returns a scalar tensor. seed fixes the order of the
     batches: epoch e visits the rows as ``np.random.default_rng((seed, e)).permutation(rows)`` orders them. backend:
     a name or a loaded backend; by default the one in force when ``fit`` is called. schedule: sets the learning rate
-    before each step. clip_norm: the gradients' largest global norm. progress: a bar on a terminal.
+    before each step. clip_norm: the gradients' largest global norm. progress: a bar on a terminal. compile: steps are
+    recorded and replayed, with the same bits; a model or loss whose steps cannot be is trained step by step, and a
+    warning says why.
     """
 
     def __init__(
@@ -47,12 +48,13 @@ class Trainer:
         clip_norm: float | None = None,
         callbacks: Sequence[Callback] = (),
         progress: bool = True,
+        compile: bool = True,  # noqa: A002 - the public name
     ):
         self.model, self.loss_function, self.optimizer = model, loss_function, optimizer
         self.backend = None if backend is None else resolve(backend)
         self.seed, self.schedule = check_whole("seed", seed), schedule
         self.clip_norm = None if clip_norm is None else check_above_0("clip_norm", clip_norm)
-        self.callbacks, self.progress = tuple(callbacks), progress
+        self.callbacks, self.progress, self.compile = tuple(callbacks), progress, compile
         self.epoch = self.step = 0  # completed so far, over all calls of fit
         parameters = model.parameters()
         if not parameters:
@@ -122,11 +124,10 @@ class Trainer:
             raise ValueError(f"{y_name} has shape {target.shape}, expected {len(features)} rows as {X_name} has")
         if target.dtype.kind not in "fiub":
             raise TypeError(f"{y_name} has dtype {target.dtype}, expected numbers")
-        if target.dtype.kind == "f":
-            if not np.isfinite(target).all():
-                raise ValueError(f"{y_name} holds NaN or infinity, expected finite numbers")
-            target = np.ascontiguousarray(target, self.dtype)
-        return features, target
+        if target.dtype.kind == "f" and not np.isfinite(target).all():
+            raise ValueError(f"{y_name} holds NaN or infinity, expected finite numbers")
+        as_numbers = target.dtype.kind == "f" or getattr(self.loss_function, "float_target", False)
+        return features, np.ascontiguousarray(target, self.dtype if as_numbers else np.int64)
 
     def _check_fit(self, features: Array, target: Array) -> None:
         """Runs one row through the model, and has the loss check all targets, before anything is trained."""
@@ -169,21 +170,26 @@ class _Run:
         self.epochs, self.validation, self.limit = epochs, validation, limit
         self.backend, self.history = current(), History()
         self.batches = self._batches(len(features), batch_size)
+        self.stepper = Stepper(trainer, features, target)
         self.compiled_before = self.backend.compile_seconds, self.backend.kernels_compiled
 
-    def _batches(self, rows: int, size: int) -> list[slice]:
-        """Slices of an epoch's order. Batch normalisation cannot learn from one row: it joins the batch before."""
-        batches = [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
+    def _batches(self, rows: int, size: int) -> list[tuple[int, int]]:
+        """How many batches of which size an epoch has. One row alone cannot be normalised: it joins another batch."""
+        whole, rest = divmod(rows, size)
         normalises = any(isinstance(module, BatchNorm1d) for _, module in self.trainer.model.named_modules())
-        if normalises and len(batches) > 1 and batches[-1].stop - batches[-1].start == 1:
-            batches[-2:] = [slice(batches[-2].start, rows)]
-        return batches
+        if rest == 1 and normalises and whole:
+            whole, rest = whole - 1, size + 1
+        return [(count, length) for count, length in ((whole, size), (1, rest)) if count and length]
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return sum(count for count, _ in self.batches)
 
     def run(self) -> History:
         trainer, history = self.trainer, self.history
-        total_steps = self.epochs * len(self.batches)
+        total_steps = self.epochs * self.steps_per_epoch
         if trainer.schedule:
-            trainer.schedule.start(trainer.optimizer, trainer.step, len(self.batches), trainer.step + total_steps)
+            trainer.schedule.start(trainer.optimizer, trainer.step, self.steps_per_epoch, trainer.step + total_steps)
         with self._bar() as bar:
             try:
                 for _ in range(self.epochs):
@@ -207,34 +213,46 @@ class _Run:
     def _epoch(self, bar: Any) -> None:
         trainer, history = self.trainer, self.history
         order = np.random.default_rng((trainer.seed, trainer.epoch)).permutation(len(self.features))
-        before = self._snapshot()
+        self.stepper.epoch_begins()
         history.learning_rate.append(trainer.optimizer.groups[0]["lr"])
-        trainer.model.train()
-        total, seen, seconds = 0.0, 0, 0.0
+        self.total, self.seen, self.seconds = 0.0, 0, 0.0
         try:
-            for batch in self.batches:
-                rows = order[batch]
-                started, compiled = time.perf_counter(), self.backend.compile_seconds
-                loss = self._step(rows, before)
-                seconds += time.perf_counter() - started - (self.backend.compile_seconds - compiled)
-                total, seen = total + loss * len(rows), seen + len(rows)
-                history.step_loss.append(loss)
-                bar.set_description(f"epoch {trainer.epoch + 1}, loss {total / seen:.4f}", refresh=False)
-                bar.update(len(rows))
-                if sum(history.seconds) + seconds >= self.limit and batch is not self.batches[-1]:
-                    history.stopped = "time limit"
-                    break
+            start = 0
+            for count, size in self.batches:
+                stop = start + count * size
+                self._steps(order[start:stop].reshape(count, size), bar)
+                start = stop
+                if history.stopped:
+                    return
         finally:
-            if seen:
-                history.train_loss.append(total / seen)
-                history.seconds.append(seconds)
-                history.samples.append(seen)
+            if self.seen:
+                history.train_loss.append(self.total / self.seen)
+                history.seconds.append(self.seconds)
+                history.samples.append(self.seen)
             else:
                 history.learning_rate.pop()
-        if history.stopped:
-            return
         trainer.epoch += 1
         self._epoch_ended()
+
+    def _steps(self, batches: Array, bar: Any) -> None:
+        """One step for each row of row numbers, as many at a time as the stepper takes."""
+        trainer, history, done = self.trainer, self.history, 0
+        while done < len(batches):
+            # A replayed run of steps and what is noted of it belong together, so Ctrl-C waits for a moment.
+            with uninterrupted() if self.stepper.replays(batches.shape[1]) else nullcontext():
+                started, compiled = time.perf_counter(), self.backend.compile_seconds
+                losses = self.stepper.run(batches[done:])
+                self.seconds += time.perf_counter() - started - (self.backend.compile_seconds - compiled)
+                done += len(losses)
+                self.total += sum(losses) * batches.shape[1]
+                self.seen += len(losses) * batches.shape[1]
+                history.step_loss.extend(losses)
+            self.stepper.refuse_loss()
+            bar.set_description(f"epoch {trainer.epoch + 1}, loss {self.total / self.seen:.4f}", refresh=False)
+            bar.update(len(losses) * batches.shape[1])
+            if sum(history.seconds) + self.seconds >= self.limit and self.seen < len(self.features):
+                history.stopped = "time limit"
+                return
 
     def _epoch_ended(self) -> None:
         trainer, history = self.trainer, self.history
@@ -248,40 +266,3 @@ class _Run:
                 history.stopped = getattr(callback, "stop_reason", getattr(callback, "__name__", "callback"))
         if sum(history.seconds) >= self.limit:
             history.stopped = history.stopped or "time limit"
-
-    def _step(self, rows: Array, before: tuple[Any, Any]) -> float:
-        """One optimizer step on these rows of the data; the loss before it."""
-        trainer = self.trainer
-        trainer.optimizer.zero_grad()
-        output = trainer.model(Tensor(self.backend.gather_rows(self.features, rows)))
-        loss = trainer.loss_function(output, self.target[rows])
-        if not isinstance(loss, Tensor) or loss.size != 1:
-            raise TypeError(f"the loss function returned {loss!r}, expected a scalar Tensor")
-        value = loss.item()
-        if not math.isfinite(value):
-            self._refuse_loss(value, before)
-        loss.backward()
-        if trainer.clip_norm is not None:
-            clip_grad_norm_(trainer.model.parameters(), trainer.clip_norm)
-        trainer.optimizer.step()
-        trainer.step += 1
-        if trainer.schedule:
-            trainer.schedule.apply(trainer.optimizer, trainer.step)
-        return value
-
-    def _snapshot(self) -> tuple[Any, Any]:
-        return self.trainer.model.state_dict(), self.trainer.optimizer.state_dict()
-
-    def _refuse_loss(self, value: float, before: tuple[Any, Any]) -> None:
-        """Raises NonFiniteLoss, with finite weights in the model."""
-        trainer = self.trainer
-        lr, kept = trainer.optimizer.groups[0]["lr"], "the weights are those before this step"
-        averages = [array for state in trainer.optimizer.state.values() for array in state.values()]
-        if not all(np.isfinite(array).all() for array in [*trainer.model.state_dict().values(), *averages]):
-            trainer.model.load_state_dict(before[0])
-            trainer.optimizer.load_state_dict(before[1])
-            kept = "the weights are those at the epoch's start"
-        raise NonFiniteLoss(
-            f"the loss became {value} in epoch {trainer.epoch + 1}, step {trainer.step + 1}, at learning rate {lr:g}; "
-            f"{kept}: try a smaller learning rate or gradient clipping"
-        )

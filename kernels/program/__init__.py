@@ -4,7 +4,7 @@ from ..contract.backend import Backend
 from .instruction import Bound, Buffer, Instruction, Program, View
 from .interpreter import Interpreter, Runner
 from .passes import PASSES, optimise
-from .recording import Tape, difference, recorder, recording, taped
+from .recording import Tape, difference, recorder, recording, refuse
 
 
 def prepare(program: Program, backend: Backend) -> Runner:
@@ -17,5 +17,5 @@ def prepare(program: Program, backend: Backend) -> Runner:
 
 __all__ = [
     "PASSES", "Bound", "Buffer", "Instruction", "Interpreter", "Program", "Runner", "Tape", "View", "difference",
-    "optimise", "prepare", "recorder", "recording", "taped",
+    "optimise", "prepare", "recorder", "recording", "refuse",
 ]  # fmt: skip

@@ -49,6 +49,7 @@ class Tape:
         self.buffers: list[tuple[int, int, Buffer]] = []
         self.counts = {ARGUMENT: 0, PERSISTENT: 0, TEMPORARY: 0}
         self.arguments = [self.add(ARGUMENT, array) for array in arguments]
+        self.refused: str | None = None  # why what was recorded is not the whole step
 
     def add(self, kind: str, array: Array) -> Buffer:
         """A buffer for an array's memory."""
@@ -159,9 +160,11 @@ def recording(arguments: Sequence[Array] = ()) -> Iterator[Tape]:
         _tape.reset(token)
 
 
-def taped() -> bool:
-    """Whether this thread records."""
-    return _tape.get() is not None
+def refuse(why: str) -> None:
+    """Says, if this thread records, that what it does cannot be replayed."""
+    tape = _tape.get()
+    if tape is not None and tape.refused is None:
+        tape.refused = why
 
 
 def difference(first: Program, second: Program) -> str | None:

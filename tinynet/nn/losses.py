@@ -37,6 +37,8 @@ class CrossEntropyLoss(Module):
 
 
 class _Elementwise(Module):
+    float_target = True  # whole numbers as targets mean numbers, not labels
+
     def __init__(self, reduction: str = "mean"):
         self.reduction = check_reduction(reduction)
 
@@ -64,6 +66,8 @@ class L1Loss(_Elementwise):
 
 class HuberLoss(Module):
     """d**2 / 2 where |d| <= delta, else delta (|d| - delta / 2)."""
+
+    float_target = True
 
     def __init__(self, delta: float = 1.0, reduction: str = "mean"):
         if not (delta > 0 and math.isfinite(delta)):
