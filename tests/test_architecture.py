@@ -21,8 +21,8 @@ ROOT = Path(__file__).parent.parent
 # From the ground up; a module may import from those before it (and from its own package).
 STOREYS = [
     "kernels.spelling", "kernels.ieee", "kernels.contract",
-    "kernels.numba_backend.simd", "kernels.naive kernels.numpy_backend kernels.numba_backend",
-    "kernels.program", "kernels.loader", "kernels", "kernels.testing",
+    "kernels.program", "kernels.numba_backend.simd", "kernels.naive kernels.numpy_backend kernels.numba_backend",
+    "kernels.loader", "kernels", "kernels.testing",
     "tinynet.version", "tinynet.checks tinynet.files", "tinynet.backends", "tinynet.tensor", "tinynet.functional",
     "tinynet.gradients tinynet.randomness tinynet.history", "tinynet.nn", "tinynet.optim", "tinynet.compiled", "tinynet.schedule",
     "tinynet.data tinynet.metrics", "tinynet.callbacks", "tinynet.stepping", "tinynet.training", "tinynet.experiment",

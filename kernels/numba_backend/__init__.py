@@ -16,13 +16,12 @@ import numpy as np
 from ..contract import DECLARATIONS
 from ..contract.checks import overlap_pairs
 from .compilation import COUNTERS
-from .machine import BUILDERS, Epilogue, Machine, best_width
+from .executor import Executor
+from .machine import BUILDERS, Arrangement, Epilogue, Machine, best_width
 from .shortcut import Shortcut
 from .team import MOST_THREADS
 
 Array = np.ndarray[Any, Any]
-Arrangement = tuple[str, str, tuple[Any, ...], float]
-"""Name of the kernel, character of its dtype, its operands, and how much work the call is."""
 WIDTHS = (1, 4, 8, 16)
 
 
@@ -38,16 +37,21 @@ def create(threads: int | None = None, simd_width: int | None = None) -> dict[st
     machine = Machine(width, threads)
     return {
         "implementations": implementations(machine),
+        "executor": lambda program: Executor(program, machine, arrangements()),
         "options": {"threads": threads, "simd_width": width},
         "compile_seconds": lambda: COUNTERS.seconds,
         "kernels_compiled": lambda: COUNTERS.compiled,
     }
 
 
+def arrangements() -> dict[str, Callable[..., Arrangement]]:
+    """How the arguments of each kernel of the contract become a machine kernel's operands."""
+    return {name: straight(name) for name in BUILDERS if name in DECLARATIONS} | ARRANGEMENTS
+
+
 def implementations(machine: Machine) -> dict[str, Callable[..., None]]:
     """The contract's kernels on the machine."""
-    arrangements = {name: straight(name) for name in BUILDERS if name in DECLARATIONS} | ARRANGEMENTS
-    return {name: implementation(machine, name, arrange) for name, arrange in arrangements.items()}
+    return {name: implementation(machine, name, arrange) for name, arrange in arrangements().items()}
 
 
 def implementation(machine: Machine, name: str, arrange: Callable[..., Arrangement]) -> Callable[..., None]:

@@ -30,6 +30,10 @@ SHARED_FROM = 1 << 16  # elements
 SHARED_FROM_PRODUCTS = 1 << 20  # multiply-adds
 
 
+Arrangement = tuple[str, str, tuple[Any, ...], float]
+"""Name of the kernel, character of its dtype, its operands, and how much work the call is."""
+
+
 class Epilogue(str):
     """An operand that is a product's epilogue, by name."""
 

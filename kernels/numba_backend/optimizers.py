@@ -106,4 +106,5 @@ def adam(f):
     return kernel
 
 
+AVERAGED = {"sgd": 3, "rmsprop": 4, "adam": 4}  # arrays of the parameter's shape: itself, gradient, averages
 BUILDERS = {"sgd": sgd, "rmsprop": rmsprop, "adam": adam}

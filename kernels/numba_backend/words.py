@@ -13,6 +13,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .sharing import COLUMN_UNIT, share_of, splits_rows
+from .simd import host
 
 WORDS = types.CPointer(types.int64)
 KERNEL = types.void(WORDS, types.int64, types.int64)
@@ -208,6 +209,29 @@ def _read_modify_write(operation):
 
 atomic_add = _read_modify_write("add")  # both return what was there before
 atomic_exchange = _read_modify_write("xchg")
+
+
+@intrinsic
+def place(typing, words, index):
+    """The words from some index on."""
+
+    def codegen(context, builder, signature, arguments):
+        return _place_of(builder, arguments)
+
+    return WORDS(words, types.int64), codegen
+
+
+@intrinsic
+def pause(typing, nothing):
+    """Tells an x86 core that its thread spins; elsewhere nothing."""
+
+    def codegen(context, builder, signature, arguments):
+        if host.is_x86():
+            kind = ir.FunctionType(ir.VoidType(), [])
+            builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.sse2.pause"), [])
+        return context.get_dummy_value()
+
+    return types.void(nothing), codegen
 
 
 @intrinsic

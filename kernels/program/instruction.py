@@ -49,6 +49,10 @@ class View:
         return int(np.prod(self.shape))
 
     @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
     def nbytes(self) -> int:
         return self.size * self.dtype.itemsize
 

@@ -1,0 +1,198 @@
+"""Runs recorded programs in machine code: one call, and one parallel region, for as many steps as are wanted.
+
+A program becomes rows of words, one a kernel call, which every thread walks on its own copy, calling each kernel with
+its number. Threads wait for each other only where one reads or overwrites what another wrote: instructions are grouped
+into phases with a barrier behind each. From step to step only the addresses of the arguments move on; each thread
+advances them in its copy.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..program import arena
+from ..program.dependencies import height
+from ..program.instruction import ARGUMENT, PERSISTENT, TEMPORARY, Array, Program, View
+from ..program.interpreter import persistent
+from ..program.recording import address, extent
+from .access import regions
+from .compilation import address_of
+from .invocation import Launcher
+from .machine import Arrangement, Machine
+from .phases import phases
+from .simd import vector
+from .team import team_of
+from .words import (
+    FIRST_OPERAND,
+    OPERAND_WORDS,
+    atomic_add,
+    atomic_load,
+    atomic_store,
+    call_kernel,
+    follow,
+    inlined,
+    number,
+    pause,
+    place,
+    pointer,
+    rows,
+    stride_bytes,
+    yield_core,
+)  # fmt: skip
+
+SINGLE, DOUBLE = vector("float32", 1), vector("float64", 1)
+ROW = 64  # words of an instruction
+BARRIER, HALT = 1, 2  # flags of an instruction: wait behind it; and end the run there if the watched flag is raised
+# Operands of the executor itself.
+CODE, MOVES, SHARED, STEPS, DONE, WATCHED, WATCHED_BYTES = range(7)
+ARRIVED, GENERATION = 0, 16  # places in the shared words, on cache lines of their own
+SPINS = 20000  # before a waiting thread gives way to others on its core
+TRIALS, AGAIN = 3, 64  # runs on all threads and on one to compare, and after how many runs to compare again
+
+
+@inlined
+def wait(shared, threads):
+    """A barrier: returns when all threads have come here."""
+    generation = atomic_load(shared, GENERATION)
+    if atomic_add(shared, ARRIVED, 1) == threads - 1:
+        atomic_store(shared, ARRIVED, 0)
+        atomic_store(shared, GENERATION, generation + 1)
+        return
+    spins = 0
+    while atomic_load(shared, GENERATION) == generation:
+        spins += 1
+        if spins > SPINS:
+            yield_core(0)
+        else:
+            pause(0)
+
+
+def _walk(words: Any, thread: Any, threads: Any) -> None:
+    """Operands: code, what moves each step and how far, shared words, steps, steps done, watched flag, its bytes."""
+    code = place(follow(words, FIRST_OPERAND + OPERAND_WORDS * CODE), thread * (stride_bytes(words, CODE) // 8))
+    moves = follow(words, FIRST_OPERAND + OPERAND_WORDS * MOVES)
+    shared = follow(words, FIRST_OPERAND + OPERAND_WORDS * SHARED)
+    done = follow(words, FIRST_OPERAND + OPERAND_WORDS * DONE)
+    narrow, wide, is_wide = (
+        pointer(SINGLE, words, WATCHED),
+        pointer(DOUBLE, words, WATCHED),
+        number(words, WATCHED_BYTES) == 8,
+    )
+    count, steps = done[1], number(words, STEPS)
+    step = 0
+    while step < steps:
+        for i in range(count):
+            row = place(code, i * ROW)
+            call_kernel(row, thread, threads)
+            if row[1] != 0:
+                if threads > 1:
+                    wait(shared, threads)
+                if row[1] & HALT != 0 and (wide[0] if is_wide else narrow[0]) != 0.0:
+                    if thread == 0:
+                        done[0] = step
+                    return
+        for move in range(rows(words, MOVES)):
+            code[moves[2 * move]] += moves[2 * move + 1]
+        step += 1
+    if thread == 0:
+        done[0] = step
+
+
+class Executor:
+    """A program, ready to run natively. See kernels.program.Runner."""
+
+    def __init__(self, program: Program, machine: Machine, arrangements: Mapping[str, Callable[..., Arrangement]]):
+        """arrangements: how a kernel's operands become those of the machine's kernels."""
+        self.program, self.machine = program, machine
+        calls = [arrangements[i.kernel](*i.operands) for i in program.instructions]
+        touched = [
+            regions(instruction, kernel, operands, machine.threads)
+            for instruction, (kernel, _, operands, _) in zip(program.instructions, calls, strict=True)
+        ]
+        order = phases(program.instructions, touched)
+        self.phases = [[program.instructions[i] for i in phase] for phase in order]
+        self.plan = arena.plan(self.phases, program)
+        self._memory = self.plan.allocate()
+        self._moving: list[tuple[int, int, int]] = []  # word, argument, offset
+        self._flag: Array | None = None  # what watch_finite raises
+        self._code = np.zeros((machine.threads, len(program) * ROW), np.int64)
+        self._encode(order, calls)
+        self._moves = np.array([(word, 0) for word, _, _ in self._moving], np.int64).reshape(-1, 2)
+        self._shared, self._done = np.zeros(2 * GENERATION, np.int64), np.array([0, len(program)], np.int64)
+        self._launcher = Launcher(address_of("executor", lambda: _walk))
+        self._threads, self._runs = machine.threads, 0
+        self._fastest = {1: math.inf, machine.threads: math.inf}  # nanoseconds a step, alone and on the team
+        self.results = [self._array(view) for view in program.results]
+
+    def _address(self, view: View) -> int:
+        """Where an operand lies; arguments are placed when a run begins."""
+        buffer = view.buffer
+        if buffer.kind == PERSISTENT:
+            assert buffer.array is not None
+            return extent(buffer.array)[0] + view.offset
+        return address(self._memory) + self.plan.offsets[buffer] + view.offset if buffer.kind == TEMPORARY else 0
+
+    def _array(self, view: View) -> Array:
+        if view.buffer.kind == PERSISTENT:
+            assert view.buffer.array is not None
+            return persistent(view, view.buffer.array)
+        start = self.plan.offsets[view.buffer]
+        return view.on(self._memory[start : start + view.buffer.nbytes])
+
+    def _encode(self, order: Sequence[Sequence[int]], calls: Sequence[Arrangement]) -> None:
+        """Writes the rows of words, those of a phase together, a barrier behind its last."""
+        code, n = self._code[0], 0
+        for phase in order:
+            flags = BARRIER
+            for i in phase:
+                kernel, char, operands, _ = calls[i]
+                words = code[n * ROW : (n + 1) * ROW]
+                words[0] = self.machine.launcher(kernel, char).kernel
+                for slot, operand in enumerate(self.machine.linked(char, operands)):
+                    at = FIRST_OPERAND + OPERAND_WORDS * slot
+                    if isinstance(operand, View):
+                        stride = operand.strides[0] if operand.ndim == 2 else 0
+                        words[at : at + 4] = self._address(operand), height(operand), operand.shape[-1], stride
+                        if operand.buffer.kind == ARGUMENT:
+                            self._moving.append((n * ROW + at, operand.buffer.number, operand.offset))
+                    elif isinstance(operand, float):
+                        words[at] = np.float64(operand).view(np.int64)
+                if self.program.instructions[i].kernel == "watch_finite":
+                    flags |= HALT
+                    flag = self.program.instructions[i].operands[1]
+                    assert isinstance(flag, View)
+                    self._flag = self._array(flag)
+                n += 1
+            code[(n - 1) * ROW + 1] = flags
+        self._code[1:] = code
+
+    def run(self, steps: int, arguments: Sequence[Array]) -> int:
+        """See kernels.program.Runner."""
+        for i, (word, position, offset) in enumerate(self._moving):
+            argument = arguments[position]
+            self._code[:, word] = address(argument) + offset
+            self._moves[i, 1] = argument.strides[0]
+        width = 0.0 if self._flag is None else float(self._flag.itemsize)
+        operands = (self._code, self._moves, self._shared, float(steps), self._done, self._flag, width)
+        threads = self._chosen()
+        started = time.perf_counter_ns()
+        if threads > 1:
+            team_of(threads).run(self._launcher, operands)
+        else:
+            self._launcher.run(operands)
+        self._fastest[threads] = min(self._fastest[threads], (time.perf_counter_ns() - started) / steps)
+        return int(self._done[0])
+
+    def _chosen(self) -> int:
+        """One thread or all, whichever has been faster; both are tried at first, and again from time to time."""
+        self._runs += 1
+        if self.machine.threads > 1 and self._runs % AGAIN <= 2 * TRIALS:
+            if self._runs % AGAIN == 1:
+                self._fastest = dict.fromkeys(self._fastest, math.inf)
+            return self.machine.threads if self._runs % 2 else 1
+        return min(self._fastest, key=lambda threads: self._fastest[threads])
