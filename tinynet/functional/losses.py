@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..backends import current
-from ..tensor import Array, Tensor, is_unit, result
+from ..tensor import Array, Tensor, as_float_array, is_unit, result
 from . import arithmetic, shaping
 from .activations import log_softmax
 
@@ -76,9 +76,11 @@ def cross_entropy(
         scale = 1.0 / rows if reduction == "mean" else 1.0
         losses, gradient = k.softmax_cross_entropy(logits.array, labels, None, label_smoothing, scale)
         return _finish("cross_entropy", logits, losses, gradient, reduction)
-    weight = np.asarray(weight, logits.dtype)
+    weight = as_float_array(weight)
     if weight.shape != (classes,):
         raise ValueError(f"cross_entropy: weight has shape {weight.shape}, expected ({classes},), one for each class")
+    if weight.dtype != logits.dtype:
+        weight = k.cast(weight, out=k.empty(weight.shape, logits.dtype))
     row_weight = k.gather_rows(weight[:, None], labels)[:, 0]
     if reduction == "mean":
         row_weight = k.divide(row_weight, k.sum(row_weight))
