@@ -141,6 +141,7 @@ ARRANGEMENTS: dict[str, Callable[..., Arrangement]] = {
     "matmul": matmul,
     "linear": linear,
     "sum": reduction("sum"),
+    "mean": reduction("mean"),
     "max": reduction("max"),
     "argmax": argmax,
     "cast": cast,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from . import simd
 from .elementwise import sign
-from .passes import number_of_rows, row_max, row_pass
+from .passes import first_lane, number_of_rows, row_max, row_pass
 from .rows import exponentials, over_rows
-from .simd import exp, log, select, staged, store, store_masked, sum_lanes, vector
-from .words import advance, columns, inlined, number, pointer, rows, share, stack, stride_bytes
+from .simd import exp, log, staged, store, store_masked, vector
+from .words import columns, inlined, number, pointer, row, rows, share, stack
 
 sum_below = row_pass(lambda x, largest: (x - largest,), sums=1)
 slopes = row_pass(lambda e, part, expected, factor: ((e * part - expected) * factor,))
@@ -56,37 +56,24 @@ def softmax_cross_entropy(f):
 def elementwise_loss(loss, slope, parameter=False):
     """Operands: z, target, weights or nothing, scale[, parameter], out, gradient."""
     out_operand = 5 if parameter else 4
+    gradient_operand = out_operand + 1
 
-    @staged
-    def value(z, t, p):
-        return loss(z, t, p) if parameter else loss(z, t)
+    def function(z, t, factor, p):
+        p = (p,) if parameter else ()
+        return slope(z, t, *p) * factor, loss(z, t, *p)
 
-    @staged
-    def derivative(z, t, p):
-        return slope(z, t, p) if parameter else slope(z, t)
+    evaluate = row_pass(function, sums=1)
 
     def build(f):
-        size, lanes, gradient_operand = f.bits // 8, f.lanes, out_operand + 1
-
         def kernel(words, thread, threads):
-            prediction, target, weights = pointer(f, words, 0), pointer(f, words, 1), pointer(f, words, 2)
-            scale, p, count = number(words, 3), f(number(words, 4)), columns(words, 0)
-            out, gradient = pointer(f, words, out_operand), pointer(f, words, gradient_operand)
+            weights, out = pointer(f, words, 2), pointer(f, words, out_operand)
+            scale, p, count = number(words, 3), number(words, 4), columns(words, 0)
             first, last = share(rows(words, 0), thread, threads, 1)
             for i in range(first, last):
-                z, t = (
-                    advance(prediction, i * stride_bytes(words, 0) // size),
-                    advance(target, i * stride_bytes(words, 1) // size),
-                )
-                slopes = advance(gradient, i * stride_bytes(words, gradient_operand) // size)
-                factor = scale * weights[i] if columns(words, 2) > 0 else scale
-                total = f(0.0)
-                for j in range(0, count, lanes):
-                    live = f.first_lanes(count - j)
-                    a, b = f.load_masked(z, j, live), f.load_masked(t, j, live)
-                    total = total + select(live, value(a, b, p), 0.0)
-                    store_masked(slopes, j, derivative(a, b, p) * factor, live)
-                out[i] = factor * sum_lanes(total)
+                factor = f(scale * weights[i] if columns(words, 2) > 0 else scale)
+                sources, gradient = (row(f, words, 0, i), row(f, words, 1, i)), row(f, words, gradient_operand, i)
+                (total,) = evaluate(f, count, True, sources, (gradient,), (factor, f(p)))
+                out[i] = first_lane(factor * total)
 
         return kernel
 

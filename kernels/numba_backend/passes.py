@@ -1,4 +1,4 @@
-"""Passes over a row: whole vectors first, then one whose last lanes lie outside.
+"""Passes over rows, and kernels over blocks of columns: whole vectors first, then one whose last lanes lie outside.
 
 A row lies across the lanes of vectors, which are folded to find its sum or maximum. Or several rows lie side by side,
 each in a lane of its own; what is called a row here is then a block of so many rows, one column after the other.
@@ -13,13 +13,15 @@ from llvmlite import ir
 from numba import types
 
 from . import simd
-from .simd import any_lane, fast_maximum, is_nan, select, staged, sum_lanes
+from .simd import any_lane, fast_maximum, host, is_nan, select, staged, sum_lanes
 from .simd.memory import first_lanes, index
 from .simd.reductions import fold
 from .simd.register import Register, Scalar, constant
+from .words import columns, share
 
 I64 = ir.IntType(64)
 CHAINS = 4  # vectors a step: a sum waits for the one before in its own chain only
+COLUMN_VECTORS = 8  # of a block of columns: rows far from each other are read in pieces of several cache lines
 
 
 @staged
@@ -77,6 +79,12 @@ def over_row(vector, count, state, step):
     j, last = ir.Constant(I64, 0), builder.sub(count, ir.Constant(I64, CHAINS * lanes))
     j, state = loop(builder, j, last, CHAINS * lanes, state, lambda j, state: step(place(j), None, state))
     return loop(builder, j, builder.sub(count, ir.Constant(I64, 1)), lanes, state, masked)[1]
+
+
+@staged
+def first_lane(x):
+    """Lane 0 as a number."""
+    return Scalar(x.builder, x.type.dtype, x.builder.extract_element(x.value, ir.Constant(ir.IntType(32), 0)))
 
 
 def in_all_lanes(across, whole, own):
@@ -139,3 +147,25 @@ def row_max(f, count, across, x):
     whole = fold(largest, fast_maximum, -math.inf)
     whole.value = builder.select(any_lane(nan).value, ir.Constant(f.scalar_llvm, math.nan), whole.value)
     return in_all_lanes(across, whole, select(nan, math.nan, largest))
+
+
+def over_columns(f, block):
+    """Builds the kernel that calls ``block(v, words, j, live)`` for all columns of operand 0.
+
+    The block's columns are as many as the vector type v has lanes, from column j on; live is the mask of those that
+    exist, or None if all do. What block does to a column must not depend on v, as threads share the columns.
+    """
+    lanes = f.lanes
+    # A vector of several registers. Fewer lanes than fit a register stay as they were asked for.
+    wide = f.with_lanes(COLUMN_VECTORS * lanes) if lanes == host.lanes(f.dtype.name) else f
+    wide_lanes = wide.lanes
+
+    def kernel(words, thread, threads):
+        first, last = share(columns(words, 0), thread, threads, wide_lanes)
+        whole = last - (last - first) % wide_lanes
+        for j in range(first, whole, wide_lanes):
+            block(wide, words, j, None)
+        for j in range(whole, last, lanes):
+            block(f, words, j, f.first_lanes(last - j))
+
+    return kernel
