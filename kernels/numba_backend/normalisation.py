@@ -32,7 +32,7 @@ def layer_norm(f):
 def layer_norm_gradient(f):
     """Operands: grad, x, gain, mean, rstd, out, gain_gradient, bias_gradient."""
     size = f.bits // 8
-    project = row_pass(layer_norm_slope, sums=0)
+    project = row_pass(layer_norm_slope)
     sums_of = row_pass(lambda grad, x, gain, mean, rstd: (grad * gain, grad * gain * ((x - mean) * rstd)), sums=2)
 
     @inlined

@@ -15,8 +15,8 @@ from .simd.register import Scalar, declare
 from .words import advance, columns, inlined, pointer, row, rows, share, stride_bytes
 
 BLOCK = 4096  # elements summed in lanes before they join the total: rounding grows with this, not with the length
-SEARCHED = 1024  # elements that argmax goes over twice
 COLUMN_BLOCK = 256  # rows summed likewise
+SEARCHED = 1024  # elements that argmax goes over twice
 
 
 def row_sum(f, term=lambda x, y: x):
@@ -50,7 +50,7 @@ def sum_rows(f, mean=False):
 
 
 def sum_all(term=lambda x, y: x, pair=False, mean=False):
-    """Builds out = the sum of term(x, y) over everything: operands x, y if it is a pair, out. One thread, one result."""
+    """Builds out = the sum of term(x, y) over everything, on one thread: operands x, y if it is a pair, out."""
     second, last = (1, 2) if pair else (0, 1)
 
     def build(f):

@@ -125,42 +125,35 @@ def gradient(inner, project):
     return build
 
 
+copy = row_pass(lambda x: (x,))
+repeat = row_pass(lambda value: (value,))
+add = row_pass(lambda x, y: (x + y,))
+
+
 def gather_rows(f):
-    size, lanes, numbers = f.bits // 8, f.lanes, vector("int64", 1)
+    numbers = vector("int64", 1)
 
     def kernel(words, thread, threads):
-        table, indices, out = pointer(f, words, 0), pointer(numbers, words, 1), pointer(f, words, 2)
-        count = columns(words, 2)
+        indices, count = pointer(numbers, words, 1), columns(words, 2)
         first, last = share(rows(words, 2), thread, threads, 1)
         for i in range(first, last):
-            source, target = (
-                advance(table, indices[i] * stride_bytes(words, 0) // size),
-                advance(out, i * stride_bytes(words, 2) // size),
-            )
-            for j in range(0, count, lanes):
-                live = f.first_lanes(count - j)
-                store_masked(target, j, f.load_masked(source, j, live), live)
+            copy(f, count, True, (row(f, words, 0, indices[i]),), (row(f, words, 2, i),), ())
 
     return kernel
 
 
 def scatter_add_rows(f):
     """Threads split the columns, so that rows which share an index are added in order."""
-    size, lanes, numbers = f.bits // 8, f.lanes, vector("int64", 1)
+    lanes, numbers = f.lanes, vector("int64", 1)
 
     def kernel(words, thread, threads):
-        source, indices, out = pointer(f, words, 0), pointer(numbers, words, 1), pointer(f, words, 2)
+        indices, zero = pointer(numbers, words, 1), f(0.0)
         first, last = share(columns(words, 2), thread, threads, 4 * lanes)
         for i in range(rows(words, 2)):
-            target = advance(out, i * stride_bytes(words, 2) // size)
-            for j in range(first, last, lanes):
-                store_masked(target, j, f(0.0), f.first_lanes(last - j))
+            repeat(f, last - first, True, (), (advance(row(f, words, 2, i), first),), (zero,))
         for i in range(rows(words, 0)):
-            source_row = advance(source, i * stride_bytes(words, 0) // size)
-            target = advance(out, indices[i] * stride_bytes(words, 2) // size)
-            for j in range(first, last, lanes):
-                live = f.first_lanes(last - j)
-                store_masked(target, j, f.load_masked(target, j, live) + f.load_masked(source_row, j, live), live)
+            x, out = advance(row(f, words, 0, i), first), advance(row(f, words, 2, indices[i]), first)
+            add(f, last - first, True, (out, x), (out,), ())
 
     return kernel
 
@@ -181,31 +174,27 @@ def transpose(f):
 
 
 def one_hot(f):
-    size, lanes, numbers = f.bits // 8, f.lanes, vector("int64", 1)
+    numbers = vector("int64", 1)
 
     def kernel(words, thread, threads):
-        labels, out, count = pointer(numbers, words, 0), pointer(f, words, 1), columns(words, 1)
+        labels, zero = pointer(numbers, words, 0), f(0.0)
         first, last = share(rows(words, 1), thread, threads, 1)
         for i in range(first, last):
-            target = advance(out, i * stride_bytes(words, 1) // size)
-            for j in range(0, count, lanes):
-                store_masked(target, j, f(0.0), f.first_lanes(count - j))
-            target[labels[i]] = 1.0
+            out = row(f, words, 1, i)
+            repeat(f, columns(words, 1), True, (), (out,), (zero,))
+            out[labels[i]] = 1.0
 
     return kernel
 
 
 def fill(f):
     """Operands: value, out."""
-    size, lanes = f.bits // 8, f.lanes
 
     def kernel(words, thread, threads):
-        value, out, count = f(number(words, 0)), pointer(f, words, 1), columns(words, 1)
+        value = f(number(words, 0))
         first, last = share(rows(words, 1), thread, threads, 1)
         for i in range(first, last):
-            target = advance(out, i * stride_bytes(words, 1) // size)
-            for j in range(0, count, lanes):
-                store_masked(target, j, value, f.first_lanes(count - j))
+            repeat(f, columns(words, 1), True, (), (row(f, words, 1, i),), (value,))
 
     return kernel
 
@@ -215,17 +204,12 @@ def cast_to(dtype):
 
     def build(f):
         g = f.with_dtype(dtype)
-        size, out_size, lanes = f.bits // 8, g.bits // 8, f.lanes
+        converted = row_pass(lambda x: (convert(x, g),))
 
         def kernel(words, thread, threads):
-            x, out, count = pointer(f, words, 0), pointer(g, words, 1), columns(words, 0)
             first, last = share(rows(words, 0), thread, threads, 1)
             for i in range(first, last):
-                source = advance(x, i * stride_bytes(words, 0) // size)
-                target = advance(out, i * stride_bytes(words, 1) // out_size)
-                for j in range(0, count, lanes):
-                    live = f.first_lanes(count - j)
-                    store_masked(target, j, convert(f.load_masked(source, j, live), g), live)
+                converted(f, columns(words, 0), True, (row(f, words, 0, i),), (row(g, words, 1, i),), ())
 
         return kernel
 
