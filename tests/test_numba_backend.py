@@ -1,5 +1,6 @@
 """The numba backend's promises: any vector width, any CPU, any number of threads, a cache that cannot hurt."""
 
+import dataclasses
 import os
 import stat
 import subprocess
@@ -83,6 +84,18 @@ def test_other_cpus_conform(cpu, width):
     python(body, NUMBA_CPU_NAME=cpu, NUMBA_CPU_FEATURES="")
 
 
+@pytest.mark.parametrize("kernel", [
+    "sum", "mean", "max", "argmax", "sum_of_squares", "softmax", "log_softmax", "softmax_gradient", "softmax_cross_entropy",
+    "huber", "layer_norm", "layer_norm_gradient", "batch_norm", "batch_norm_gradient", "batch_norm_inference",
+])  # fmt: skip
+def test_long_rows_and_columns_conform(monkeypatch, kernel):
+    """Several blocks of rows, of columns and of the elements of a row, and what is left of each."""
+    case = dataclasses.replace(suite.CASES[kernel], shapes=((600, 1100),))
+    monkeypatch.setitem(suite.CASES, kernel, case)
+    found = [suite.Trial(kernel, dtype).run(loaded("numba")) for dtype in ("float32", "float64")]
+    assert [str(failure) for failures in found for failure in failures] == []
+
+
 # Sizes around the tile, the panel and the blocks of K.
 @pytest.mark.parametrize("m", [1, 13, 14, 15, 64, 65])
 @pytest.mark.parametrize("n", [1, 15, 16, 17, 31, 32, 33, 70])
@@ -98,7 +111,9 @@ def test_products_around_the_tiles(m, n):
             assert (error <= max(16, np.sqrt(k)) * np.finfo(F).eps * size).all()
 
 
-@pytest.mark.parametrize("kernel", ["matmul", "exp", "add", "softmax_cross_entropy", "layer_norm", "sum", "adam"])
+@pytest.mark.parametrize(
+    "kernel", ["matmul", "exp", "add", "softmax", "softmax_cross_entropy", "layer_norm", "batch_norm", "sum", "adam"]
+)
 def test_threads_change_no_bit(kernel):
     """At sizes that threads share by themselves, and forced to."""
     x, y, w = (RNG.normal(size=(700, 300)).astype(F) for _ in range(3))
@@ -109,8 +124,10 @@ def test_threads_change_no_bit(kernel):
             "matmul": lambda: backend.matmul(x, y, transpose_b=True),
             "exp": lambda: backend.exp(x),
             "add": lambda: backend.add(x, gain),
+            "softmax": lambda: backend.softmax(x.reshape(-1, 10)),
             "softmax_cross_entropy": lambda: backend.softmax_cross_entropy(x, labels),
             "layer_norm": lambda: backend.layer_norm(x, gain, gain),
+            "batch_norm": lambda: backend.batch_norm(x, gain, gain, gain.copy(), gain.copy()),
             "sum": lambda: backend.sum(x, axis=0),
         }
         if kernel == "adam":

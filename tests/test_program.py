@@ -39,12 +39,12 @@ def step_of(model, optimizer, loss=None):
     return step
 
 
-def trained(backend, compile, make=optim.Adam, y=LABELS, loss=None, batch_size=16, without=(), model=None, **options):
+def trained(backend, replayed, make=optim.Adam, y=LABELS, loss=None, batch_size=16, without=(), model=None, **options):
     """Losses and state after three epochs, the last batch of each smaller."""
     model = model or network(outputs=3 if y is LABELS else 2)
     optimizer = make(model.parameters(), lr=1e-2)
     trainer = tn.Trainer(model, loss or nn.CrossEntropyLoss(), optimizer, loaded(backend), progress=False,
-                         compile=compile, **options)  # fmt: skip
+                         compile=replayed, **options)  # fmt: skip
     history = trainer.fit(X, y, epochs=3, batch_size=batch_size, validation_data=(X[:9], y[:9]))
     state = {**model.state_dict(), **{f"{i}": a for i, s in enumerate(optimizer.state_dict()["averages"])
                                       for a in s.values()}}  # fmt: skip
@@ -193,7 +193,9 @@ def test_passes_say_what_they_did():
 def test_the_listing():
     """Index, kernel, operands with shapes, FLOPs of a product by hand, bytes."""
     text = str(compiled().program)
-    assert re.search(r"^ *\d+  linear +a0\(16x6\), p\d+\(6x16\), p\d+\(16\), activation=relu -> t\d+\(16x16\) +3\.07k", text, re.M)
+    assert re.search(
+        r"^ *\d+  linear +a0\(16x6\), p\d+\(6x16\), p\d+\(16\), activation=relu -> t\d+\(16x16\) +3\.07k", text, re.M
+    )
     assert re.search(r"adam +p\d+\(6x16\)!, t\d+\(6x16\)", text)
     program = compiled().program
     products = 16 * (6 * 16 + 16 * 8 + 8 * 3)
@@ -302,7 +304,9 @@ def test_tensors_numbers_and_tuples():
 def test_whole_numbers_of_any_dtype_are_labels():
     model = network()
     step = tn.compile(step_of(model, optim.SGD(model.parameters(), lr=0.0)))
-    found = {step(X[:16], LABELS[:16].astype(dtype)).item() for dtype in (np.int64, np.int32, np.uint8) for _ in range(3)}
+    found = {
+        step(X[:16], LABELS[:16].astype(dtype)).item() for dtype in (np.int64, np.int32, np.uint8) for _ in range(3)
+    }
     assert len(found) >= 1 and step.program.bounds[0].limit == 3
 
 
@@ -337,11 +341,12 @@ def test_modes_and_new_parameters_are_noticed():
 
 def refused(step, *arguments, calls=6):
     run = tn.compile(step)
-    with pytest.raises(ValueError) as caught:
-        for _ in range(calls):
+    for _ in range(calls):
+        try:
             run(*arguments)
-    assert isinstance(caught.value, tn.NotReplayable)
-    return str(caught.value)
+        except tn.NotReplayable as why:
+            return str(why)
+    raise AssertionError("never refused")
 
 
 def test_refusals():
@@ -376,7 +381,10 @@ def test_refusals():
 
     accumulating = step_of(model, optimizer)
     optimizer.zero_grad = lambda: None
-    assert refused(nothing, X, LABELS) == "the step returned a NoneType, expected the loss, a Tensor, or a tuple of Tensors"
+    assert (
+        refused(nothing, X, LABELS)
+        == "the step returned a NoneType, expected the loss, a Tensor, or a tuple of Tensors"
+    )
     assert refused(never, X, LABELS).startswith("the step never calls backward()")
     for parameter in model.parameters():
         parameter.grad = None

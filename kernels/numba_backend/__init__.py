@@ -152,6 +152,7 @@ ARRANGEMENTS: dict[str, Callable[..., Arrangement]] = {
     "linear": linear,
     "matmul_gradient": matmul_gradient,
     "sum": reduction("sum"),
+    "mean": reduction("mean"),
     "max": reduction("max"),
     "argmax": argmax,
     "cast": cast,

@@ -32,21 +32,27 @@ class Split:
     access: Sequence[str] = ()
 
 
-def _uniform(mode: str, domain: int, letters: str, operands: int) -> Split:
-    return Split(mode, domain, (letters,) * operands)
-
-
-ELEMENTWISE = {name: _uniform(PART, -1, "ij", 8) for name in elementwise.BUILDERS}
+LOSSES = ("sigmoid_cross_entropy", "squared_error", "absolute_error", "poisson_nll")
 SPLITS: dict[str, Split] = {
-    **ELEMENTWISE,
+    **{name: Split(PART, -1, ("ij",) * 4) for name in elementwise.BUILDERS},
     **{name: Split(PART, 0, ("ij",) * arrays + ("**",)) for name, arrays in optimizers.AVERAGED.items()},
+    **{name: Split(ROWS, 1, ("i*", "i*")) for name in ("softmax", "log_softmax", "fill")},
+    **{name: Split(ROWS, 0, ("i*", "i*")) for name in ("cast_to_float32", "cast_to_float64")},
+    **{name: Split(ROWS, 2, ("i*",) * 3) for name in ("softmax_gradient", "log_softmax_gradient")},
+    **{name: Split(ROWS, 0, ("i*", "i*", "*i", "", "*i", "i*")) for name in LOSSES},
+    "huber": Split(ROWS, 0, ("i*", "i*", "*i", "", "", "*i", "i*")),
+    "softmax_cross_entropy": Split(ROWS, 6, ("i*", "*i", "*i", "", "", "*i", "i*")),
+    "one_hot": Split(ROWS, 1, ("*i", "i*")),
+    "dropout_mask": Split(ROWS, 4, ("**", "", "", "", "i*")),
     "gather_rows": Split(ROWS, 2, ("**", "*i", "i*")),
     "gather_labels": Split(ITEMS, 2, ("**", "*i", "*i")),
-    "watch_finite": Split(PART, 0, ("ij", "**")),
-    "sum_all": Split(ALONE),
-    "sum_of_squares": Split(ALONE),
-    "dot": Split(ALONE),
-    "max_all": Split(ALONE),
+    "layer_norm": Split(ROWS, 0, ("i*", "**", "**", "", "i*", "*i", "*i")),
+    **{f"{name}_rows": Split(ROWS, 0, ("i*", "*i")) for name in ("sum", "mean", "max", "argmax")},
+    **{f"{name}_columns": Split(COLUMNS, 0, ("*j", "*j")) for name in ("sum", "mean", "max")},
+    **{name: Split(ALONE) for name in ("sum_all", "mean_all", "max_all", "sum_of_squares", "dot")},
+    "batch_norm": Split(COLUMNS, 0, ("*j",) * 5 + ("", "") + ("*j",) * 3),
+    "batch_norm_gradient": Split(COLUMNS, 0, ("*j",) * 8),
+    "batch_norm_inference": Split(COLUMNS, 0, ("*j",) * 5 + ("", "*j")),
 }
 
 
@@ -55,6 +61,8 @@ def split_of(kernel: str, operands: Sequence[Any]) -> Split | None:
     if kernel == "gemm":
         turned_a, turned_b = operands[4] != 0, operands[5] != 0
         return Split(PART, 3, ("*i" if turned_a else "i*", "j*" if turned_b else "*j", "*j", "ij", "", "", "", "ij"))
+    if kernel == "watch_finite":
+        return Split(ITEMS, 0, ("*i", "**")) if height(operands[0]) == 1 else Split(ROWS, 0, ("i*", "**"))
     return SPLITS.get(kernel)
 
 

@@ -9,24 +9,16 @@ import math
 
 from . import simd
 from .simd import select, staged, store, store_masked
-from .words import advance, columns, contiguous, inlined, number, pointer, rows, share, stride_bytes, to_line
-
-THREAD_UNIT = 16  # vectors: threads' shares of a long row begin on whole cache lines
+from .words import advance, columns, contiguous, inlined, joined_part, number, pointer, rows, stride_bytes, to_line
 
 
 def _extent(first, second, out, size):
-    """Compiles to: rows and columns to go over and this thread's part of each; contiguous arrays count as one row."""
+    """Compiles to: this thread's part of the rows and columns; rows without gaps between them count as one."""
 
     @inlined
-    def extent(words, thread, threads, unit):
-        height, width = rows(words, out), columns(words, out)
-        if contiguous(words, first, size) and contiguous(words, second, size) and contiguous(words, out, size):
-            height, width = min(1, height), height * width
-        if height > 1:
-            top, bottom = share(height, thread, threads, 1)
-            return top, bottom, 0, width
-        left, right = share(width, thread, threads, unit)
-        return 0, height, left, right
+    def extent(words, thread, threads):
+        joined = contiguous(words, first, size) and contiguous(words, second, size) and contiguous(words, out, size)
+        return joined_part(rows(words, out), columns(words, out), thread, threads, joined)
 
     return extent
 
@@ -44,7 +36,7 @@ def one_array(function, out=1):
 
         def kernel(words, thread, threads):
             x, y, parameter = pointer(f, words, 0), pointer(f, words, out), f(number(words, 1))
-            top, bottom, left, right = extent(words, thread, threads, THREAD_UNIT * lanes)
+            top, bottom, left, right = extent(words, thread, threads)
             for i in range(top, bottom):
                 source, target = (
                     advance(x, i * stride_bytes(words, 0) // size),
@@ -80,7 +72,7 @@ def two_arrays(function, out=2):
         def kernel(words, thread, threads):
             x, y, z = pointer(f, words, 0), pointer(f, words, 1), pointer(f, words, out)
             parameter = f(number(words, 2))
-            top, bottom, left, right = extent(words, thread, threads, THREAD_UNIT * lanes)
+            top, bottom, left, right = extent(words, thread, threads)
             for i in range(top, bottom):
                 a, b = advance(x, i * stride_bytes(words, 0) // size), advance(y, i * stride_bytes(words, 1) // size)
                 target = advance(z, i * stride_bytes(words, out) // size)
@@ -145,14 +137,10 @@ def broadcast(function, third=False, at_2=None):
             if height * width == 0:
                 return
             wide_a, wide_b, wide_c = columns(words, 0) > 1, columns(words, 1) > 1, columns(words, last) > 1
-            if plain(words, 0) and plain(words, 1) and plain(words, last) and contiguous(words, out, size):
+            joined = plain(words, 0) and plain(words, 1) and plain(words, last) and contiguous(words, out, size)
+            top, bottom, left, right = joined_part(height, width, thread, threads, joined)
+            if joined and right - left >= width:
                 wide_a, wide_b, wide_c = many(words, 0), many(words, 1), many(words, last)
-                height, width = 1, height * width
-            top, bottom, left, right = 0, height, 0, width
-            if height > 1:
-                top, bottom = share(height, thread, threads, 1)
-            else:
-                left, right = share(width, thread, threads, THREAD_UNIT * lanes)
             for i in range(top, bottom):
                 a, b, c, target = row(words, 0, i), row(words, 1, i), row(words, last, i), row(words, out, i)
                 x, y, z = f(a[0]), f(b[0]), f(c[0])

@@ -2,90 +2,78 @@
 
 from __future__ import annotations
 
-import math
-
 from . import simd
 from .elementwise import sign
-from .reductions import row_max
-from .rows import counting_from, exponentials
-from .simd import select, staged, store_masked, sum_lanes, vector
-from .words import advance, columns, inlined, number, pointer, rows, share, stride_bytes
+from .passes import first_lane, number_of_rows, row_max, row_pass
+from .rows import exponentials, over_rows
+from .simd import exp, log, staged, store, store_masked, vector
+from .words import columns, inlined, number, pointer, row, rows, share, stack
+
+sum_below = row_pass(lambda x, largest: (x - largest,), sums=1)
+slopes = row_pass(lambda e, part, expected, factor: ((e * part - expected) * factor,))
+
+
+@staged
+def cross_entropy_rows(f, count, across, x, gradient, largest, at_label, factor, classes, smoothing, smoothed):
+    """The rows' losses and their slopes at the labels; fills the gradient as if there were no labels.
+
+    Smoothing asks for a pass of its own, over ``smoothed`` elements: all or none.
+    """
+    below, smoothing = at_label - largest, at_label.like(smoothing)
+    miss = smoothing / classes
+    (spread,) = sum_below(f, smoothed, across, (x,), (), (largest,))
+    (total,) = exponentials(f, count, across, (x,), (gradient,), (largest,))
+    log_total, part = log(total), 1.0 / total
+    loss = (1.0 - smoothing) * (log_total - below) + smoothing * (log_total - spread / classes)
+    slopes(f, count, across, (gradient,), (gradient,), (part, miss, factor))
+    return loss * factor, (exp(below) * part - (1.0 - smoothing + miss)) * factor
 
 
 def softmax_cross_entropy(f):
     """Operands: logits, labels, weights or nothing, smoothing, scale, out, gradient."""
-    largest_of, fill, size, lanes, numbers = row_max(f), exponentials(f), f.bits // 8, f.lanes, vector("int64", 1)
-    positions = f.integer
+    lanes, numbers = f.lanes, vector("int64", 1)
 
     @inlined
-    def sum_below(x, largest, count):
-        """The sum of x_j - largest."""
-        total = f(0.0)
-        for j in range(0, count, lanes):
-            live = f.first_lanes(count - j)
-            total = total + select(live, f.load_masked(x, j, live) - largest, 0.0)
-        return sum_lanes(total)
+    def body(f, words, i, height, across, count, x, gradient):
+        labels, weights, out = pointer(numbers, words, 1), pointer(f, words, 2), pointer(f, words, 5)
+        picked, factors, step = stack(f, lanes), stack(f, lanes), 1 if across else lanes
+        largest = row_max(f, count, across, x)
+        for r in range(height):
+            picked[r] = x[labels[i + r] * step + r]
+            factors[r] = number(words, 4) * weights[i + r] if columns(words, 2) > 0 else number(words, 4)
+        at_label, factor = number_of_rows(f, across, picked), number_of_rows(f, across, factors)
+        smoothed = count if number(words, 3) > 0.0 else 0
+        loss, slope = cross_entropy_rows(f, count, across, x, gradient, largest, at_label, factor,
+                                         columns(words, 0), number(words, 3), smoothed)  # fmt: skip
+        store_masked(out, i, loss, f.first_lanes(height))
+        store(picked, 0, slope)
+        for r in range(height):
+            gradient[labels[i + r] * step + r] = picked[r]
 
-    def kernel(words, thread, threads):
-        logits, labels, weights = pointer(f, words, 0), pointer(numbers, words, 1), pointer(f, words, 2)
-        smoothing, scale = number(words, 3), number(words, 4)
-        out, gradient, count = pointer(f, words, 5), pointer(f, words, 6), columns(words, 0)
-        first, last = share(rows(words, 0), thread, threads, 1)
-        for i in range(first, last):
-            x = advance(logits, i * stride_bytes(words, 0) // size)
-            slope = advance(gradient, i * stride_bytes(words, 6) // size)
-            factor = scale * weights[i] if columns(words, 2) > 0 else scale
-            largest, label = largest_of(x, count), labels[i]
-            below = x[label] - largest
-            total = fill(x, largest, slope, count)
-            log_total = math.log(total)
-            loss = (1.0 - smoothing) * (log_total - below)
-            if smoothing > 0.0:
-                loss += smoothing * (log_total - sum_below(x, largest, count) / count)
-            out[i] = factor * loss
-            hit, miss = f(1.0 - smoothing + smoothing / count), f(smoothing / count)
-            for j in range(0, count, lanes):
-                live = f.first_lanes(count - j)
-                expected = select(counting_from(positions, j) == label, hit, miss)
-                store_masked(slope, j, (f.load_masked(slope, j, live) / total - expected) * factor, live)
-
-    return kernel
+    return over_rows(f, body, 6)
 
 
 def elementwise_loss(loss, slope, parameter=False):
     """Operands: z, target, weights or nothing, scale[, parameter], out, gradient."""
     out_operand = 5 if parameter else 4
+    gradient_operand = out_operand + 1
 
-    @staged
-    def value(z, t, p):
-        return loss(z, t, p) if parameter else loss(z, t)
+    def function(z, t, factor, p):
+        p = (p,) if parameter else ()
+        return slope(z, t, *p) * factor, loss(z, t, *p)
 
-    @staged
-    def derivative(z, t, p):
-        return slope(z, t, p) if parameter else slope(z, t)
+    evaluate = row_pass(function, sums=1)
 
     def build(f):
-        size, lanes, gradient_operand = f.bits // 8, f.lanes, out_operand + 1
-
         def kernel(words, thread, threads):
-            prediction, target, weights = pointer(f, words, 0), pointer(f, words, 1), pointer(f, words, 2)
-            scale, p, count = number(words, 3), f(number(words, 4)), columns(words, 0)
-            out, gradient = pointer(f, words, out_operand), pointer(f, words, gradient_operand)
+            weights, out = pointer(f, words, 2), pointer(f, words, out_operand)
+            scale, p, count = number(words, 3), number(words, 4), columns(words, 0)
             first, last = share(rows(words, 0), thread, threads, 1)
             for i in range(first, last):
-                z, t = (
-                    advance(prediction, i * stride_bytes(words, 0) // size),
-                    advance(target, i * stride_bytes(words, 1) // size),
-                )
-                row = advance(gradient, i * stride_bytes(words, gradient_operand) // size)
-                factor = scale * weights[i] if columns(words, 2) > 0 else scale
-                total = f(0.0)
-                for j in range(0, count, lanes):
-                    live = f.first_lanes(count - j)
-                    a, b = f.load_masked(z, j, live), f.load_masked(t, j, live)
-                    total = total + select(live, value(a, b, p), 0.0)
-                    store_masked(row, j, derivative(a, b, p) * factor, live)
-                out[i] = factor * sum_lanes(total)
+                factor = f(scale * weights[i] if columns(words, 2) > 0 else scale)
+                sources, gradient = (row(f, words, 0, i), row(f, words, 1, i)), row(f, words, gradient_operand, i)
+                (total,) = evaluate(f, count, True, sources, (gradient,), (factor, f(p)))
+                out[i] = first_lane(factor * total)
 
         return kernel
 

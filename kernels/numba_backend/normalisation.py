@@ -2,173 +2,149 @@
 
 from __future__ import annotations
 
-import math
-
+from .passes import first_lane, over_columns, read, row_pass, write
 from .reductions import column_sum, row_sum
-from .simd import sqrt, store_masked, sum_lanes
-from .words import advance, columns, inlined, number, pointer, rows, share, stride_bytes
+from .simd import sqrt, staged
+from .words import advance, columns, inlined, number, pointer, row, rows, share, stride_bytes
 
 
 def layer_norm(f):
     """Operands: x, gain, bias, eps, out, mean, rstd."""
-    total_of, size, lanes = row_sum(f), f.bits // 8, f.lanes
-
-    @inlined
-    def centred_squares(x, mean, count):
-        total = f(0.0)
-        for j in range(0, count, lanes):
-            live = f.first_lanes(count - j)
-            d = f.load_masked(x, j, live, mean) - mean
-            total = total + d * d
-        return sum_lanes(total)
+    total_of = row_sum(f)
+    squares_of = row_pass(lambda x, mean: ((x - mean) * (x - mean),), sums=1)
+    normalise = row_pass(lambda x, gain, bias, mean, rstd: (gain * ((x - mean) * rstd) + bias,))
 
     def kernel(words, thread, threads):
-        x, gain, bias = pointer(f, words, 0), pointer(f, words, 1), pointer(f, words, 2)
-        out, means, rstds, count = pointer(f, words, 4), pointer(f, words, 5), pointer(f, words, 6), columns(words, 0)
+        gain, bias, count = pointer(f, words, 1), pointer(f, words, 2), columns(words, 0)
+        means, rstds = pointer(f, words, 5), pointer(f, words, 6)
         first, last = share(rows(words, 0), thread, threads, 1)
         for i in range(first, last):
-            source, target = (
-                advance(x, i * stride_bytes(words, 0) // size),
-                advance(out, i * stride_bytes(words, 4) // size),
-            )
-            means[i] = total_of(source, count) / count
-            mean = means[i]
-            rstds[i] = 1.0 / math.sqrt(centred_squares(source, mean, count) / count + number(words, 3))
-            rstd = rstds[i]
-            for j in range(0, count, lanes):
-                live = f.first_lanes(count - j)
-                x_hat = (f.load_masked(source, j, live) - mean) * rstd
-                store_masked(target, j, f.load_masked(gain, j, live) * x_hat + f.load_masked(bias, j, live), live)
+            x, out = row(f, words, 0, i), row(f, words, 4, i)
+            mean = f(total_of(x, x, count) / count)
+            (squares,) = squares_of(f, count, True, (x,), (), (mean,))
+            rstd = 1.0 / sqrt(squares / count + number(words, 3))
+            normalise(f, count, True, (x, gain, bias), (out,), (mean, rstd))
+            means[i], rstds[i] = first_lane(mean), first_lane(rstd)
 
     return kernel
 
 
 def layer_norm_gradient(f):
     """Operands: grad, x, gain, mean, rstd, out, gain_gradient, bias_gradient."""
-    size, lanes, sums = f.bits // 8, f.lanes, column_sum(f)
+    size = f.bits // 8
+    project = row_pass(layer_norm_slope)
+    sums_of = row_pass(lambda grad, x, gain, mean, rstd: (grad * gain, grad * gain * ((x - mean) * rstd)), sums=2)
 
     @inlined
-    def row(g, x, gain, mean, rstd, out, count):
-        """The gradient with respect to one row of x."""
-        plain, along = f(0.0), f(0.0)
-        for j in range(0, count, lanes):
-            live = f.first_lanes(count - j)
-            h = f.load_masked(g, j, live) * f.load_masked(gain, j, live)
-            plain, along = plain + h, along + h * ((f.load_masked(x, j, live) - mean) * rstd)
-        mean_h, mean_along = sum_lanes(plain) / count, sum_lanes(along) / count
-        for j in range(0, count, lanes):
-            live = f.first_lanes(count - j)
-            h = f.load_masked(g, j, live) * f.load_masked(gain, j, live)
-            x_hat = (f.load_masked(x, j, live) - mean) * rstd
-            store_masked(out, j, (h - mean_h - x_hat * mean_along) * rstd, live)
+    def block(v, words, j, live):
+        """The gradients of gain and bias."""
+        grad, x = advance(pointer(v, words, 0), j), advance(pointer(v, words, 1), j)
+        grad_row, x_row = stride_bytes(words, 0) // size, stride_bytes(words, 1) // size
+        means, rstds, plain, along = pointer(v, words, 3), pointer(v, words, 4), v(0.0), v(0.0)
+        for i in range(rows(words, 0)):
+            g = read(v, grad, i * grad_row, live)
+            plain, along = plain + g, along + g * ((read(v, x, i * x_row, live) - means[i]) * rstds[i])
+        write(pointer(v, words, 6), j, along, live)
+        write(pointer(v, words, 7), j, plain, live)
+
+    gain_and_bias = inlined(over_columns(f, block))
 
     def kernel(words, thread, threads):
-        grad, x, gain = pointer(f, words, 0), pointer(f, words, 1), pointer(f, words, 2)
-        means, rstds, out = pointer(f, words, 3), pointer(f, words, 4), pointer(f, words, 5)
-        gain_gradient, count = pointer(f, words, 6), columns(words, 0)
-        grad_row, x_row = stride_bytes(words, 0) // size, stride_bytes(words, 1) // size
+        gain, count = pointer(f, words, 2), columns(words, 0)
+        means, rstds = pointer(f, words, 3), pointer(f, words, 4)
         first, last = share(rows(words, 0), thread, threads, 1)
         for i in range(first, last):
-            target = advance(out, i * stride_bytes(words, 5) // size)
-            row(advance(grad, i * grad_row), advance(x, i * x_row), gain, means[i], rstds[i], target, count)
-        first, last = share(count, thread, threads, 4 * lanes)
-        for j in range(first, last, lanes):
-            live = f.first_lanes(last - j)
-            total = f(0.0)
-            for i in range(rows(words, 0)):
-                x_hat = (f.load_masked(x, i * x_row + j, live) - means[i]) * rstds[i]
-                total = total + f.load_masked(grad, i * grad_row + j, live) * x_hat
-            store_masked(gain_gradient, j, total, live)
-        sums(grad, grad_row, rows(words, 0), first, last, pointer(f, words, 7))
+            sources, out = (row(f, words, 0, i), row(f, words, 1, i), gain), row(f, words, 5, i)
+            plain, along = sums_of(f, count, True, sources, (), (means[i], rstds[i]))
+            project(f, count, True, sources, (out,), (means[i], rstds[i], plain / count, along / count))
+        gain_and_bias(words, thread, threads)
 
     return kernel
+
+
+def layer_norm_slope(grad, x, gain, mean, rstd, mean_h, mean_along):
+    """The gradient with respect to x, h = gain grad."""
+    return ((grad * gain - mean_h - (x - mean) * rstd * mean_along) * rstd,)
 
 
 def batch_norm(f):
     """Operands: x, gain, bias, running_mean, running_variance, momentum, eps, out, mean, rstd."""
-    size, lanes = f.bits // 8, f.lanes
+    size = f.bits // 8
 
-    def kernel(words, thread, threads):
-        x, gain, bias = pointer(f, words, 0), pointer(f, words, 1), pointer(f, words, 2)
-        running_mean, running_variance = pointer(f, words, 3), pointer(f, words, 4)
-        momentum, eps, height = f(number(words, 5)), f(number(words, 6)), rows(words, 0)
-        kept, unbiased = f(1.0 - number(words, 5)), f(height / max(height - 1, 1))
-        out, means, rstds = pointer(f, words, 7), pointer(f, words, 8), pointer(f, words, 9)
+    @inlined
+    def block(v, words, j, live):
+        x, out, height = advance(pointer(v, words, 0), j), advance(pointer(v, words, 7), j), rows(words, 0)
         x_row, out_row = stride_bytes(words, 0) // size, stride_bytes(words, 7) // size
-        first, last = share(columns(words, 0), thread, threads, 4 * lanes)
-        for j in range(first, last, lanes):
-            live = f.first_lanes(last - j)
-            total = f(0.0)
-            for i in range(height):
-                total = total + f.load_masked(x, i * x_row + j, live)
-            mean, squares = total / height, f(0.0)
-            for i in range(height):
-                d = f.load_masked(x, i * x_row + j, live) - mean
-                squares = squares + d * d
-            variance = squares / height
-            rstd = 1.0 / sqrt(variance + eps)
-            scale, shift = f.load_masked(gain, j, live), f.load_masked(bias, j, live)
-            for i in range(height):
-                x_hat = (f.load_masked(x, i * x_row + j, live) - mean) * rstd
-                store_masked(out, i * out_row + j, scale * x_hat + shift, live)
-            store_masked(means, j, mean, live)
-            store_masked(rstds, j, rstd, live)
-            old_mean, old_variance = f.load_masked(running_mean, j, live), f.load_masked(running_variance, j, live)
-            store_masked(running_mean, j, kept * old_mean + momentum * mean, live)
-            store_masked(running_variance, j, kept * old_variance + momentum * (variance * unbiased), live)
+        mean, squares = column_sum(v, x, x_row, height, live) / height, v(0.0)
+        for i in range(height):
+            d = read(v, x, i * x_row, live) - mean
+            squares = squares + d * d
+        variance = squares / height
+        rstd = 1.0 / sqrt(variance + number(words, 6))
+        scale, shift = read(v, pointer(v, words, 1), j, live), read(v, pointer(v, words, 2), j, live)
+        for i in range(height):
+            x_hat = (read(v, x, i * x_row, live) - mean) * rstd
+            write(out, i * out_row, scale * x_hat + shift, live)
+        write(pointer(v, words, 8), j, mean, live)
+        write(pointer(v, words, 9), j, rstd, live)
+        average(v, pointer(v, words, 3), j, mean, number(words, 5), live)
+        average(v, pointer(v, words, 4), j, variance * (height / max(height - 1, 1)), number(words, 5), live)
 
-    return kernel
+    return over_columns(f, block)
+
+
+@staged
+def average(v, running, j, batch, momentum, live):
+    """running_j <- (1 - momentum) running_j + momentum batch_j."""
+    momentum = batch.like(momentum)
+    write(running, j, (1.0 - momentum) * read(v, running, j, live) + momentum * batch, live)
 
 
 def batch_norm_gradient(f):
     """Operands: grad, x, gain, mean, rstd, out, gain_gradient, bias_gradient."""
-    size, lanes = f.bits // 8, f.lanes
+    size = f.bits // 8
 
-    def kernel(words, thread, threads):
-        grad, x, gain, means = pointer(f, words, 0), pointer(f, words, 1), pointer(f, words, 2), pointer(f, words, 3)
-        rstds, out, gain_gradient = pointer(f, words, 4), pointer(f, words, 5), pointer(f, words, 6)
-        bias_gradient, height = pointer(f, words, 7), rows(words, 0)
+    @inlined
+    def block(v, words, j, live):
+        grad, x, out = (
+            advance(pointer(v, words, 0), j),
+            advance(pointer(v, words, 1), j),
+            advance(pointer(v, words, 5), j),
+        )
         grad_row, x_row = stride_bytes(words, 0) // size, stride_bytes(words, 1) // size
-        out_row = stride_bytes(words, 5) // size
-        first, last = share(columns(words, 0), thread, threads, 4 * lanes)
-        for j in range(first, last, lanes):
-            live = f.first_lanes(last - j)
-            mean, rstd = f.load_masked(means, j, live), f.load_masked(rstds, j, live)
-            plain, along = f(0.0), f(0.0)
-            for i in range(height):
-                g = f.load_masked(grad, i * grad_row + j, live)
-                plain = plain + g
-                along = along + g * ((f.load_masked(x, i * x_row + j, live) - mean) * rstd)
-            mean_g, mean_along, scale = plain / height, along / height, f.load_masked(gain, j, live) * rstd
-            for i in range(height):
-                x_hat = (f.load_masked(x, i * x_row + j, live) - mean) * rstd
-                centred = f.load_masked(grad, i * grad_row + j, live) - mean_g - x_hat * mean_along
-                store_masked(out, i * out_row + j, centred * scale, live)
-            store_masked(gain_gradient, j, along, live)
-            store_masked(bias_gradient, j, plain, live)
+        out_row, height = stride_bytes(words, 5) // size, rows(words, 0)
+        mean, rstd = read(v, pointer(v, words, 3), j, live), read(v, pointer(v, words, 4), j, live)
+        plain, along = v(0.0), v(0.0)
+        for i in range(height):
+            g = read(v, grad, i * grad_row, live)
+            plain, along = plain + g, along + g * ((read(v, x, i * x_row, live) - mean) * rstd)
+        write(pointer(v, words, 6), j, along, live)
+        write(pointer(v, words, 7), j, plain, live)
+        mean_g, mean_along = plain / height, along / height
+        scale = read(v, pointer(v, words, 2), j, live) * rstd
+        for i in range(height):
+            x_hat = (read(v, x, i * x_row, live) - mean) * rstd
+            write(out, i * out_row, (read(v, grad, i * grad_row, live) - mean_g - x_hat * mean_along) * scale, live)
 
-    return kernel
+    return over_columns(f, block)
 
 
 def batch_norm_inference(f):
     """Operands: x, gain, bias, running_mean, running_variance, eps, out."""
-    size, lanes = f.bits // 8, f.lanes
+    size = f.bits // 8
 
-    def kernel(words, thread, threads):
-        x, gain, bias, means = pointer(f, words, 0), pointer(f, words, 1), pointer(f, words, 2), pointer(f, words, 3)
-        variances, eps, out = pointer(f, words, 4), f(number(words, 5)), pointer(f, words, 6)
+    @inlined
+    def block(v, words, j, live):
+        x, out = advance(pointer(v, words, 0), j), advance(pointer(v, words, 6), j)
         x_row, out_row = stride_bytes(words, 0) // size, stride_bytes(words, 6) // size
-        first, last = share(columns(words, 0), thread, threads, 4 * lanes)
-        for j in range(first, last, lanes):
-            live = f.first_lanes(last - j)
-            mean, shift = f.load_masked(means, j, live), f.load_masked(bias, j, live)
-            rstd = 1.0 / sqrt(f.load_masked(variances, j, live) + eps)
-            scale = f.load_masked(gain, j, live)
-            for i in range(rows(words, 0)):
-                x_hat = (f.load_masked(x, i * x_row + j, live) - mean) * rstd
-                store_masked(out, i * out_row + j, x_hat * scale + shift, live)
+        mean, shift = read(v, pointer(v, words, 3), j, live), read(v, pointer(v, words, 2), j, live)
+        rstd = 1.0 / sqrt(read(v, pointer(v, words, 4), j, live) + number(words, 5))
+        scale = read(v, pointer(v, words, 1), j, live)
+        for i in range(rows(words, 0)):
+            x_hat = (read(v, x, i * x_row, live) - mean) * rstd
+            write(out, i * out_row, x_hat * scale + shift, live)
 
-    return kernel
+    return over_columns(f, block)
 
 
 BUILDERS = {

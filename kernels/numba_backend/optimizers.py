@@ -7,104 +7,112 @@ from __future__ import annotations
 
 import math
 
-from .elementwise import THREAD_UNIT
-from .simd import sqrt, store_masked, vector
-from .words import advance, columns, contiguous, number, pointer, rows, share, stride_bytes
+from .passes import row_pass
+from .simd import select, sqrt, vector
+from .words import advance, columns, contiguous, inlined, joined_part, number, pointer, row, rows
+
+doubles = vector("float64", 1)
+
+
+def part_of_arrays(f, arrays):
+    """Compiles to: first and last row and column of this thread's part of the first operands.
+
+    Rows without gaps between them count as one.
+    """
+    size = f.bits // 8
+
+    @inlined
+    def part_of(words, thread, threads):
+        joined = True
+        for operand in range(arrays):
+            joined = joined and contiguous(words, operand, size)
+        return joined_part(rows(words, 0), columns(words, 0), thread, threads, joined)
+
+    return part_of
 
 
 def sgd(f):
     """Operands: parameter, gradient, velocity, hyper = lr, momentum, weight_decay, nesterov."""
-    size, lanes, doubles = f.bits // 8, f.lanes, vector("float64", 1)
+    part = part_of_arrays(f, 3)
+
+    def function(p, g, v, lr, momentum, decay, nesterov):
+        g = g + decay * p
+        v = momentum * v + g
+        return p - lr * select(nesterov, g + momentum * v, v), v
+
+    update = row_pass(function)
 
     def kernel(words, thread, threads):
         hyper = pointer(doubles, words, 3)
-        lr, momentum, decay = f(hyper[0]), f(hyper[1]), f(hyper[2])
-        ahead = f(hyper[1] if hyper[3] != 0.0 else 0.0)
-        height, width = rows(words, 0), columns(words, 0)
-        if contiguous(words, 0, size) and contiguous(words, 1, size) and contiguous(words, 2, size):
-            height, width = min(1, height), height * width
-        first, last = share(width, thread, threads, THREAD_UNIT * lanes)
-        for i in range(height):
-            parameter = advance(pointer(f, words, 0), i * stride_bytes(words, 0) // size)
-            gradient = advance(pointer(f, words, 1), i * stride_bytes(words, 1) // size)
-            velocity = advance(pointer(f, words, 2), i * stride_bytes(words, 2) // size)
-            for j in range(first, last, lanes):
-                live = f.first_lanes(last - j)
-                p = f.load_masked(parameter, j, live)
-                g = f.load_masked(gradient, j, live) + decay * p
-                v = momentum * f.load_masked(velocity, j, live) + g
-                store_masked(velocity, j, v, live)
-                step = g + ahead * v if hyper[3] != 0.0 else v
-                store_masked(parameter, j, p - lr * step, live)
+        numbers = f(hyper[0]), f(hyper[1]), f(hyper[2]), f(hyper[3]) != 0.0
+        top, bottom, first, last = part(words, thread, threads)
+        for i in range(top, bottom):
+            parameter, velocity = advance(row(f, words, 0, i), first), advance(row(f, words, 2, i), first)
+            gradient = advance(row(f, words, 1, i), first)
+            update(f, last - first, True, (parameter, gradient, velocity), (parameter, velocity), numbers)
 
     return kernel
 
 
-def rmsprop(f):
-    """Operands: parameter, gradient, square, velocity, hyper = lr, alpha, eps, weight_decay, momentum."""
-    size, lanes, doubles = f.bits // 8, f.lanes, vector("float64", 1)
+def two_averages(function, numbers_of):
+    """Builds the kernel of a method with two averages. Operands: parameter, gradient, the averages, hyper, ...
 
-    def kernel(words, thread, threads):
-        hyper = pointer(doubles, words, 4)
-        lr, alpha, beta, eps = f(hyper[0]), f(hyper[1]), f(1.0 - hyper[1]), f(hyper[2])
-        decay, momentum = f(hyper[3]), f(hyper[4])
-        height, width = rows(words, 0), columns(words, 0)
-        if contiguous(words, 0, size) and contiguous(words, 1, size) and contiguous(words, 2, size):
-            if contiguous(words, 3, size):
-                height, width = min(1, height), height * width
-        first, last = share(width, thread, threads, THREAD_UNIT * lanes)
-        for i in range(height):
-            parameter = advance(pointer(f, words, 0), i * stride_bytes(words, 0) // size)
-            gradient = advance(pointer(f, words, 1), i * stride_bytes(words, 1) // size)
-            square = advance(pointer(f, words, 2), i * stride_bytes(words, 2) // size)
-            velocity = advance(pointer(f, words, 3), i * stride_bytes(words, 3) // size)
-            for j in range(first, last, lanes):
-                live = f.first_lanes(last - j)
-                p = f.load_masked(parameter, j, live)
-                g = f.load_masked(gradient, j, live) + decay * p
-                s = alpha * f.load_masked(square, j, live) + beta * (g * g)
-                v = momentum * f.load_masked(velocity, j, live) + g / (sqrt(s) + eps)
-                store_masked(square, j, s, live)
-                store_masked(velocity, j, v, live)
-                store_masked(parameter, j, p - lr * v, live)
+    function(p, g, a, b, *numbers_of(f, words)) gives the new p, a and b.
+    """
+    update = row_pass(function)
 
-    return kernel
+    def build(f):
+        part = part_of_arrays(f, 4)
+
+        def kernel(words, thread, threads):
+            numbers = numbers_of(f, words)
+            top, bottom, first, last = part(words, thread, threads)
+            for i in range(top, bottom):
+                parameter, gradient = advance(row(f, words, 0, i), first), advance(row(f, words, 1, i), first)
+                a, b = advance(row(f, words, 2, i), first), advance(row(f, words, 3, i), first)
+                update(f, last - first, True, (parameter, gradient, a, b), (parameter, a, b), numbers)
+
+        return kernel
+
+    return build
 
 
-def adam(f):
-    """Operands: parameter, gradient, first, second, hyper = lr, beta1, beta2, eps, weight_decay, step; decoupled."""
-    size, lanes, doubles = f.bits // 8, f.lanes, vector("float64", 1)
+def rmsprop(p, g, square, velocity, lr, alpha, rest, eps, decay, momentum):
+    """A step of RMSProp; rest = 1 - alpha."""
+    g = g + decay * p
+    square = alpha * square + rest * (g * g)
+    velocity = momentum * velocity + g / (sqrt(square) + eps)
+    return p - lr * velocity, square, velocity
 
-    def kernel(words, thread, threads):
-        hyper, decoupled = pointer(doubles, words, 4), number(words, 5) != 0.0
-        beta1, beta2, eps = f(hyper[1]), f(hyper[2]), f(hyper[3])
-        rest1, rest2 = f(1.0 - hyper[1]), f(1.0 - hyper[2])
-        step_size = f(hyper[0] / (1.0 - hyper[1] ** hyper[5]))
-        root = f(1.0 / math.sqrt(1.0 - hyper[2] ** hyper[5]))
-        shrink = f(1.0 - hyper[0] * hyper[4] if decoupled else 1.0)
-        decay = f(0.0 if decoupled else hyper[4])
-        height, width = rows(words, 0), columns(words, 0)
-        if contiguous(words, 0, size) and contiguous(words, 1, size) and contiguous(words, 2, size):
-            if contiguous(words, 3, size):
-                height, width = min(1, height), height * width
-        begin, end = share(width, thread, threads, THREAD_UNIT * lanes)
-        for i in range(height):
-            parameter = advance(pointer(f, words, 0), i * stride_bytes(words, 0) // size)
-            gradient = advance(pointer(f, words, 1), i * stride_bytes(words, 1) // size)
-            first = advance(pointer(f, words, 2), i * stride_bytes(words, 2) // size)
-            second = advance(pointer(f, words, 3), i * stride_bytes(words, 3) // size)
-            for j in range(begin, end, lanes):
-                live = f.first_lanes(end - j)
-                p = f.load_masked(parameter, j, live)
-                g = f.load_masked(gradient, j, live) + decay * p
-                m = beta1 * f.load_masked(first, j, live) + rest1 * g
-                s = beta2 * f.load_masked(second, j, live) + rest2 * (g * g)
-                store_masked(first, j, m, live)
-                store_masked(second, j, s, live)
-                store_masked(parameter, j, shrink * p - step_size * m / (sqrt(s) * root + eps), live)
 
-    return kernel
+@inlined
+def rmsprop_numbers(f, words):
+    """hyper = lr, alpha, eps, weight_decay, momentum."""
+    hyper = pointer(doubles, words, 4)
+    return f(hyper[0]), f(hyper[1]), f(1.0 - hyper[1]), f(hyper[2]), f(hyper[3]), f(hyper[4])
+
+
+def adam(p, g, first, second, step_size, beta1, rest1, beta2, rest2, root, eps, shrink, decay):
+    """A step of Adam; rest = 1 - beta, root and step_size correct the averages' bias."""
+    g = g + decay * p
+    first, second = beta1 * first + rest1 * g, beta2 * second + rest2 * (g * g)
+    return shrink * p - step_size * first / (sqrt(second) * root + eps), first, second
+
+
+@inlined
+def adam_numbers(f, words):
+    """hyper = lr, beta1, beta2, eps, weight_decay, step; decoupled."""
+    hyper, decoupled = pointer(doubles, words, 4), number(words, 5) != 0.0
+    lr, beta1, beta2, decay, step = hyper[0], hyper[1], hyper[2], hyper[4], hyper[5]
+    step_size, root = lr / (1.0 - beta1**step), 1.0 / math.sqrt(1.0 - beta2**step)
+    shrink, coupled = (1.0 - lr * decay, 0.0) if decoupled else (1.0, decay)
+    numbers = f(step_size), f(beta1), f(1.0 - beta1), f(beta2), f(1.0 - beta2)
+    return *numbers, f(root), f(hyper[3]), f(shrink), f(coupled)
 
 
 AVERAGED = {"sgd": 3, "rmsprop": 4, "adam": 4}  # arrays of the parameter's shape: itself, gradient, averages
-BUILDERS = {"sgd": sgd, "rmsprop": rmsprop, "adam": adam}
+BUILDERS = {
+    "sgd": sgd,
+    "rmsprop": two_averages(rmsprop, rmsprop_numbers),
+    "adam": two_averages(adam, adam_numbers),
+}

@@ -3,193 +3,180 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
-from .simd import any_lane, is_nan, max_lanes, maximum, multiply_add, store_masked, sum_lanes, vector
-from .words import advance, columns, inlined, part, pointer, rows, share, stride_bytes
+from llvmlite import ir
+from numba import types
+
+from .passes import first_lane, over_columns, read, row_max, row_pass, write
+from .simd import all_lanes, any_lane, is_nan, maximum, staged, vector
+from .simd.arithmetic import mask_bits
+from .simd.register import Scalar, declare
+from .words import advance, columns, inlined, pointer, row, rows, share, stride_bytes
 
 BLOCK = 4096  # elements summed in lanes before they join the total: rounding grows with this, not with the length
 COLUMN_BLOCK = 256  # rows summed likewise
+SEARCHED = 1024  # elements that argmax goes over twice
 
 
-def row_sum(f, square=False):
-    """Compiles to: the sum of count elements, or of their squares, as a float64 rounded once for each block."""
-    lanes = f.lanes
+def row_sum(f, term=lambda x, y: x):
+    """Compiles to: the sum of term(x_j, y_j) over count elements, as a float64 rounded once for each block."""
+    sum_up = row_pass(lambda x, y: (term(x, y),), sums=1)
 
     @inlined
-    def total_of(x, count):
+    def total_of(x, y, count):
         total = 0.0
         for start in range(0, count, BLOCK):
-            end = min(count, start + BLOCK)
-            even, odd = f(0.0), f(0.0)
-            j = start
-            while j + 2 * lanes <= end:
-                a, b = f.load(x, j), f.load(x, j + lanes)
-                even, odd = (even + a * a, odd + b * b) if square else (even + a, odd + b)
-                j += 2 * lanes
-            while j < end:
-                a = f.load_masked(x, j, f.first_lanes(end - j))
-                even = even + a * a if square else even + a
-                j += lanes
-            total += sum_lanes(even + odd)
+            sources = advance(x, start), advance(y, start)
+            (part,) = sum_up(f, min(BLOCK, count - start), True, sources, (), ())
+            total += first_lane(part)
         return total
 
     return total_of
 
 
-def row_max(f):
-    """Compiles to: the largest of count elements, NaN if any is."""
-    lanes = f.lanes
+def sum_rows(f, mean=False):
+    """out_i = the sum of row i, or its mean: operands x, out."""
+    total_of = row_sum(f)
 
-    @inlined
-    def largest_of(x, count):
-        # Four chains, because each comparison waits for the one before.
-        first = second = third = fourth = f(float("-inf"))
-        j = 0
-        while j + 4 * lanes <= count:
-            first, second = maximum(first, f.load(x, j)), maximum(second, f.load(x, j + lanes))
-            third, fourth = maximum(third, f.load(x, j + 2 * lanes)), maximum(fourth, f.load(x, j + 3 * lanes))
-            j += 4 * lanes
-        while j < count:
-            first = maximum(first, f.load_masked(x, j, f.first_lanes(count - j), float("-inf")))
-            j += lanes
-        return max_lanes(maximum(maximum(first, second), maximum(third, fourth)))
+    def kernel(words, thread, threads):
+        out, count = pointer(f, words, 1), columns(words, 0)
+        first, last = share(columns(words, 1), thread, threads, 1)
+        for i in range(first, last):
+            x = row(f, words, 0, i)
+            out[i] = total_of(x, x, count) / (count if mean else 1)
 
-    return largest_of
+    return kernel
 
 
-def along_rows(make):
-    """out_i = reduce(row i): operands x, out."""
+def sum_all(term=lambda x, y: x, pair=False, mean=False):
+    """Builds out = the sum of term(x, y) over everything, on one thread: operands x, y if it is a pair, out."""
+    second, last = (1, 2) if pair else (0, 1)
 
     def build(f):
-        reduce, size = make(f), f.bits // 8
-
-        def kernel(words, thread, threads):
-            x, out = pointer(f, words, 0), pointer(f, words, 1)
-            first, last = share(columns(words, 1), thread, threads, 1)
-            for i in range(first, last):
-                out[i] = reduce(advance(x, i * stride_bytes(words, 0) // size), columns(words, 0))
-
-        return kernel
-
-    return build
-
-
-def over_everything(make):
-    """out = sum over rows of reduce(row): one thread, one result."""
-
-    def build(f):
-        reduce, size = make(f), f.bits // 8
+        total_of = row_sum(f, term)
 
         def kernel(words, thread, threads):
             if thread == 0:
-                x, out = pointer(f, words, 0), pointer(f, words, 1)
-                total = 0.0
+                out, total = pointer(f, words, last), 0.0
                 for i in range(rows(words, 0)):
-                    total += reduce(advance(x, i * stride_bytes(words, 0) // size), columns(words, 0))
-                out[0] = total
+                    total += total_of(row(f, words, 0, i), row(f, words, second, i), columns(words, 0))
+                out[0] = total / (rows(words, 0) * columns(words, 0) if mean else 1)
 
         return kernel
 
     return build
 
 
-def max_of_everything(f):
-    largest_of, size = row_max(f), f.bits // 8
+def max_rows(f):
+    """out_i = the largest of row i: operands x, out."""
+
+    def kernel(words, thread, threads):
+        out = pointer(f, words, 1)
+        first, last = share(columns(words, 1), thread, threads, 1)
+        for i in range(first, last):
+            out[i] = first_lane(row_max(f, columns(words, 0), True, row(f, words, 0, i)))
+
+    return kernel
+
+
+def max_all(f):
+    """out = the largest of everything: operands x, out."""
 
     def kernel(words, thread, threads):
         if thread == 0:
-            x, out = pointer(f, words, 0), pointer(f, words, 1)
-            largest = x[0]
+            out, largest = pointer(f, words, 1), f(-math.inf)
             for i in range(rows(words, 0)):
-                candidate = largest_of(advance(x, i * stride_bytes(words, 0) // size), columns(words, 0))
-                if candidate > largest or candidate != candidate:
-                    largest = candidate
-                if largest != largest:
-                    break
-            out[0] = largest
+                largest = maximum(largest, row_max(f, columns(words, 0), True, row(f, words, 0, i)))
+            out[0] = first_lane(largest)
 
     return kernel
 
 
-def column_sum(f):
-    """Compiles to: out_j = sum over rows of the columns j in [first, last)."""
-    lanes = f.lanes
+@inlined
+def column_sum(v, x, stride, height, live):
+    """The sums of the columns at x, as many as v has lanes."""
+    total = v(0.0)
+    for start in range(0, height, COLUMN_BLOCK):
+        even, odd = v(0.0), v(0.0)
+        i, end = start, min(height, start + COLUMN_BLOCK)
+        while i + 2 <= end:
+            even, odd = even + read(v, x, i * stride, live), odd + read(v, x, (i + 1) * stride, live)
+            i += 2
+        if i < end:
+            even = even + read(v, x, i * stride, live)
+        total = total + (even + odd)
+    return total
+
+
+def sum_columns(f, mean=False):
+    """out_j = the sum of column j, or its mean: operands x, out."""
+    size = f.bits // 8
 
     @inlined
-    def sums(x, stride, height, first, last, out):
-        for j in range(first, last, lanes):
-            live = f.first_lanes(last - j)
-            total = f(0.0)
-            for start in range(0, height, COLUMN_BLOCK):
-                part, other = f(0.0), f(0.0)
-                i, end = start, min(height, start + COLUMN_BLOCK)
-                while i + 2 <= end:
-                    part = part + f.load_masked(x, i * stride + j, live)
-                    other = other + f.load_masked(x, (i + 1) * stride + j, live)
-                    i += 2
-                if i < end:
-                    part = part + f.load_masked(x, i * stride + j, live)
-                total = total + (part + other)
-            store_masked(out, j, total, live)
+    def block(v, words, j, live):
+        x, out = advance(pointer(v, words, 0), j), pointer(v, words, 1)
+        total = column_sum(v, x, stride_bytes(words, 0) // size, rows(words, 0), live)
+        write(out, j, total / (rows(words, 0) if mean else 1), live)
 
-    return sums
-
-
-def sum_columns(f):
-    sums, size, lanes = column_sum(f), f.bits // 8, f.lanes
-
-    def kernel(words, thread, threads):
-        first, last = share(columns(words, 0), thread, threads, 4 * lanes)
-        x, out = pointer(f, words, 0), pointer(f, words, 1)
-        sums(x, stride_bytes(words, 0) // size, rows(words, 0), first, last, out)
-
-    return kernel
+    return over_columns(f, block)
 
 
 def max_columns(f):
-    size, lanes = f.bits // 8, f.lanes
+    size = f.bits // 8
 
-    def kernel(words, thread, threads):
-        x, out, stride = pointer(f, words, 0), pointer(f, words, 1), stride_bytes(words, 0) // size
-        first, last = share(columns(words, 0), thread, threads, 4 * lanes)
-        for j in range(first, last, lanes):
-            live = f.first_lanes(last - j)
-            largest = f.load_masked(x, j, live)
-            for i in range(1, rows(words, 0)):
-                largest = maximum(largest, f.load_masked(x, i * stride + j, live))
-            store_masked(out, j, largest, live)
+    @inlined
+    def block(v, words, j, live):
+        x, out, stride = advance(pointer(v, words, 0), j), pointer(v, words, 1), stride_bytes(words, 0) // size
+        largest = read(v, x, 0, live)
+        for i in range(1, rows(words, 0)):
+            largest = maximum(largest, read(v, x, i * stride, live))
+        write(out, j, largest, live)
 
-    return kernel
+    return over_columns(f, block)
+
+
+@staged
+def first_true(mask):
+    """The number of the first lane that is true; some lane is."""
+    bits = mask_bits(mask)
+    name, flag = f"llvm.cttz.i{bits.type.width}", ir.IntType(1)
+    function = declare(mask.builder, name, bits.type, [bits.type, flag])
+    count = mask.builder.call(function, [bits, ir.Constant(flag, 1)])
+    return Scalar(mask.builder, types.int64, mask.builder.zext(count, ir.IntType(64)))
 
 
 def argmax_row(f):
     """Compiles to: the first position of the row's largest element, or of its first NaN."""
-    largest_of, lanes = row_max(f), f.lanes
+    lanes = f.lanes
 
     @inlined
     def position_of(x, count):
-        largest = largest_of(x, count)
-        nan = largest != largest
-        for j in range(0, count, lanes):
-            v = f.load_masked(x, j, f.first_lanes(count - j), float("-inf"))
-            if any_lane(is_nan(v)) if nan else any_lane(v == f(largest)):
-                for at in range(j, min(count, j + lanes)):
-                    if x[at] == largest or (nan and x[at] != x[at]):
-                        return at
+        # Only the block that has the maximum is gone over again.
+        block, largest = 0, row_max(f, min(SEARCHED, count), True, x)
+        for start in range(SEARCHED, count, SEARCHED):
+            candidate = row_max(f, min(SEARCHED, count - start), True, advance(x, start))
+            if not any_lane(is_nan(largest)) and not all_lanes(candidate <= largest):
+                block, largest = start, candidate
+        for j in range(block, count, lanes):
+            v = f.load_masked(x, j, f.first_lanes(count - j), -math.inf)
+            found = (v == largest) | (is_nan(v) & is_nan(largest))
+            if any_lane(found):
+                return j + first_true(found)
         return 0
 
     return position_of
 
 
 def argmax_rows(f):
-    position_of, size = argmax_row(f), f.bits // 8
-    positions = vector("int64", 1)
+    """out_i = the position of the largest of row i: operands x, out."""
+    position_of, positions = argmax_row(f), vector("int64", 1)
 
     def kernel(words, thread, threads):
-        x, out = pointer(f, words, 0), pointer(positions, words, 1)
+        out = pointer(positions, words, 1)
         first, last = share(columns(words, 1), thread, threads, 1)
         for i in range(first, last):
-            out[i] = position_of(advance(x, i * stride_bytes(words, 0) // size), columns(words, 0))
+            out[i] = position_of(row(f, words, 0, i), columns(words, 0))
 
     return kernel
 
@@ -213,67 +200,40 @@ def argmax_columns(f):
     return kernel
 
 
-def dot(f):
-    """Operands: a, b, out. One thread: a sum is never split."""
-    lanes = f.lanes
-
-    def kernel(words, thread, threads):
-        if thread == 0:
-            a, b, out, count = pointer(f, words, 0), pointer(f, words, 1), pointer(f, words, 2), columns(words, 0)
-            total = 0.0
-            for start in range(0, count, BLOCK):
-                end = min(count, start + BLOCK)
-                first = second = third = fourth = f(0.0)
-                j = start
-                while j + 4 * lanes <= end:
-                    first = multiply_add(f.load(a, j), f.load(b, j), first)
-                    second = multiply_add(f.load(a, j + lanes), f.load(b, j + lanes), second)
-                    third = multiply_add(f.load(a, j + 2 * lanes), f.load(b, j + 2 * lanes), third)
-                    fourth = multiply_add(f.load(a, j + 3 * lanes), f.load(b, j + 3 * lanes), fourth)
-                    j += 4 * lanes
-                while j < end:
-                    live = f.first_lanes(end - j)
-                    first = multiply_add(f.load_masked(a, j, live), f.load_masked(b, j, live), first)
-                    j += lanes
-                total += sum_lanes((first + second) + (third + fourth))
-            out[0] = total
-
-    return kernel
-
-
-def squares(f):
-    return row_sum(f, square=True)
+not_finite = row_pass(lambda x: (x - x,), sums=1)  # 0, or NaN where an element is not finite
 
 
 def watch_finite(f):
-    """Operands: x, flag."""
-    size, lanes = f.bits // 8, f.lanes
+    """Operands: x, flag. An array of one axis is shared element by element, as rows' losses are computed."""
 
     def kernel(words, thread, threads):
-        flag = pointer(f, words, 1)
-        first, last, left, right = part(rows(words, 0), columns(words, 0), thread, threads)
-        total = f(0.0)
-        for i in range(first, last):
-            x = advance(pointer(f, words, 0), i * stride_bytes(words, 0) // size)
-            for j in range(left, right, lanes):
-                value = f.load_masked(x, j, f.first_lanes(right - j))
-                total = total + (value - value)  # 0, or NaN where value is not finite
-        if not sum_lanes(total) == 0.0:
-            flag[0] = math.nan
+        flag, height, width = pointer(f, words, 1), rows(words, 0), columns(words, 0)
+        top, bottom, left, right = 0, height, 0, width
+        if height == 1:
+            left, right = share(width, thread, threads, 1)
+        else:
+            top, bottom = share(height, thread, threads, 1)
+        for i in range(top, bottom):
+            (found,) = not_finite(f, right - left, True, (advance(row(f, words, 0, i), left),), (), ())
+            if not first_lane(found) == 0.0:
+                flag[0] = math.nan
 
     return kernel
 
 
 BUILDERS = {
     "watch_finite": watch_finite,
-    "dot": dot,
-    "sum_rows": along_rows(row_sum),
+    "dot": sum_all(lambda x, y: x * y, pair=True),
+    "sum_rows": sum_rows,
     "sum_columns": sum_columns,
-    "sum_all": over_everything(row_sum),
-    "max_rows": along_rows(row_max),
+    "sum_all": sum_all(),
+    "mean_rows": partial(sum_rows, mean=True),
+    "mean_columns": partial(sum_columns, mean=True),
+    "mean_all": sum_all(mean=True),
+    "max_rows": max_rows,
     "max_columns": max_columns,
-    "max_all": max_of_everything,
+    "max_all": max_all,
     "argmax_rows": argmax_rows,
     "argmax_columns": argmax_columns,
-    "sum_of_squares": over_everything(squares),
+    "sum_of_squares": sum_all(lambda x, y: x * x),
 }

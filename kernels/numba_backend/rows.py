@@ -2,132 +2,142 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from llvmlite import ir
+from numba import types
 
 from ..contract.random import GOLDEN_GAMMA, MULTIPLIER_1, MULTIPLIER_2
-from .reductions import row_max
-from .simd import convert, exp, select, staged, store_masked, sum_lanes, transpose_block, vector
-from .simd.register import Register
-from .words import advance, columns, inlined, number, pointer, rows, share, stride_bytes
+from .passes import row_max, row_pass
+from .simd import (
+    convert,
+    exp,
+    first_lanes,
+    load_masked,
+    log,
+    select,
+    staged,
+    store,
+    store_masked,
+    transpose_block,
+    vector,
+)
+from .simd import transpose as transpose_lanes
+from .simd.register import Register, Scalar
+from .words import advance, columns, inlined, number, pointer, row, rows, share, stack, stride_bytes
+
+I64 = ir.IntType(64)
+NARROW = 4  # vectors: rows up to this width are laid side by side, which saves folding lanes
 
 
-def exponentials(f):
-    """Compiles to: out_j = e**(x_j - largest), and their sum."""
-    lanes = f.lanes
+@staged
+def rows_to_lanes(vector, source, stride, height, count, target):
+    """target[j * lanes + r] = source[r * stride + j] for j < count; the last of the rows fills lanes to spare."""
+    builder, live = source.builder, first_lanes(vector, count)
+    block = []
+    for r in range(vector.lanes):
+        below = builder.icmp_signed("<", ir.Constant(I64, r), height.value)
+        which = builder.select(below, ir.Constant(I64, r), builder.sub(height.value, ir.Constant(I64, 1)))
+        place = Scalar(builder, types.int64, builder.mul(which, stride.value))
+        block.append(load_masked(vector, source, place, live))
+    for j, column in enumerate(transpose_lanes(tuple(block))):
+        store(target, j * vector.lanes, column)
 
-    @inlined
-    def fill(x, largest, out, count):
-        total = f(0.0)
-        for j in range(0, count, lanes):
-            live = f.first_lanes(count - j)
-            e = exp(f.load_masked(x, j, live, float("-inf")) - largest)
-            store_masked(out, j, e, live)
-            total = total + select(live, e, 0.0)
-        return sum_lanes(total)
 
-    return fill
+def over_rows(f, body, target):
+    """Builds the kernel that calls ``body(f, words, i, height, across, count, x, out)`` for all rows.
+
+    x and out point to ``count`` elements of operands 0 and ``target``: to row i, which lies across the lanes, or to
+    copies of rows i to i + height, each in a lane.
+    """
+    lanes, size, widest = f.lanes, f.bits // 8, NARROW * f.lanes
+    block_elements = widest * lanes
+
+    def kernel(words, thread, threads):
+        width, block = columns(words, target), stack(f, block_elements)
+        x_stride, out_stride = stride_bytes(words, 0) // size, stride_bytes(words, target) // size
+        across = width > widest
+        step = 1 if across else lanes
+        first, last = share(rows(words, target), thread, threads, 1)
+        for i in range(first, last, step):
+            x, out, height = row(f, words, 0, i), row(f, words, target, i), min(step, last - i)
+            source, result = x, out
+            if not across:
+                source, result = block, block
+                for j in range(0, width, lanes):
+                    rows_to_lanes(f, advance(x, j), x_stride, height, width - j, advance(block, j * lanes))
+            body(f, words, i, height, across, width * step, source, result)
+            if not across:
+                for j in range(0, width, lanes):
+                    transpose_block(f, block, j * lanes, lanes, out, j, out_stride, min(lanes, width - j), height)
+
+    return kernel
+
+
+def _exponential(x, largest):
+    e = exp(x - largest)
+    return e, e
+
+
+exponentials = row_pass(_exponential, sums=1)  # out_j = e**(x_j - largest), and their sum
 
 
 def softmax(f):
-    largest_of, fill, size, lanes = row_max(f), exponentials(f), f.bits // 8, f.lanes
+    scale = row_pass(lambda e, factor: (e * factor,))
 
-    def kernel(words, thread, threads):
-        x, out, count = pointer(f, words, 0), pointer(f, words, 1), columns(words, 0)
-        first, last = share(rows(words, 0), thread, threads, 1)
-        for i in range(first, last):
-            source, target = (
-                advance(x, i * stride_bytes(words, 0) // size),
-                advance(out, i * stride_bytes(words, 1) // size),
-            )
-            total = fill(source, largest_of(source, count), target, count)
-            for j in range(0, count, lanes):
-                live = f.first_lanes(count - j)
-                store_masked(target, j, f.load_masked(target, j, live) / total, live)
+    @staged
+    def body(f, words, i, height, across, count, x, out):
+        (total,) = exponentials(f, count, across, (x,), (out,), (row_max(f, count, across, x),))
+        scale(f, count, across, (out,), (out,), (1.0 / total,))
 
-    return kernel
+    return over_rows(f, body, 1)
 
 
 def log_softmax(f):
-    largest_of, size, lanes = row_max(f), f.bits // 8, f.lanes
+    sum_up = row_pass(lambda x, largest: (exp(x - largest),), sums=1)
+    # In two steps: largest and shift differ in size.
+    lower = row_pass(lambda x, largest, shift: ((x - largest) - shift,))
 
-    def kernel(words, thread, threads):
-        x, out, count = pointer(f, words, 0), pointer(f, words, 1), columns(words, 0)
-        first, last = share(rows(words, 0), thread, threads, 1)
-        for i in range(first, last):
-            source, target = (
-                advance(x, i * stride_bytes(words, 0) // size),
-                advance(out, i * stride_bytes(words, 1) // size),
-            )
-            largest, sums = largest_of(source, count), f(0.0)
-            for j in range(0, count, lanes):
-                live = f.first_lanes(count - j)
-                sums = sums + select(live, exp(f.load_masked(source, j, live) - largest), 0.0)
-            shift = math.log(sum_lanes(sums))
-            for j in range(0, count, lanes):
-                live = f.first_lanes(count - j)
-                # In two steps: largest and shift differ in size.
-                store_masked(target, j, (f.load_masked(source, j, live) - largest) - shift, live)
+    @staged
+    def body(f, words, i, height, across, count, x, out):
+        largest = row_max(f, count, across, x)
+        (total,) = sum_up(f, count, across, (x,), (), (largest,))
+        lower(f, count, across, (x,), (out,), (largest, log(total)))
 
-    return kernel
+    return over_rows(f, body, 1)
 
 
-def softmax_gradient(f):
-    size, lanes = f.bits // 8, f.lanes
+def gradient(inner, project):
+    """Builds the kernel out = project(grad, y, the row's sum of inner(grad, y)); operands: grad, y, out."""
+    sum_up = row_pass(lambda grad, y: (inner(grad, y),), sums=1)
+    finish = row_pass(lambda grad, y, total: (project(grad, y, total),))
 
-    def kernel(words, thread, threads):
-        grad, y, out, count = pointer(f, words, 0), pointer(f, words, 1), pointer(f, words, 2), columns(words, 0)
-        first, last = share(rows(words, 0), thread, threads, 1)
-        for i in range(first, last):
-            g, p = advance(grad, i * stride_bytes(words, 0) // size), advance(y, i * stride_bytes(words, 1) // size)
-            target, inner = advance(out, i * stride_bytes(words, 2) // size), f(0.0)
-            for j in range(0, count, lanes):
-                live = f.first_lanes(count - j)
-                inner = inner + f.load_masked(g, j, live) * f.load_masked(p, j, live)
-            along = sum_lanes(inner)
-            for j in range(0, count, lanes):
-                live = f.first_lanes(count - j)
-                store_masked(target, j, f.load_masked(p, j, live) * (f.load_masked(g, j, live) - along), live)
+    def build(f):
+        def kernel(words, thread, threads):
+            count = columns(words, 0)
+            first, last = share(rows(words, 0), thread, threads, 1)
+            for i in range(first, last):
+                grad, y, out = row(f, words, 0, i), row(f, words, 1, i), row(f, words, 2, i)
+                total = sum_up(f, count, True, (grad, y), (), ())
+                finish(f, count, True, (grad, y), (out,), total)
 
-    return kernel
+        return kernel
+
+    return build
 
 
-def log_softmax_gradient(f):
-    size, lanes = f.bits // 8, f.lanes
-
-    def kernel(words, thread, threads):
-        grad, y, out, count = pointer(f, words, 0), pointer(f, words, 1), pointer(f, words, 2), columns(words, 0)
-        first, last = share(rows(words, 0), thread, threads, 1)
-        for i in range(first, last):
-            g, p = advance(grad, i * stride_bytes(words, 0) // size), advance(y, i * stride_bytes(words, 1) // size)
-            target, inner = advance(out, i * stride_bytes(words, 2) // size), f(0.0)
-            for j in range(0, count, lanes):
-                inner = inner + f.load_masked(g, j, f.first_lanes(count - j))
-            along = sum_lanes(inner)
-            for j in range(0, count, lanes):
-                live = f.first_lanes(count - j)
-                store_masked(target, j, f.load_masked(g, j, live) - exp(f.load_masked(p, j, live)) * along, live)
-
-    return kernel
+copy = row_pass(lambda x: (x,))
+repeat = row_pass(lambda value: (value,))
+add = row_pass(lambda x, y: (x + y,))
 
 
 def gather_rows(f):
-    size, lanes, numbers = f.bits // 8, f.lanes, vector("int64", 1)
+    numbers = vector("int64", 1)
 
     def kernel(words, thread, threads):
-        table, indices, out = pointer(f, words, 0), pointer(numbers, words, 1), pointer(f, words, 2)
-        count = columns(words, 2)
+        indices, count = pointer(numbers, words, 1), columns(words, 2)
         first, last = share(rows(words, 2), thread, threads, 1)
         for i in range(first, last):
-            source, target = (
-                advance(table, indices[i] * stride_bytes(words, 0) // size),
-                advance(out, i * stride_bytes(words, 2) // size),
-            )
-            for j in range(0, count, lanes):
-                live = f.first_lanes(count - j)
-                store_masked(target, j, f.load_masked(source, j, live), live)
+            copy(f, count, True, (row(f, words, 0, indices[i]),), (row(f, words, 2, i),), ())
 
     return kernel
 
@@ -146,21 +156,16 @@ def gather_labels(f):
 
 def scatter_add_rows(f):
     """Threads split the columns, so that rows which share an index are added in order."""
-    size, lanes, numbers = f.bits // 8, f.lanes, vector("int64", 1)
+    lanes, numbers = f.lanes, vector("int64", 1)
 
     def kernel(words, thread, threads):
-        source, indices, out = pointer(f, words, 0), pointer(numbers, words, 1), pointer(f, words, 2)
+        indices, zero = pointer(numbers, words, 1), f(0.0)
         first, last = share(columns(words, 2), thread, threads, 4 * lanes)
         for i in range(rows(words, 2)):
-            target = advance(out, i * stride_bytes(words, 2) // size)
-            for j in range(first, last, lanes):
-                store_masked(target, j, f(0.0), f.first_lanes(last - j))
+            repeat(f, last - first, True, (), (advance(row(f, words, 2, i), first),), (zero,))
         for i in range(rows(words, 0)):
-            row = advance(source, i * stride_bytes(words, 0) // size)
-            target = advance(out, indices[i] * stride_bytes(words, 2) // size)
-            for j in range(first, last, lanes):
-                live = f.first_lanes(last - j)
-                store_masked(target, j, f.load_masked(target, j, live) + f.load_masked(row, j, live), live)
+            x, out = advance(row(f, words, 0, i), first), advance(row(f, words, 2, indices[i]), first)
+            add(f, last - first, True, (out, x), (out,), ())
 
     return kernel
 
@@ -181,31 +186,27 @@ def transpose(f):
 
 
 def one_hot(f):
-    size, lanes, numbers = f.bits // 8, f.lanes, vector("int64", 1)
+    numbers = vector("int64", 1)
 
     def kernel(words, thread, threads):
-        labels, out, count = pointer(numbers, words, 0), pointer(f, words, 1), columns(words, 1)
+        labels, zero = pointer(numbers, words, 0), f(0.0)
         first, last = share(rows(words, 1), thread, threads, 1)
         for i in range(first, last):
-            target = advance(out, i * stride_bytes(words, 1) // size)
-            for j in range(0, count, lanes):
-                store_masked(target, j, f(0.0), f.first_lanes(count - j))
-            target[labels[i]] = 1.0
+            out = row(f, words, 1, i)
+            repeat(f, columns(words, 1), True, (), (out,), (zero,))
+            out[labels[i]] = 1.0
 
     return kernel
 
 
 def fill(f):
     """Operands: value, out."""
-    size, lanes = f.bits // 8, f.lanes
 
     def kernel(words, thread, threads):
-        value, out, count = f(number(words, 0)), pointer(f, words, 1), columns(words, 1)
+        value = f(number(words, 0))
         first, last = share(rows(words, 1), thread, threads, 1)
         for i in range(first, last):
-            target = advance(out, i * stride_bytes(words, 1) // size)
-            for j in range(0, count, lanes):
-                store_masked(target, j, value, f.first_lanes(count - j))
+            repeat(f, columns(words, 1), True, (), (row(f, words, 1, i),), (value,))
 
     return kernel
 
@@ -215,17 +216,12 @@ def cast_to(dtype):
 
     def build(f):
         g = f.with_dtype(dtype)
-        size, out_size, lanes = f.bits // 8, g.bits // 8, f.lanes
+        converted = row_pass(lambda x: (convert(x, g),))
 
         def kernel(words, thread, threads):
-            x, out, count = pointer(f, words, 0), pointer(g, words, 1), columns(words, 0)
             first, last = share(rows(words, 0), thread, threads, 1)
             for i in range(first, last):
-                source = advance(x, i * stride_bytes(words, 0) // size)
-                target = advance(out, i * stride_bytes(words, 1) // out_size)
-                for j in range(0, count, lanes):
-                    live = f.first_lanes(count - j)
-                    store_masked(target, j, convert(f.load_masked(source, j, live), g), live)
+                converted(f, columns(words, 0), True, (row(f, words, 0, i),), (row(g, words, 1, i),), ())
 
         return kernel
 
@@ -283,8 +279,8 @@ def dropout_mask(f):
 BUILDERS = {
     "softmax": softmax,
     "log_softmax": log_softmax,
-    "softmax_gradient": softmax_gradient,
-    "log_softmax_gradient": log_softmax_gradient,
+    "softmax_gradient": gradient(lambda grad, y: grad * y, lambda grad, y, total: y * (grad - total)),
+    "log_softmax_gradient": gradient(lambda grad, y: grad, lambda grad, y, total: grad - exp(y) * total),
     "gather_rows": gather_rows,
     "gather_labels": gather_labels,
     "scatter_add_rows": scatter_add_rows,

@@ -81,6 +81,19 @@ def advance(typing, pointer, elements):
     return pointer(pointer, types.int64), codegen
 
 
+@intrinsic
+def row(typing, vector, words, operand, i):
+    """The first element of the operand's row i."""
+    kind = types.CPointer(vector.vector_type.dtype)
+
+    def codegen(context, builder, signature, arguments):
+        first = builder.load(_place(builder, *arguments[1:3], ADDRESS), typ=context.get_value_type(kind))
+        stride = builder.load(_place(builder, *arguments[1:3], STRIDE), typ=I64)
+        return builder.gep(first, [builder.mul(arguments[3], stride)], source_etype=ir.IntType(8))
+
+    return kind(vector, words, types.int64, types.int64), codegen
+
+
 @intrinsic(prefer_literal=True)
 def stack(typing, vector, elements):
     """Uninitialised memory of so many elements on the stack, aligned to 64 bytes; the count is a constant."""
@@ -107,6 +120,15 @@ def part(height, width, thread, threads):
         return first, last, 0, width
     first, last = share(width, thread, threads, COLUMN_UNIT)
     return 0, height, first, last
+
+
+@inlined
+def joined_part(height, width, thread, threads, joined):
+    """``part`` of an array; where its rows may be ``joined``, a part of whole rows becomes one row."""
+    top, bottom, left, right = part(height, width, thread, threads)
+    if joined and right - left == width:
+        return min(0, top), min(1, bottom - top), top * width, bottom * width
+    return top, bottom, left, right
 
 
 @inlined
