@@ -13,7 +13,9 @@ from ..tensor import Array, Operand, Tensor, result
 
 
 def as_tensor(value: Any, like: Tensor) -> Tensor:
-    """A number or array as a constant tensor in the dtype of ``like``."""
+    """A number or array as a constant tensor in the dtype of ``like``; the same number is always the same array."""
+    if isinstance(value, numbers.Real):
+        return Tensor(current().constant(float(value), like.dtype).reshape(()))
     return value if isinstance(value, Tensor) else Tensor(np.asarray(value, like.dtype))
 
 
