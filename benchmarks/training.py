@@ -137,12 +137,12 @@ def run(options: argparse.Namespace) -> int:
     for reason in skipped:
         print(f"skipped: {reason}")
     wanted = lines(options)
-    budget = min(PEAK_SECONDS, options.budget)
-    peaks = {n: peak.gflops("float32", n, budget) for n in sorted({n for _, _, counts in wanted for n in counts})}
-    report.print_peaks(peaks)
+    peaks = dict.fromkeys(sorted({n for _, _, counts in wanted for n in counts}), 0.0)
     found: list[dict[str, Any]] = []
     for value, size, counts in wanted:
         report.print_heading(size)
+        for n in counts:  # again for each size, as a moment in which others have the CPUs must not decide
+            peaks[n] = max(peaks[n], peak.gflops("float32", n, min(PEAK_SECONDS, options.budget)))
         pairs = [(contender, threads) for contender in entrants for threads in counts]
         rows, share = contest(size, pairs, options.rounds, options.budget, {n: peaks[n] for n in counts})
         shared = max(counts) > 1 and share < SHARED
@@ -155,6 +155,7 @@ def run(options: argparse.Namespace) -> int:
                 "parameters": size.parameters, "cpu_share": share, "shared": shared, "rows": rows,
             }
         )  # fmt: skip
+    report.print_peaks(peaks)
     if options.sweep:
         report.print_sweep(options.sweep, found)
     document = {

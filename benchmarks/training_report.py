@@ -18,7 +18,7 @@ def counted(number: int, what: str) -> str:
 def print_peaks(peaks: dict[int, float]) -> None:
     """Of each number of threads."""
     tops = ", ".join(f"{counted(threads, 'thread')} {gflops:,.0f}" for threads, gflops in peaks.items())
-    print(f"peak of multiply-adds in registers, GFLOP/s float32: {tops}")
+    print(f"\npeak of multiply-adds in registers, GFLOP/s float32: {tops}")
 
 
 def print_heading(size: Size) -> None:
