@@ -47,7 +47,7 @@ def installed(package: str) -> str | None:
         return None
 
 
-def description() -> dict[str, Any]:
+def description(packages: tuple[str, ...] = PACKAGES) -> dict[str, Any]:
     """The machine as the report and its JSON state it; nothing that names a host or a user."""
     return {
         "cpu": cpu_model(),
@@ -57,7 +57,7 @@ def description() -> dict[str, Any]:
         "cache_bytes": {f"L{level}": host.cache_bytes(level) for level in (1, 2, 3)},
         "system": platform.system(),
         "python": platform.python_version(),
-        "versions": {package: installed(package) for package in PACKAGES},
+        "versions": {package: installed(package) for package in packages},
         "blas": [
             {key: library.get(key) for key in ("internal_api", "version", "architecture", "threading_layer")}
             for library in threadpool_info()
