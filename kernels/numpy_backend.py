@@ -58,13 +58,18 @@ def fill(value: float, out: Array) -> None:
 # ---- activations --------------------------------------------------------------------------------------------------
 
 
+def scratch(grad: Array, out: Array) -> Array | None:
+    """Where the slope may be computed: in out, unless the gradient lies there."""
+    return None if np.may_share_memory(grad, out) else out
+
+
 def tanh_gradient(grad: Array, y: Array, out: Array) -> None:
-    slope = np.multiply(y, y)
+    slope = np.multiply(y, y, out=scratch(grad, out))
     np.multiply(grad, np.subtract(1, slope, out=slope), out=out)
 
 
 def sigmoid_gradient(grad: Array, y: Array, out: Array) -> None:
-    slope = np.subtract(1, y)
+    slope = np.subtract(1, y, out=scratch(grad, out))
     np.multiply(grad, np.multiply(slope, y, out=slope), out=out)
 
 
@@ -73,7 +78,11 @@ def relu(x: Array, out: Array) -> None:
 
 
 def relu_gradient(grad: Array, y: Array, out: Array) -> None:
-    out[...] = np.where(y > 0, grad, 0)
+    dead = np.greater(y, 0)  # not less_equal: where y is NaN, the gradient is 0
+    np.logical_not(dead, out=dead)
+    if out is not grad:
+        np.copyto(out, grad)
+    np.copyto(out, 0, where=dead)
 
 
 def leaky_relu(x: Array, slope: float, out: Array) -> None:

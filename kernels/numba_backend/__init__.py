@@ -118,14 +118,6 @@ def reduction(name: str) -> Callable[..., Arrangement]:
     return arrange
 
 
-def argmax(x: Array, axis: int | None, out: Array) -> Arrangement:
-    if axis == 0 and x.ndim == 2:
-        return "argmax_columns", x.dtype.char, (x, out), x.size
-    if axis is None and x.ndim == 2:
-        x = np.ascontiguousarray(x).reshape(-1)
-    return "argmax_rows", x.dtype.char, (x, out), x.size
-
-
 def cast(x: Array, out: Array) -> Arrangement:
     return f"cast_to_{out.dtype.name}", x.dtype.char, (x, out), x.size
 
@@ -154,7 +146,7 @@ ARRANGEMENTS: dict[str, Callable[..., Arrangement]] = {
     "sum": reduction("sum"),
     "mean": reduction("mean"),
     "max": reduction("max"),
-    "argmax": argmax,
+    "argmax": reduction("argmax"),
     "cast": cast,
     "dropout_mask": dropout_mask,
     "sgd": update("sgd"),

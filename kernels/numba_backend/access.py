@@ -49,7 +49,7 @@ SPLITS: dict[str, Split] = {
     "layer_norm": Split(ROWS, 0, ("i*", "**", "**", "", "i*", "*i", "*i")),
     **{f"{name}_rows": Split(ROWS, 0, ("i*", "*i")) for name in ("sum", "mean", "max", "argmax")},
     **{f"{name}_columns": Split(COLUMNS, 0, ("*j", "*j")) for name in ("sum", "mean", "max")},
-    **{name: Split(ALONE) for name in ("sum_all", "mean_all", "max_all", "sum_of_squares", "dot")},
+    **{name: Split(ALONE) for name in ("sum_all", "mean_all", "max_all", "argmax_all", "sum_of_squares", "dot")},
     "batch_norm": Split(COLUMNS, 0, ("*j",) * 5 + ("", "") + ("*j",) * 3),
     "batch_norm_gradient": Split(COLUMNS, 0, ("*j",) * 8),
     "batch_norm_inference": Split(COLUMNS, 0, ("*j",) * 5 + ("", "*j")),

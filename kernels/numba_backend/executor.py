@@ -116,7 +116,8 @@ class Executor:
         ]
         order = phases(program.instructions, touched)
         self.phases = [[program.instructions[i] for i in phase] for phase in order]
-        self.plan = arena.plan(self.phases, program)
+        one_after_the_other = [[program.instructions[i]] for phase in order for i in phase]
+        self.plan = arena.plan(self.phases if machine.threads > 1 else one_after_the_other, program)
         self._memory = self.plan.allocate()
         self._moving: list[tuple[int, int, int]] = []  # word, argument, offset
         self._flag: Array | None = None  # what watch_finite raises

@@ -181,6 +181,25 @@ def argmax_rows(f):
     return kernel
 
 
+def argmax_all(f):
+    """out = the position of the largest of everything, counted row after row: operands x, out."""
+    position_of, positions = argmax_row(f), vector("int64", 1)
+
+    def kernel(words, thread, threads):
+        if thread == 0:
+            width, best, largest = columns(words, 0), 0, row(f, words, 0, 0)[0]
+            for i in range(rows(words, 0)):
+                x = row(f, words, 0, i)
+                position = position_of(x, width)
+                if largest == largest and not x[position] <= largest:
+                    best, largest = i * width + position, x[position]
+                elif i == 0:
+                    best = position
+            pointer(positions, words, 1)[0] = best
+
+    return kernel
+
+
 def argmax_columns(f):
     """Plain loops: positions down columns are asked for too rarely to be worth vectors."""
     size = f.bits // 8
@@ -235,5 +254,6 @@ BUILDERS = {
     "max_all": max_all,
     "argmax_rows": argmax_rows,
     "argmax_columns": argmax_columns,
+    "argmax_all": argmax_all,
     "sum_of_squares": sum_all(lambda x, y: x * x),
 }

@@ -18,4 +18,4 @@ def share_of(count, thread, threads, unit):
 
 def splits_rows(rows, columns, threads):
     """Whether threads split an array by its rows."""
-    return rows >= ROWS_EACH * threads or columns < 2 * COLUMN_UNIT * threads
+    return rows >= ROWS_EACH * threads or columns <= COLUMN_UNIT

@@ -26,7 +26,7 @@ class Buffer:
     kind: str
     number: int  # among those of its kind
     nbytes: int
-    array: Array | None = None  # of persistent memory: what owns it
+    array: Array | None = field(default=None, repr=False)  # of persistent memory: what owns it
 
     @property
     def name(self) -> str:

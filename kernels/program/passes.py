@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 from ..contract.backend import Backend
@@ -72,12 +72,7 @@ def _fuse(program: Program, fused: Callable[[Instruction, Instruction, View], In
             j, between = pair
             made = fused(instructions[i], instructions[j], between)
             # It stands where the second stood, so its operands must not change before that.
-            if made is not None and not any(
-                overlap(written, read)
-                for instruction in instructions[i + 1 : j]
-                for written in instruction.writes
-                for read in made.reads
-            ):
+            if made is not None and not any(_written(read, instructions[i + 1 : j]) for read in made.reads):
                 instructions[j] = made
                 del instructions[i]
                 continue
@@ -101,6 +96,27 @@ def _sole_reader(instructions: list[Instruction], i: int, program: Program) -> t
     if len(touching) != 1 or touching[0] < i or view not in instructions[touching[0]].reads:
         return None
     return touching[0], view
+
+
+def watch_rows(program: Program, backend: Backend) -> Program:
+    """The losses of the rows are watched instead of their sum: a thread sees those of its own rows without waiting."""
+    instructions = list(program.instructions)
+    for i, instruction in enumerate(instructions):
+        if instruction.kernel != "watch_finite":
+            continue
+        source = instruction.operands[0]
+        writers = [j for j in range(i) if any(view == source for view in instructions[j].writes)]
+        if writers and instructions[writers[-1]].kernel in ("sum", "mean"):
+            summed, axis, _ = instructions[writers[-1]].operands
+            between = instructions[writers[-1] : i]
+            if axis is None and isinstance(summed, View) and not _written(summed, between):
+                instructions[i] = instruction.with_operands(x=summed)
+    return replace(program, instructions=instructions)
+
+
+def _written(view: View, instructions: Sequence[Instruction]) -> bool:
+    """Whether one of the instructions writes what the view shows."""
+    return any(overlap(written, view) for instruction in instructions for written in instruction.writes)
 
 
 def update_behind_gradient(program: Program, backend: Backend) -> Program:
@@ -129,6 +145,7 @@ PASSES: dict[str, Pass] = {
     "dead": remove_dead_calls,
     "activation": fuse_activations,
     "activation_gradient": fuse_activation_gradients,
+    "watch": watch_rows,
     "update": update_behind_gradient,
 }
 
@@ -141,7 +158,7 @@ def optimise(program: Program, backend: Backend, without: Collection[str] = ()) 
         before = program.instructions
         program = run(program, backend)
         if program.instructions != before:
-            fewer = len(before) - len(program)
-            what = f"{fewer} instructions fewer" if fewer else "instructions in another order"
+            fewer, same = len(before) - len(program), sorted(map(id, before)) == sorted(map(id, program.instructions))
+            what = f"{fewer} instructions fewer" if fewer else "another order" if same else "other operands"
             program = replace(program, notes=[*program.notes, f"pass {name}: {what}"])
     return program
