@@ -38,6 +38,10 @@ def atanh(x):
     return ((1 + x) / (1 - x)).ln() / 2
 
 
+def tanh(x):
+    return 1 - 2 / ((2 * x).exp() + 1)
+
+
 PI = D("3.14159265358979323846264338327950288419716939937510582097494")
 LN2 = D(2).ln()
 
@@ -93,12 +97,20 @@ def logarithm_rest(x):
     return ((1 + x).ln() - x + x * x / 2) / x**3
 
 
+def tanh_rest(z):
+    return (tanh(z.sqrt()) / z.sqrt() - 1) / z
+
+
 def sine_rest(z):
     return (sin(z.sqrt()) / z.sqrt() - 1) / z
 
 
+def cosine_after_one(z):
+    return (cos(z.sqrt()) - 1) / z
+
+
 def cosine_rest(z):
-    return (cos(z.sqrt()) - 1 + z / 2) / z**2
+    return (cosine_after_one(z) + D("0.5")) / z
 
 
 def atanh_rest(z):
@@ -110,7 +122,7 @@ def atanh_rest_after_two_thirds(z):
     return (atanh_rest(z) - D(2) / 3) / z
 
 
-HALF_LN2, QUARTER_PI = LN2 / 2 * D("1.001"), PI / 4 * D("1.001")
+HALF_LN2, QUARTER_LN2, QUARTER_PI = LN2 / 2 * D("1.001"), LN2 / 4 * D("1.001"), PI / 4 * D("1.001")
 ATANH_END = D("0.04")  # ((m - 1) / (m + 1))**2 at m = 3/2
 SINGLE, DOUBLE = np.float32, np.float64
 
@@ -118,11 +130,13 @@ SINGLE, DOUBLE = np.float32, np.float64
 FITS = {
     "EXP_SINGLE": (lambda x: (x.exp() - 1 - x) / x**2, abs, -HALF_LN2, HALF_LN2, range(5), SINGLE),
     "EXP_DOUBLE": (lambda x: (x.exp() - 1 - x) / x**2, abs, -HALF_LN2, HALF_LN2, range(10), DOUBLE),
+    "TANH_SINGLE": (tanh_rest, lambda z: z, "1e-9", QUARTER_LN2**2, range(2), SINGLE),
+    "TANH_DOUBLE": (tanh_rest, lambda z: z, "1e-9", QUARTER_LN2**2, range(6), DOUBLE),
     "LOG_SINGLE": (logarithm_rest, lambda x: x**3 / (1 + x).ln(), D("-.25"), D(".5"), range(9), SINGLE),
     "LOG_DOUBLE": (atanh_rest, lambda z: z, "1e-9", ATANH_END, range(8), DOUBLE),
-    "SIN_SINGLE": (sine_rest, lambda z: z, "1e-9", QUARTER_PI**2, range(3), SINGLE),
+    "SIN_SINGLE": (sine_rest, lambda z: z, "1e-9", QUARTER_PI**2, range(4), SINGLE),
     "SIN_DOUBLE": (sine_rest, lambda z: z, "1e-9", QUARTER_PI**2, range(6), DOUBLE),
-    "COS_SINGLE": (cosine_rest, lambda z: z * z, "1e-9", QUARTER_PI**2, range(3), SINGLE),
+    "COS_SINGLE": (cosine_after_one, lambda z: z, "1e-9", QUARTER_PI**2, range(4), SINGLE),
     "COS_DOUBLE": (cosine_rest, lambda z: z * z, "1e-9", QUARTER_PI**2, range(6), DOUBLE),
     "ERF_SINGLE": (lambda z: erf(z.sqrt()) / z.sqrt() - 1, flat, "1e-9", "0.86", range(6), SINGLE),
     "ERF_DOUBLE": (lambda z: erf(z.sqrt()) / z.sqrt() - 1, flat, "1e-9", "1.01", range(12), DOUBLE),
