@@ -122,6 +122,27 @@ def atanh_rest_after_two_thirds(z):
     return (atanh_rest(z) - D(2) / 3) / z
 
 
+def log2_rest(x):
+    return ((1 + x).ln() / LN2 - x / LN2) / x**2
+
+
+def log2_cells():
+    """Tables of c, and of -log2 c as high + low, for the 32 cells of a float32 m in [3/4, 3/2).
+
+    A cell is the bits of m after the exponent: its last and four more. c is near 1/m, and 1 in the cells beside 1. It
+    has so few bits that m c - 1 is exact, and high so few that its sum with an exponent is.
+    """
+    rows = []
+    for cell in range(32):
+        low, width = (D(32 + cell) / 32, D(1) / 32) if cell < 16 else (D(32 + cell) / 64, D(1) / 64)
+        bits = 64 if cell < 16 else 32
+        c = D(1) if cell in (0, 31) else (bits / (low + width / 2)).to_integral_value() / bits
+        log = -c.ln() / LN2
+        high = (log * 2**15).to_integral_value() / 2**15
+        rows.append((float(c), float(high), float(np.float32(float(log - high)))))
+    return zip(*rows, strict=True)
+
+
 HALF_LN2, QUARTER_LN2, QUARTER_PI = LN2 / 2 * D("1.001"), LN2 / 4 * D("1.001"), PI / 4 * D("1.001")
 ATANH_END = D("0.04")  # ((m - 1) / (m + 1))**2 at m = 3/2
 SINGLE, DOUBLE = np.float32, np.float64
@@ -143,8 +164,8 @@ FITS = {
     "ERFC_SINGLE": (lambda t: -(1 - erf(t)).ln(), lambda t: 1 - erf(t), "0.92", "3.95", range(7), SINGLE),
     "ERFC_DOUBLE": (lambda t: -(1 - erf(t)).ln(), lambda t: 1 - erf(t), "0.99", "5.95", range(19), DOUBLE),
     "POWER_LOG": (atanh_rest_after_two_thirds, lambda z: z * z, "1e-9", ATANH_END, range(9), DOUBLE),
-    "POWER_LOG2": (lambda z: 2 * atanh(z.sqrt()) / z.sqrt() / LN2, flat, "1e-9", ATANH_END, range(6), DOUBLE),
-    "POWER_EXP2": (lambda x: ((x * LN2).exp() - 1) / x, abs, "-0.5005", "0.5005", range(7), DOUBLE),
+    "POWER_LOG2": (log2_rest, abs, "-0.032", "0.032", range(5), SINGLE),
+    "POWER_EXP2": (lambda x: ((x * LN2).exp() - 1) / x, abs, "-0.5005", "0.5005", range(6), SINGLE),
 }
 
 
@@ -155,6 +176,11 @@ def main():
         print(f"\n# weighted error 2**{float(error.ln() / LN2):.1f}\n{name} = (")
         for c in coefficients:
             print(f"    {float(c)!r},")
+        print(")")
+    for name, table in zip(("INVERSE", "LOG2_HIGH", "LOG2_LOW"), log2_cells(), strict=True):
+        print(f"\n# see log2_cells in benchmarks/minimax.py\nCELL_{name} = (")
+        for number in table:
+            print(f"    {number!r},")
         print(")")
 
 

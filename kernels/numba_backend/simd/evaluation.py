@@ -1,7 +1,7 @@
 """Building blocks of the vector functions: polynomials, exponents and mantissas, error-free sums and products."""
 
 from . import avx512
-from .arithmetic import BIAS, MANTISSA, bitcast, bits_of, convert, multiply_add, select
+from .arithmetic import BIAS, MANTISSA, any_lane, bitcast, bits_of, convert, multiply_add, select
 from .host import has_fma
 from .register import constant
 
@@ -46,6 +46,21 @@ def nearest_power_of_two(x, factor):
     magic = constant(x.builder, x.type, 1.5 * 2.0 ** MANTISSA[bits] + BIAS[bits], x.flags)
     shifted = multiply_add(x, factor, magic)
     return shifted - magic, bitcast(bits_of(shifted) << MANTISSA[bits], x.type)
+
+
+def unless(rare, usual, other):
+    """`usual`, with other() in the lanes of the mask `rare`; other() is evaluated if there are any.
+
+    Only in those: a lane's result must not depend on its neighbours.
+    """
+    builder, before = usual.builder, usual.builder.block
+    with builder.if_then(any_lane(rare).value, likely=False):
+        mixed = select(rare, other(), usual)
+        inside = builder.block
+    result = builder.phi(usual.type.llvm)
+    result.add_incoming(usual.value, before)
+    result.add_incoming(mixed.value, inside)
+    return usual.of(usual.type, result)
 
 
 def exponent_and_mantissa(x):

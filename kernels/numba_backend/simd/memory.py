@@ -9,6 +9,7 @@ are not checked. No alignment beyond the element's is assumed.
 from llvmlite import ir
 from numba import types
 
+from . import avx512
 from .register import Register, Scalar, constant, declare, mask_of, vector_of
 from .staging import Memory, staged, vector_method
 from .vector import Mask
@@ -140,6 +141,26 @@ def store_masked(target, *place_value_mask):
         [value.type.llvm, pointer.type, I32, mask.type.llvm],
     )
     builder.call(function, [value.value, pointer, ir.Constant(I32, value.type.bits // 8), mask.value])
+
+
+def lookup(table, index, vector_type):
+    """table[index % 32] of 32 float32 constants: from two registers where the CPU can, else from memory."""
+    builder, lanes = index.builder, 16
+    if avx512.available(vector_type):
+        register = vector_type.with_lanes(lanes)
+        halves = (ir.Constant(register.llvm, list(table[n : n + lanes])) for n in (0, lanes))
+        return avx512.permute(*(Register(builder, register, half, index.flags) for half in halves), index)
+    kind = ir.ArrayType(vector_type.scalar_llvm, len(table))
+    constants = ir.GlobalVariable(builder.module, kind, builder.module.get_unique_name("table"))
+    constants.linkage, constants.global_constant, constants.unnamed_addr = "private", True, True
+    constants.initializer = ir.Constant(kind, list(table))
+    result = ir.Constant(vector_type.llvm, ir.Undefined)
+    for lane in range(vector_type.lanes):
+        number = builder.extract_element((index & (len(table) - 1)).value, ir.Constant(I32, lane))
+        place = builder.gep(constants, [number], source_etype=vector_type.scalar_llvm)
+        item = builder.load(place, typ=vector_type.scalar_llvm)
+        result = builder.insert_element(result, item, ir.Constant(I32, lane))
+    return Register(builder, vector_type, result, index.flags)
 
 
 @vector_method

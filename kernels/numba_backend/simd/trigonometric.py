@@ -10,13 +10,12 @@ float64's function.
 """
 
 import math
-from functools import partial
 
 from llvmlite import ir
 
-from .arithmetic import any_lane, bitcast, bits_of, convert, copysign, floats, multiply_add, narrow, select
+from .arithmetic import bitcast, bits_of, convert, copysign, floats, multiply_add, narrow, select
 from .coefficients import COS_DOUBLE, COS_SINGLE, SIN_DOUBLE, SIN_SINGLE
-from .evaluation import horner, nearest_integer, polynomial, quick_two_sum, two_sum
+from .evaluation import horner, nearest_integer, polynomial, quick_two_sum, two_sum, unless
 from .host import has_fma
 from .register import declare
 from .staging import staged
@@ -47,21 +46,6 @@ def by_library(name, x):
             result = inner.insert_element(result, one, number)
         inner.ret(result)
     return x.of(x.type, x.builder.call(whole, [x.value]))
-
-
-def unless_large(x, fast, slow):
-    """`fast`, with slow(x) in the lanes beyond the fast reduction.
-
-    Only in those: a lane's result must not depend on its neighbours.
-    """
-    builder, before, large = x.builder, x.builder.block, abs(x) > FAST_LIMIT[x.type.bits]
-    with builder.if_then(any_lane(large).value, likely=False):
-        mixed = select(large, slow(x), fast)
-        inside = builder.block
-    result = builder.phi(x.type.llvm)
-    result.add_incoming(fast.value, before)
-    result.add_incoming(mixed.value, inside)
-    return x.of(x.type, result)
 
 
 def reduced_single(x):
@@ -109,13 +93,15 @@ def sine_double(x, quarter_turns):
 
 
 def circular(x, name, quarter_turns):
-    if floats(x).type.bits == 64:
-        return unless_large(x, sine_double(x, quarter_turns), partial(by_library, name))
+    single = floats(x).type.bits == 32
 
-    def widened(x):
-        return convert(circular(convert(x, x.type.with_dtype("float64")), name, quarter_turns), x.type)
+    def beyond():
+        if single:
+            return convert(circular(convert(x, x.type.with_dtype("float64")), name, quarter_turns), x.type)
+        return by_library(name, x)
 
-    return unless_large(x, sine_single(x, quarter_turns), widened)
+    usual = (sine_single if single else sine_double)(x, quarter_turns)
+    return unless(abs(x) > FAST_LIMIT[x.type.bits], usual, beyond)
 
 
 @staged
