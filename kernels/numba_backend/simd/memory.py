@@ -154,13 +154,7 @@ def lookup(table, index, vector_type):
     constants = ir.GlobalVariable(builder.module, kind, builder.module.get_unique_name("table"))
     constants.linkage, constants.global_constant, constants.unnamed_addr = "private", True, True
     constants.initializer = ir.Constant(kind, list(table))
-    result = ir.Constant(vector_type.llvm, ir.Undefined)
-    for lane in range(vector_type.lanes):
-        number = builder.extract_element((index & (len(table) - 1)).value, ir.Constant(I32, lane))
-        place = builder.gep(constants, [number], source_etype=vector_type.scalar_llvm)
-        item = builder.load(place, typ=vector_type.scalar_llvm)
-        result = builder.insert_element(result, item, ir.Constant(I32, lane))
-    return Register(builder, vector_type, result, index.flags)
+    return gather_at(vector_type, constants, index & (len(table) - 1), constant(builder, vector_type.mask, 1))
 
 
 @vector_method
@@ -182,8 +176,13 @@ def gather(vector_type, source, *place_and_step):
         wide = vector_type.with_dtype(types.int64)
         lane_numbers = Register(builder, wide, ir.Constant(wide.llvm, list(range(wide.lanes))))
         step = lane_numbers * Scalar(builder, types.int64, index(builder, step))
-    pointers = builder.gep(pointer, [step.value], source_etype=vector_type.scalar_llvm)
-    lanes = vector_type.lanes
+    return gather_at(vector_type, pointer, step, mask)
+
+
+def gather_at(vector_type, pointer, offsets, mask):
+    """The elements at the offsets from a pointer; 0 where the mask is false."""
+    builder, lanes = mask.builder, vector_type.lanes
+    pointers = builder.gep(pointer, [offsets.value], source_etype=vector_type.scalar_llvm)
     kind = ir.VectorType(ir.PointerType(), lanes)
     pointers.type = kind
     function = declare(
