@@ -38,6 +38,10 @@ def atanh(x):
     return ((1 + x) / (1 - x)).ln() / 2
 
 
+def tanh(x):
+    return 1 - 2 / ((2 * x).exp() + 1)
+
+
 PI = D("3.14159265358979323846264338327950288419716939937510582097494")
 LN2 = D(2).ln()
 
@@ -93,12 +97,20 @@ def logarithm_rest(x):
     return ((1 + x).ln() - x + x * x / 2) / x**3
 
 
+def tanh_rest(z):
+    return (tanh(z.sqrt()) / z.sqrt() - 1) / z
+
+
 def sine_rest(z):
     return (sin(z.sqrt()) / z.sqrt() - 1) / z
 
 
+def cosine_after_one(z):
+    return (cos(z.sqrt()) - 1) / z
+
+
 def cosine_rest(z):
-    return (cos(z.sqrt()) - 1 + z / 2) / z**2
+    return (cosine_after_one(z) + D("0.5")) / z
 
 
 def atanh_rest(z):
@@ -110,7 +122,28 @@ def atanh_rest_after_two_thirds(z):
     return (atanh_rest(z) - D(2) / 3) / z
 
 
-HALF_LN2, QUARTER_PI = LN2 / 2 * D("1.001"), PI / 4 * D("1.001")
+def log2_rest(x):
+    return ((1 + x).ln() / LN2 - x / LN2) / x**2
+
+
+def log2_cells():
+    """Tables of c, and of -log2 c as high + low, for the 32 cells of a float32 m in [3/4, 3/2).
+
+    A cell is the bits of m after the exponent: its last and four more. c is near 1/m, and 1 in the cells beside 1. It
+    has so few bits that m c - 1 is exact, and high so few that its sum with an exponent is.
+    """
+    rows = []
+    for cell in range(32):
+        low, width = (D(32 + cell) / 32, D(1) / 32) if cell < 16 else (D(32 + cell) / 64, D(1) / 64)
+        bits = 64 if cell < 16 else 32
+        c = D(1) if cell in (0, 31) else (bits / (low + width / 2)).to_integral_value() / bits
+        log = -c.ln() / LN2
+        high = (log * 2**15).to_integral_value() / 2**15
+        rows.append((float(c), float(high), float(np.float32(float(log - high)))))
+    return zip(*rows, strict=True)
+
+
+HALF_LN2, QUARTER_LN2, QUARTER_PI = LN2 / 2 * D("1.001"), LN2 / 4 * D("1.001"), PI / 4 * D("1.001")
 ATANH_END = D("0.04")  # ((m - 1) / (m + 1))**2 at m = 3/2
 SINGLE, DOUBLE = np.float32, np.float64
 
@@ -118,19 +151,21 @@ SINGLE, DOUBLE = np.float32, np.float64
 FITS = {
     "EXP_SINGLE": (lambda x: (x.exp() - 1 - x) / x**2, abs, -HALF_LN2, HALF_LN2, range(5), SINGLE),
     "EXP_DOUBLE": (lambda x: (x.exp() - 1 - x) / x**2, abs, -HALF_LN2, HALF_LN2, range(10), DOUBLE),
+    "TANH_SINGLE": (tanh_rest, lambda z: z, "1e-9", QUARTER_LN2**2, range(2), SINGLE),
+    "TANH_DOUBLE": (tanh_rest, lambda z: z, "1e-9", QUARTER_LN2**2, range(6), DOUBLE),
     "LOG_SINGLE": (logarithm_rest, lambda x: x**3 / (1 + x).ln(), D("-.25"), D(".5"), range(9), SINGLE),
     "LOG_DOUBLE": (atanh_rest, lambda z: z, "1e-9", ATANH_END, range(8), DOUBLE),
-    "SIN_SINGLE": (sine_rest, lambda z: z, "1e-9", QUARTER_PI**2, range(3), SINGLE),
+    "SIN_SINGLE": (sine_rest, lambda z: z, "1e-9", QUARTER_PI**2, range(4), SINGLE),
     "SIN_DOUBLE": (sine_rest, lambda z: z, "1e-9", QUARTER_PI**2, range(6), DOUBLE),
-    "COS_SINGLE": (cosine_rest, lambda z: z * z, "1e-9", QUARTER_PI**2, range(3), SINGLE),
+    "COS_SINGLE": (cosine_after_one, lambda z: z, "1e-9", QUARTER_PI**2, range(4), SINGLE),
     "COS_DOUBLE": (cosine_rest, lambda z: z * z, "1e-9", QUARTER_PI**2, range(6), DOUBLE),
     "ERF_SINGLE": (lambda z: erf(z.sqrt()) / z.sqrt() - 1, flat, "1e-9", "0.86", range(6), SINGLE),
     "ERF_DOUBLE": (lambda z: erf(z.sqrt()) / z.sqrt() - 1, flat, "1e-9", "1.01", range(12), DOUBLE),
     "ERFC_SINGLE": (lambda t: -(1 - erf(t)).ln(), lambda t: 1 - erf(t), "0.92", "3.95", range(7), SINGLE),
     "ERFC_DOUBLE": (lambda t: -(1 - erf(t)).ln(), lambda t: 1 - erf(t), "0.99", "5.95", range(19), DOUBLE),
     "POWER_LOG": (atanh_rest_after_two_thirds, lambda z: z * z, "1e-9", ATANH_END, range(9), DOUBLE),
-    "POWER_LOG2": (lambda z: 2 * atanh(z.sqrt()) / z.sqrt() / LN2, flat, "1e-9", ATANH_END, range(6), DOUBLE),
-    "POWER_EXP2": (lambda x: ((x * LN2).exp() - 1) / x, abs, "-0.5005", "0.5005", range(7), DOUBLE),
+    "POWER_LOG2": (log2_rest, abs, "-0.032", "0.032", range(5), SINGLE),
+    "POWER_EXP2": (lambda x: ((x * LN2).exp() - 1) / x, abs, "-0.5005", "0.5005", range(6), SINGLE),
 }
 
 
@@ -141,6 +176,11 @@ def main():
         print(f"\n# weighted error 2**{float(error.ln() / LN2):.1f}\n{name} = (")
         for c in coefficients:
             print(f"    {float(c)!r},")
+        print(")")
+    for name, table in zip(("INVERSE", "LOG2_HIGH", "LOG2_LOW"), log2_cells(), strict=True):
+        print(f"\n# see log2_cells in benchmarks/minimax.py\nCELL_{name} = (")
+        for number in table:
+            print(f"    {number!r},")
         print(")")
 
 

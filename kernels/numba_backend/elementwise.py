@@ -11,6 +11,10 @@ from . import simd
 from .simd import select, staged, store, store_masked
 from .words import advance, columns, contiguous, inlined, joined_part, number, pointer, rows, stride_bytes, to_line
 
+# Registers a turn of the inner loops: a function is a chain of instructions that wait for each other, and the CPU looks
+# ahead over a few hundred, so chains that are to overlap have to lie side by side.
+SIDE_BY_SIDE = 4 if simd.host.vector_registers() >= 32 else 2
+
 
 def _extent(first, second, out, size):
     """Compiles to: this thread's part of the rows and columns; rows without gaps between them count as one."""
@@ -32,10 +36,12 @@ def one_array(function, out=1):
 
     def build(f):
         lanes, size = f.lanes, f.bits // 8
+        wide = f.with_lanes(SIDE_BY_SIDE * lanes)
         extent = _extent(0, 0, out, size)
 
         def kernel(words, thread, threads):
             x, y, parameter = pointer(f, words, 0), pointer(f, words, out), f(number(words, 1))
+            wide_parameter = wide(number(words, 1))
             top, bottom, left, right = extent(words, thread, threads)
             for i in range(top, bottom):
                 source, target = (
@@ -46,9 +52,11 @@ def one_array(function, out=1):
                 if left < start:
                     live = f.first_lanes(start - left)
                     store_masked(target, left, value(f.load_masked(source, left, live), parameter), live)
-                whole = right - (right - start) % lanes
+                many, whole = right - (right - start) % wide.lanes, right - (right - start) % lanes
                 live = f.first_lanes(right - whole)
-                for j in range(start, whole, lanes):
+                for j in range(start, many, wide.lanes):
+                    store(target, j, value(wide.load(source, j), wide_parameter))
+                for j in range(many, whole, lanes):
                     store(target, j, value(f.load(source, j), parameter))
                 if whole < right:
                     store_masked(target, whole, value(f.load_masked(source, whole, live), parameter), live)
@@ -67,11 +75,12 @@ def two_arrays(function, out=2):
 
     def build(f):
         lanes, size = f.lanes, f.bits // 8
+        wide = f.with_lanes(SIDE_BY_SIDE * lanes)
         extent = _extent(0, 1, out, size)
 
         def kernel(words, thread, threads):
             x, y, z = pointer(f, words, 0), pointer(f, words, 1), pointer(f, words, out)
-            parameter = f(number(words, 2))
+            parameter, wide_parameter = f(number(words, 2)), wide(number(words, 2))
             top, bottom, left, right = extent(words, thread, threads)
             for i in range(top, bottom):
                 a, b = advance(x, i * stride_bytes(words, 0) // size), advance(y, i * stride_bytes(words, 1) // size)
@@ -81,9 +90,11 @@ def two_arrays(function, out=2):
                     live = f.first_lanes(start - left)
                     first = value(f.load_masked(a, left, live), f.load_masked(b, left, live), parameter)
                     store_masked(target, left, first, live)
-                whole = right - (right - start) % lanes
+                many, whole = right - (right - start) % wide.lanes, right - (right - start) % lanes
                 live = f.first_lanes(right - whole)
-                for j in range(start, whole, lanes):
+                for j in range(start, many, wide.lanes):
+                    store(target, j, value(wide.load(a, j), wide.load(b, j), wide_parameter))
+                for j in range(many, whole, lanes):
                     store(target, j, value(f.load(a, j), f.load(b, j), parameter))
                 if whole < right:
                     last = value(f.load_masked(a, whole, live), f.load_masked(b, whole, live), parameter)
@@ -94,10 +105,33 @@ def two_arrays(function, out=2):
     return build
 
 
-def broadcast(function, third=False, at_2=None):
+def one_of(functions):
+    """A staged function (x, n): the n-th of the functions of x, for an integer n known when the kernel runs."""
+
+    @staged
+    def choose(x, n):
+        builder, end = x.builder, x.builder.append_basic_block()
+        blocks = [builder.append_basic_block() for _ in functions]
+        switch = builder.switch(n.value, blocks[0])
+        values = []
+        for case, (block, function) in enumerate(zip(blocks, functions, strict=True)):
+            switch.add_case(case, block)
+            builder.position_at_end(block)
+            values.append(function(x).value)
+            builder.branch(end)
+        builder.position_at_end(end)
+        result = builder.phi(x.type.llvm)
+        for block, value in zip(blocks, values, strict=True):
+            result.add_incoming(value, block)
+        return x.of(x.type, result)
+
+    return choose
+
+
+def broadcast(function, third=False, at=None):
     """out = function(a, b) or, with ``third``, function(a, b, c), by NumPy's rules of broadcasting.
 
-    at_2: what function(a, 2) is, where there is a shorter way to it.
+    at: for some numbers b, what function(a, b) is with less work.
     """
     out, last = (3, 2) if third else (2, 1)
 
@@ -105,14 +139,13 @@ def broadcast(function, third=False, at_2=None):
     def value(a, b, c):
         return function(a, b, c) if third else function(a, b)
 
-    @staged
-    def short(a):
-        return at_2(a) if at_2 else a
-
-    shortens = at_2 is not None
+    numbers = tuple(at or {0.0: None})
+    short = one_of(tuple(at.values()) if at else (lambda a: a,))
+    shortens = bool(at)
 
     def build(f):
         lanes, size = f.lanes, f.bits // 8
+        wide = f.with_lanes(SIDE_BY_SIDE * lanes)
 
         @inlined
         def many(words, operand):
@@ -146,16 +179,26 @@ def broadcast(function, third=False, at_2=None):
                 x, y, z = f(a[0]), f(b[0]), f(c[0])
                 start = left + to_line(advance(target, left), right - left, lanes, size)
                 whole = right - (right - start) % lanes
-                squares = shortens and not wide_b and b[0] == 2.0
-                for j in range(start, whole, lanes):
+                case = -1
+                if shortens and not wide_b:
+                    for n in range(len(numbers)):
+                        if b[0] == numbers[n]:
+                            case = n
+                first = start
+                if wide_a and wide_b and not third:
+                    first = right - (right - start) % wide.lanes
+                    for j in range(start, first, wide.lanes):
+                        w = wide.load(a, j)
+                        store(target, j, value(w, wide.load(b, j), w))
+                for j in range(first, whole, lanes):
                     if wide_a:
                         x = f.load(a, j)
                     if wide_b:
                         y = f.load(b, j)
                     if third and wide_c:
                         z = f.load(c, j)
-                    if squares:
-                        store(target, j, short(x))
+                    if case >= 0:
+                        store(target, j, short(x, case))
                     else:
                         store(target, j, value(x, y, z))
                 for end in range(2):  # before the first whole line, and behind the last vector
@@ -169,8 +212,8 @@ def broadcast(function, third=False, at_2=None):
                         y = f.load_masked(b, j, live)
                     if third and wide_c:
                         z = f.load_masked(c, j, live)
-                    if squares:
-                        store_masked(target, j, short(x), live)
+                    if case >= 0:
+                        store_masked(target, j, short(x, case), live)
                     else:
                         store_masked(target, j, value(x, y, z), live)
 
@@ -192,6 +235,18 @@ def greater(a, b):
 
 def where(condition, a, b):
     return select(condition != 0.0, a, b)
+
+
+# As NumPy's for one number as exponent; there, unlike in whole arrays, x**0.5 is the square root for -0 and -inf too.
+POWERS = {
+    0.0: lambda a: a.like(1.0),
+    1.0: lambda a: a,
+    2.0: lambda a: a * a,
+    3.0: lambda a: a * a * a,
+    -1.0: lambda a: 1.0 / a,
+    0.5: simd.sqrt,
+    -0.5: lambda a: select(a == -math.inf, 0.0, 1.0 / simd.sqrt(a + 0.0)),
+}
 
 
 def relu(x):
@@ -292,7 +347,7 @@ BUILDERS = {
     "subtract": broadcast(lambda a, b: a - b),
     "multiply": broadcast(lambda a, b: a * b),
     "divide": broadcast(lambda a, b: a / b),
-    "power": broadcast(simd.power, at_2=lambda a: a * a),
+    "power": broadcast(simd.power, at=POWERS),
     "maximum": broadcast(simd.maximum),
     "minimum": broadcast(simd.minimum),
     "greater": broadcast(greater),

@@ -207,7 +207,8 @@ def test_power_error(lanewise, dtype):
     limit = math.log(np.finfo(dtype).max) * 1.1
     y = np.clip(generator.uniform(-limit, limit, x.size) / np.log(x), -1e30, 1e30).astype(dtype)
     got = lanewise(simd.power, simd.host.lanes(dtype), x, y)
-    assert_within(got, np.power(widened(x), widened(y)), dtype, 1.6, x, y)
+    bound = 1.6 if simd.host.has_fma() else 2
+    assert_within(got, np.power(widened(x), widened(y)), dtype, bound, x, y)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

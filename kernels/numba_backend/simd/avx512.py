@@ -50,6 +50,17 @@ def join(parts):
     return parts[0]
 
 
+def permute(low, high, index):
+    """The numbers of the registers low and high, 0 ... 31 (float32), that the last bits of index choose."""
+    kind, lanes = low.type.llvm, low.type.lanes
+    function = declare(low.builder, "llvm.x86.avx512.vpermi2var.ps.512", kind, [kind, ir.VectorType(I32, lanes), kind])
+    parts = []
+    for first in range(0, index.type.lanes, lanes):
+        part = pick_lanes(index, index, range(first, first + lanes))
+        parts.append(low.of(low.type, low.builder.call(function, [low.value, part.value, high.value])))
+    return join(parts)
+
+
 def scalef(x, n):
     """x * 2**n for an integral float vector n, rounded once."""
     return each_register("scalef", x, n)

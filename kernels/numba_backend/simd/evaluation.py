@@ -1,16 +1,16 @@
 """Building blocks of the vector functions: polynomials, exponents and mantissas, error-free sums and products."""
 
 from . import avx512
-from .arithmetic import BIAS, MANTISSA, bitcast, bits_of, convert, multiply_add, select
+from .arithmetic import BIAS, MANTISSA, any_lane, bitcast, bits_of, convert, multiply_add, select
 from .host import has_fma
 from .register import constant
 
 
 def horner(x, coefficients):
     """c[0] + x (c[1] + x (c[2] + ...))."""
-    total = x.like(float(coefficients[-1]))
+    total = x.like(coefficients[-1])
     for c in reversed(coefficients[:-1]):
-        total = multiply_add(total, x, float(c))
+        total = multiply_add(total, x, c)
     return total
 
 
@@ -35,6 +35,32 @@ def nearest_integer(x, factor):
     magic = constant(x.builder, x.type, 1.5 * 2.0 ** MANTISSA[x.type.bits], x.flags)
     shifted = multiply_add(x, factor, magic)
     return shifted - magic, bits_of(shifted) - bits_of(magic)
+
+
+def nearest_power_of_two(x, factor):
+    """n = rint(x * factor) and 2**n, both floats, for normal 2**n.
+
+    As `nearest_integer`, with the exponent's bias in the addend: a shift leaves nothing but 2**n.
+    """
+    bits = x.type.bits
+    magic = constant(x.builder, x.type, 1.5 * 2.0 ** MANTISSA[bits] + BIAS[bits], x.flags)
+    shifted = multiply_add(x, factor, magic)
+    return shifted - magic, bitcast(bits_of(shifted) << MANTISSA[bits], x.type)
+
+
+def unless(rare, usual, other):
+    """`usual`, with other() in the lanes of the mask `rare`; other() is evaluated if there are any.
+
+    Only in those: a lane's result must not depend on its neighbours.
+    """
+    builder, before = usual.builder, usual.builder.block
+    with builder.if_then(any_lane(rare).value, likely=False):
+        mixed = select(rare, other(), usual)
+        inside = builder.block
+    result = builder.phi(usual.type.llvm)
+    result.add_incoming(usual.value, before)
+    result.add_incoming(mixed.value, inside)
+    return usual.of(usual.type, result)
 
 
 def exponent_and_mantissa(x):

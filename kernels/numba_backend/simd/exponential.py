@@ -1,13 +1,13 @@
 """exp, expm1, tanh, sigmoid.
 
-All rest on x = n ln2 + r with |r| <= ln2 / 2 (Cody and Waite: ln2 is subtracted in two parts, the first with so few
-bits that its products are exact), a polynomial for e**r - 1, and a change of the exponent by n. The split of ln2 is
-that of SLEEF (float32) and fdlibm (float64).
+exp, expm1 and sigmoid rest on x = n ln2 + r with |r| <= ln2 / 2 (Cody and Waite: ln2 is subtracted in two parts, the
+first with so few bits that its products are exact), a polynomial for e**r - 1, and a change of the exponent by n. The
+split of ln2 is that of SLEEF (float32) and fdlibm (float64). tanh halves the range once more, for an odd polynomial.
 """
 
-from .arithmetic import copysign, fast_maximum, fast_minimum, floats, multiply_add, power_of_two, scale, select
-from .coefficients import EXP_DOUBLE, EXP_SINGLE
-from .evaluation import nearest_integer, polynomial
+from .arithmetic import fast_maximum, fast_minimum, floats, multiply_add, power_of_two, scale, select
+from .coefficients import EXP_DOUBLE, EXP_SINGLE, TANH_DOUBLE, TANH_SINGLE
+from .evaluation import horner, nearest_integer, nearest_power_of_two, polynomial
 from .staging import staged
 
 LOG2_E = 1.4426950408889634
@@ -17,6 +17,13 @@ EXP_COEFFICIENTS = {32: EXP_SINGLE, 64: EXP_DOUBLE}
 # Beyond these e**x is 0 or inf in every rounding, and expm1 is -1; the clamps keep n in the range `scale` takes.
 EXP_RANGE = {32: (-104.0, 89.0), 64: (-746.0, 710.0)}
 EXPM1_LEAST = {32: -18.0, 64: -38.0}
+
+# bits: where tanh is 1, parts of ln2 / 2 (float32: one, wrong by 2**-30, of which the slope leaves nothing where n is
+# large), coefficients of tanh r / r
+TANH = {
+    32: (9.02, (0.3465735912322998,), (1.0, *TANH_SINGLE)),
+    64: (19.1, (LN2[64][0] / 2, LN2[64][1] / 2), (1.0, *TANH_DOUBLE)),
+}
 
 
 def reduce_by_ln2(x, tail=None):
@@ -64,11 +71,19 @@ def expm1(x):
 
 @staged
 def tanh(x):
-    """tanh x = -t / (2 + t) with the sign of x, t = expm1(-2 |x|): one polynomial and one division."""
-    _, n, r = reduce_by_ln2(fast_maximum(EXPM1_LEAST[floats(x).type.bits] * 1.1, abs(x) * -2.0))
-    power = power_of_two(n, x.type)
-    t = multiply_add(power, expm1_of_rest(r), power - 1.0)
-    return copysign(t / (t + 2.0), x)
+    """tanh x = (t (p + 1) + p - 1) / (t (p - 1) + p + 1), x = n ln2 / 2 + r, |r| <= ln2 / 4, t = tanh r, p = 2**n.
+
+    That is (u - 1) / (u + 1) of u = e**2x = p (1 + t) / (1 - t). For n = 0 it is t. Written with 1 - p, and t as a
+    product, so that -0 stays -0.
+    """
+    end, half_ln2, coefficients = TANH[floats(x).type.bits]
+    r = fast_minimum(end, fast_maximum(-end, x))
+    n, p = nearest_power_of_two(r, 2 * LOG2_E)
+    for part in half_ln2:
+        r = multiply_add(n, -part, r)
+    t = horner(r * r, coefficients) * r
+    below, above = 1.0 - p, p + 1.0
+    return multiply_add(t, above, -below) / multiply_add(-t, below, above)
 
 
 @staged

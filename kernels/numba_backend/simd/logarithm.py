@@ -6,8 +6,10 @@ P(f), as in Cephes' logf; for float64 it is 2 atanh(s) with s = f / (2 + f), sum
 
 import math
 
+import numpy as np
+
 from . import avx512
-from .arithmetic import copysign, fast_minimum, floats, multiply_add, power_of_two, select
+from .arithmetic import bitcast, bits_of, copysign, fast_minimum, floats, multiply_add, select
 from .coefficients import LOG_DOUBLE, LOG_SINGLE
 from .evaluation import exponent_and_mantissa, float_of_exponent, polynomial, quick_two_sum, split_positive
 from .exponential import LN2, exp_of_negative
@@ -43,17 +45,22 @@ def log(x):
 def log1p(x):
     """log(1 + x), accurate near 0. -inf at -1, NaN below.
 
-    1 + x is rounded to u; the part lost (exact while it matters) goes back into f, scaled with the mantissa.
+    1 + x, rounded to u, only chooses k. With p = 2**-k, f = p (1 + x) - 1 = p x + (p - 1): the product is exact, and so
+    is p - 1 while it matters.
     """
     u = floats(x) + 1.0
-    lost = x - (u - 1.0)
-    if avx512.available(x.type):
+    with_instructions = avx512.available(x.type)
+    if with_instructions:
         k, m = avx512.exponent_and_mantissa(u)
-        result = copysign(log_of_parts(k, (m - 1.0) + avx512.scalef(lost, -k)), x)
-        return select(abs(k) == math.inf, k, result)  # log of 0 and of inf
-    integer, m = exponent_and_mantissa(u)
-    lost = lost * power_of_two(-fast_minimum(integer, 120), x.type)
-    result = copysign(log_of_parts(float_of_exponent(integer, x.type), (m - 1.0) + lost), x)
+    else:
+        integer, m = exponent_and_mantissa(u)
+        k = float_of_exponent(integer, x.type)
+    # p = m / u: a difference of exponents. By way of 4 p, because 2**-128 is not normal.
+    p = bitcast(bits_of(m) - bits_of(u) + bits_of(x.like(4.0)), x.type) * 0.25
+    finite = fast_minimum(np.finfo(f"f{x.type.bits // 8}").max, x)
+    result = copysign(log_of_parts(k, multiply_add(finite, p, p - 1.0)), x)
+    if with_instructions:
+        return result  # as in log: k is -inf at -1 and inf at inf
     result = select(x < math.inf, result, x)
     return select(x > -1.0, result, select(x == -1.0, -math.inf, select(x < -1.0, math.nan, result)))
 

@@ -9,6 +9,7 @@ are not checked. No alignment beyond the element's is assumed.
 from llvmlite import ir
 from numba import types
 
+from . import avx512
 from .register import Register, Scalar, constant, declare, mask_of, vector_of
 from .staging import Memory, staged, vector_method
 from .vector import Mask
@@ -142,6 +143,20 @@ def store_masked(target, *place_value_mask):
     builder.call(function, [value.value, pointer, ir.Constant(I32, value.type.bits // 8), mask.value])
 
 
+def lookup(table, index, vector_type):
+    """table[index % 32] of 32 float32 constants: from two registers where the CPU can, else from memory."""
+    builder, lanes = index.builder, 16
+    if avx512.available(vector_type):
+        register = vector_type.with_lanes(lanes)
+        halves = (ir.Constant(register.llvm, list(table[n : n + lanes])) for n in (0, lanes))
+        return avx512.permute(*(Register(builder, register, half, index.flags) for half in halves), index)
+    kind = ir.ArrayType(vector_type.scalar_llvm, len(table))
+    constants = ir.GlobalVariable(builder.module, kind, builder.module.get_unique_name("table"))
+    constants.linkage, constants.global_constant, constants.unnamed_addr = "private", True, True
+    constants.initializer = ir.Constant(kind, list(table))
+    return gather_at(vector_type, constants, index & (len(table) - 1), constant(builder, vector_type.mask, 1))
+
+
 @vector_method
 @staged
 def gather(vector_type, source, *place_and_step):
@@ -161,8 +176,13 @@ def gather(vector_type, source, *place_and_step):
         wide = vector_type.with_dtype(types.int64)
         lane_numbers = Register(builder, wide, ir.Constant(wide.llvm, list(range(wide.lanes))))
         step = lane_numbers * Scalar(builder, types.int64, index(builder, step))
-    pointers = builder.gep(pointer, [step.value], source_etype=vector_type.scalar_llvm)
-    lanes = vector_type.lanes
+    return gather_at(vector_type, pointer, step, mask)
+
+
+def gather_at(vector_type, pointer, offsets, mask):
+    """The elements at the offsets from a pointer; 0 where the mask is false."""
+    builder, lanes = mask.builder, vector_type.lanes
+    pointers = builder.gep(pointer, [offsets.value], source_etype=vector_type.scalar_llvm)
     kind = ir.VectorType(ir.PointerType(), lanes)
     pointers.type = kind
     function = declare(

@@ -1,18 +1,22 @@
 """sin, cos.
 
 x = n pi/2 + r with |r| <= pi/4; the quadrant n mod 4 chooses between the polynomials of sin r and cos r and the sign.
-pi/2 is subtracted in parts of 33 bits, whose products with n are exact in float64 for |x| <= 2**20 (fdlibm's
-e_rem_pio2.c). float32 is reduced in float64 too. Lanes beyond 2**20 take the C library's float64 function instead: slow
-and right.
+float64 subtracts pi/2 in parts of 33 bits, whose products with n are exact for |x| <= 2**20 (fdlibm's e_rem_pio2.c).
+Lanes beyond take the C library's function: slow and right.
+
+float32 subtracts pi/2 in three parts of 24 bits by fused multiply-adds (Cody and Waite): the first difference is exact,
+the others are rounded in proportion to r. Without that instruction it is reduced in float64. Lanes beyond 2**16 take
+float64's function.
 """
 
 import math
 
 from llvmlite import ir
 
-from .arithmetic import any_lane, bitcast, bits_of, convert, copysign, floats, multiply_add, narrow, select
+from .arithmetic import bitcast, bits_of, convert, copysign, floats, multiply_add, narrow, select
 from .coefficients import COS_DOUBLE, COS_SINGLE, SIN_DOUBLE, SIN_SINGLE
-from .evaluation import nearest_integer, polynomial, quick_two_sum, two_sum
+from .evaluation import horner, nearest_integer, polynomial, quick_two_sum, two_sum, unless
+from .host import has_fma
 from .register import declare
 from .staging import staged
 
@@ -20,7 +24,9 @@ TWO_OVER_PI = 2 / math.pi
 # pi/2 in parts of 33 bits (fdlibm: pio2_1, pio2_2, pio2_3) and what is left of it after two and three of them.
 PI_HALF = (1.57079632673412561417, 6.07710050630396597660e-11, 2.02226624871116645580e-21)
 PI_HALF_AFTER_TWO, PI_HALF_AFTER_THREE = 2.02226624879595063154e-21, 8.47842766036889956997e-32
-FAST_LIMIT = 2.0**20
+# The float32 below what is left each time: none is negative, so that -0 stays -0.
+PI_HALF_SINGLE = (1.570796251296997, 7.549789415861596e-08, 5.390302529957765e-15)
+FAST_LIMIT = {32: 2.0**16, 64: 2.0**20}
 
 
 def by_library(name, x):
@@ -42,40 +48,31 @@ def by_library(name, x):
     return x.of(x.type, x.builder.call(whole, [x.value]))
 
 
-def unless_large(x, fast, name):
-    """`fast`, with the library's result in the lanes beyond the fast reduction.
-
-    Only in those: a lane's result must not depend on its neighbours.
-    """
-    builder, before, large = x.builder, x.builder.block, abs(x) > FAST_LIMIT
-    with builder.if_then(any_lane(large).value, likely=False):
-        wide = x.type.with_dtype("float64")
-        mixed = select(large, convert(by_library(name, convert(x, wide)), x.type), fast)
-        inside = builder.block
-    result = builder.phi(x.type.llvm)
-    result.add_incoming(fast.value, before)
-    result.add_incoming(mixed.value, inside)
-    return x.of(x.type, result)
-
-
-def in_quadrant(n, sine, cosine):
-    """sin(n pi/2 + r) from the integer vector n, sin r and cos r."""
-    value = select((n & 1) == 0, sine, cosine)
-    sign = (n & 2) << (value.type.bits - 2)
-    return bitcast(bits_of(value) ^ sign, value.type)
-
-
-def sine_single(x, quarter_turns):
-    """sin(x + quarter_turns pi/2) of float32 lanes within the fast limit."""
+def reduced_single(x):
+    """The integers n and r of a float32 vector within the fast limit."""
+    if has_fma():
+        n, quadrant = nearest_integer(x, TWO_OVER_PI)
+        for part in PI_HALF_SINGLE:
+            x = multiply_add(n, -part, x)
+        return quadrant, x
     wide = convert(x, x.type.with_dtype("float64"))
     n, quadrant = nearest_integer(wide, TWO_OVER_PI)
     for part in (PI_HALF[0], PI_HALF[1], PI_HALF_AFTER_TWO):
         wide = multiply_add(n, -part, wide)
-    r = convert(wide, x.type)
-    z = r * r
-    sine = copysign(multiply_add(r * z, polynomial(z, SIN_SINGLE), r), r)  # the sum turns -0 into +0
-    cosine = multiply_add(z * z, polynomial(z, COS_SINGLE), multiply_add(z, -0.5, 1.0))
-    return in_quadrant(narrow(quadrant) + quarter_turns, sine, cosine)
+    return narrow(quadrant), convert(wide, x.type)
+
+
+def sine_single(x, quarter_turns):
+    """sin(x + quarter_turns pi/2) of float32 lanes within the fast limit.
+
+    r + r z S(z) or 1 + z C(z), z = r**2: S and C have as many terms, so that lanes differ in coefficients only.
+    """
+    quadrant, r = reduced_single(x)
+    quadrant, z = quadrant + quarter_turns, r * r
+    even = (quadrant & 1) == 0
+    first = bitcast(bits_of(select(even, r, 1.0)) ^ ((quadrant & 2) << 30), x.type)
+    rest = horner(z, [select(even, x.like(s), c) for s, c in zip(SIN_SINGLE, COS_SINGLE, strict=True)])
+    return copysign(multiply_add(first * z, rest, first), first)  # the sum turns -0 into +0
 
 
 def sine_double(x, quarter_turns):
@@ -90,12 +87,21 @@ def sine_double(x, quarter_turns):
     half = z * 0.5
     top = 1.0 - half
     cosine = top + (((1.0 - top) - half) + multiply_add(z * z, polynomial(z, COS_DOUBLE), -(r * tail)))
-    return in_quadrant(quadrant + quarter_turns, sine, cosine)
+    quadrant = quadrant + quarter_turns
+    value = select((quadrant & 1) == 0, sine, cosine)
+    return bitcast(bits_of(value) ^ ((quadrant & 2) << 62), x.type)
 
 
 def circular(x, name, quarter_turns):
-    fast = (sine_single if floats(x).type.bits == 32 else sine_double)(x, quarter_turns)
-    return unless_large(x, fast, name)
+    single = floats(x).type.bits == 32
+
+    def beyond():
+        if single:
+            return convert(circular(convert(x, x.type.with_dtype("float64")), name, quarter_turns), x.type)
+        return by_library(name, x)
+
+    usual = (sine_single if single else sine_double)(x, quarter_turns)
+    return unless(abs(x) > FAST_LIMIT[x.type.bits], usual, beyond)
 
 
 @staged
