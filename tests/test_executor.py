@@ -178,29 +178,15 @@ X, LABELS = RNG.normal(size=(960, 20)).astype(F), RNG.integers(0, 7, 960)
 
 def runner_of(run):
     """The executor that a Trainer made for its batches."""
-    return next(iter(run.stepper._replays.values())).runner
+    (replay,) = run._stepper._replays.values()
+    return replay.runner
 
 
-@pytest.fixture
-def steppers(monkeypatch):
-    """The steppers made while the test runs."""
-    made = []
-    from tinynet import training
-
-    class Kept(training.Stepper):
-        def __init__(self, *arguments):
-            super().__init__(*arguments)
-            made.append(self)
-
-    monkeypatch.setattr(training, "Stepper", Kept)
-    return made
-
-
-def test_a_plain_step_has_two_barriers(steppers):
+def test_a_plain_step_has_two_barriers():
     """Forward and backward by rows of the batch; behind a barrier the weights' gradients and updates by their rows."""
-    trainer(2).fit(X, LABELS, epochs=1, batch_size=96)
-    (replay,) = steppers[0]._replays.values()
-    first, second = replay.runner.phases
+    run = trainer(2)
+    run.fit(X, LABELS, epochs=1, batch_size=96)
+    first, second = runner_of(run).phases
     assert {"gather_rows", "linear", "softmax_cross_entropy", "matmul_gradient"} <= {i.kernel for i in first}
     assert {"matmul", "sum", "adam"} == {i.kernel for i in second} - {"cast"}
     assert sum(i.kernel == "adam" for i in second) == 6
@@ -237,14 +223,13 @@ def test_threads_give_the_same_bits(options, monkeypatch):
         assert other[0] == found[0][0] and all(map(np.array_equal, other[1], found[0][1]))
 
 
-def test_the_arena_is_reported_and_shares(steppers):
+def test_the_arena_is_reported_and_shares():
     tn.manual_seed(0)
     model = nn.multilayer_perceptron(784, (512, 256), 10)
     run = tn.Trainer(model, nn.CrossEntropyLoss(), optim.Adam(model.parameters()), kernels.load("numba", threads=1),
                      progress=False)  # fmt: skip
     run.fit(np.zeros((512, 784), F), np.zeros(512, np.int64), batch_size=128)
-    (replay,) = steppers[0]._replays.values()
-    plan = replay.runner.plan
+    plan = runner_of(run).plan
     assert 0 < plan.nbytes < plan.unshared
 
 

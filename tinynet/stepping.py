@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from .tensor import Array, Tensor
 if TYPE_CHECKING:
     from .training import Trainer
 
+PROGRAMS_KEPT = 64  # for batches and data of other shapes
 AT_A_TIME = 0.05  # seconds of steps between which the bar moves and Ctrl-C is heard
 
 
@@ -25,30 +26,67 @@ class NonFiniteLoss(ArithmeticError):
     """The loss became infinite or NaN. The model holds the last finite weights."""
 
 
-class Stepper:
-    """Runs the steps of one ``fit`` on whichever rows it is given."""
+PLAIN = (bool, int, float, str, tuple, type(None))
 
-    def __init__(self, trainer: Trainer, features: Array, target: Array):
-        self.trainer, self.features, self.target = trainer, features, target
+
+class Stepper:
+    """Runs a Trainer's steps on whichever rows of the data it is given. Programs outlive a ``fit``."""
+
+    def __init__(self, trainer: Trainer):
+        self.trainer = trainer
         self.flag = np.zeros(1, trainer.dtype)  # watch_finite raises it
         self.compiles = trainer.compile
         self._failed: float | None = None  # the loss of a step that was not finished
-        self._replays: dict[int, Replay] = {}
-        self._step_seconds: dict[int, float] = {}
+        self._replays: dict[Any, Replay] = {}
+        self._step_seconds: dict[Any, float] = {}
+        self._signature: Any = None
+
+    def fit_begins(self, features: Array, target: Array) -> None:
+        """Takes the data of a ``fit``."""
+        self.features, self.target, self._failed = features, target, None
+        self.flag[...] = 0
+        if not self._all_ours():
+            self._signature = None  # what the user's own code does now, only the next step can tell
 
     def epoch_begins(self) -> None:
-        """Notes what to fall back to, and switches the model to training."""
+        """Notes what to fall back to, switches the model to training, and looks whether steps are what they were."""
         trainer = self.trainer
         self._before = trainer.model.state_dict(), trainer.optimizer.state_dict()
         trainer.model.train()
-        # Between epochs only callbacks run code of the user's, which might change what a step does.
-        if all(isinstance(callback, EarlyStopping) for callback in trainer.callbacks):
+        watched = all(isinstance(callback, EarlyStopping) for callback in trainer.callbacks) or self._all_ours()
+        signature = self._signed()
+        if watched and signature == self._signature:
             for replay in self._replays.values():
                 replay.trust()
+        self._signature = signature
+
+    def _all_ours(self) -> bool:
+        """Whether steps run no code but tinynet's."""
+        trainer = self.trainer
+        parts = [*(module for _, module in trainer.model.named_modules()), trainer.loss_function, trainer.optimizer]
+        return all(type(part).__module__.startswith("tinynet.") for part in parts)
+
+    def _signed(self) -> Any:
+        """What a step depends on besides arrays: plain attributes of modules, loss and Trainer."""
+        trainer = self.trainer
+        parts = [*(module for _, module in trainer.model.named_modules()), trainer.loss_function]
+        plain = [
+            (id(part), name, value)
+            for part in parts
+            for name, value in getattr(part, "__dict__", {}).items()
+            if isinstance(value, PLAIN)
+        ]
+        trained = [(id(parameter), parameter.requires_grad) for parameter in trainer.model.parameters()]
+        return plain, trained, trainer.clip_norm, trainer.schedule is None, id(trainer.optimizer)
+
+    def _key(self, size: int) -> Any:
+        """What decides which program runs."""
+        return current(), size, self.features.shape, self.target.shape, self.target.dtype
 
     def replays(self, size: int) -> bool:
         """Whether the next steps of so many rows are replayed."""
-        return size in self._replays and self._replays[size].ready
+        replay = self._replays.get(self._key(size))
+        return self.compiles and replay is not None and replay.ready
 
     def run(self, batches: Array) -> list[float]:
         """Steps on the first of these batches, each a row of row numbers; their losses.
@@ -64,29 +102,29 @@ class Stepper:
     def _eager(self, batches: Array) -> list[float]:
         loss = np.zeros(1, self.trainer.dtype)
         try:
-            self.step(batches[0], self._rates(1)[0], loss)
+            self.step(batches[0], self._rates(1)[0], loss, self.features, self.target)
         except _Unfinished:
             self._failed = float(loss[0])
             return []
         return [float(loss[0])]
 
     def _replay(self, batches: Array) -> list[float]:
-        size = batches.shape[1]
-        replay = self._replays.get(size)
+        key = self._key(batches.shape[1])
+        replay = self._replays.get(key)
         if replay is None:
-            replay = self._replays[size] = Replay(self.step, current())
+            if len(self._replays) >= PROGRAMS_KEPT:
+                self._replays.clear()
+            replay = self._replays[key] = Replay(self.step, current())
         if not replay.ready:
             return self._record(replay, batches)
         assert replay.runner is not None
-        if size in self._step_seconds:
-            batches = batches[: max(1, int(AT_A_TIME / self._step_seconds[size]))]
-        else:
-            batches = batches[:1]
+        batches = batches[: max(1, int(AT_A_TIME / self._step_seconds.get(key, AT_A_TIME)))]
         count, counters = len(batches), self._counters()
         losses = np.full((count, 1), math.nan, self.trainer.dtype)
         started = time.perf_counter()
-        done = replay.runner.run(count, [batches, self._rates(count), losses])
-        self._step_seconds[size] = max(1e-7, (time.perf_counter() - started) / count)
+        data = [np.broadcast_to(array, (count, *array.shape)) for array in (self.features, self.target)]
+        done = replay.runner.run(count, [batches, self._rates(count), losses, *data])
+        self._step_seconds[key] = max(1e-7, (time.perf_counter() - started) / count)
         if done < count:
             self._failed = float(losses[done, 0])
             for hyper, place, before in counters:  # updates are counted before the loss is known
@@ -96,9 +134,10 @@ class Stepper:
 
     def _record(self, replay: Replay, batches: Array) -> list[float]:
         """One eager step that is recorded; or, if steps cannot be replayed, the end of all recording."""
-        loss, arguments = np.zeros(1, self.trainer.dtype), [batches[0].copy(), self._rates(1)[0]]
+        loss = np.zeros(1, self.trainer.dtype)
+        arguments = [batches[0].copy(), self._rates(1)[0], loss, self.features, self.target]
         try:
-            replay.record([*arguments, loss], [*arguments, loss])
+            replay.record(arguments, arguments)
         except _Unfinished:
             self._failed = float(loss[0])
             return []
@@ -107,7 +146,7 @@ class Stepper:
             warnings.warn(f"training goes on step by step: {why}", stacklevel=6)
         return [float(loss[0])]
 
-    def step(self, rows: Array, rates: Array, loss_out: Array) -> Tensor:
+    def step(self, rows: Array, rates: Array, loss_out: Array, features: Array, target: Array) -> Tensor:
         """One optimizer step on these rows of the data. rates: each group's learning rate, if there is a schedule."""
         trainer, k = self.trainer, current()
         trainer.optimizer.zero_grad()
@@ -115,8 +154,8 @@ class Stepper:
             for i, group in enumerate(trainer.optimizer.groups):
                 place = group.names.index("lr")
                 k.cast(rates[i : i + 1], out=group.hyper[place : place + 1])
-        output = trainer.model(Tensor(k.gather_rows(self.features, rows)))
-        loss = trainer.loss_function(output, self._target(rows))
+        output = trainer.model(Tensor(k.gather_rows(features, rows)))
+        loss = trainer.loss_function(output, targets_of(target, rows))
         if not isinstance(loss, Tensor) or loss.size != 1:
             raise TypeError(f"the loss function returned {loss!r}, expected a scalar Tensor")
         value = loss.array.reshape(1)
@@ -130,17 +169,6 @@ class Stepper:
         trainer.optimizer.step()
         trainer.optimizer.zero_grad()
         return loss
-
-    def _target(self, rows: Array) -> Array:
-        k = current()
-        if self.target.dtype == np.int64:
-            labels = self.target if self.target.ndim == 1 else self.target[:, 0]
-            found: Array = self.target[rows] if self.target.size != len(labels) else k.gather_labels(labels, rows)
-        elif self.target.ndim == 1:
-            found = k.gather_rows(self.target[:, None], rows).reshape(-1)
-        else:
-            found = k.gather_rows(self.target, rows)
-        return found
 
     def _rates(self, steps: int) -> Array:
         """The groups' learning rates for so many steps from now on."""
@@ -170,6 +198,20 @@ class Stepper:
             f"the loss became {self._failed} in epoch {trainer.epoch + 1}, step {trainer.step + 1}, at learning rate "
             f"{lr:g}; {kept}: try a smaller learning rate or gradient clipping"
         )
+
+
+def targets_of(target: Array, rows: Array) -> Array:
+    """The rows of the targets: labels, numbers, or rows of numbers."""
+    k = current()
+    found: Array
+    if target.dtype == np.int64:
+        labels = target if target.ndim == 1 else target[:, 0]
+        found = target[rows] if target.size != len(labels) else k.gather_labels(labels, rows)
+    elif target.ndim == 1:
+        found = k.gather_rows(target[:, None], rows).reshape(-1)
+    else:
+        found = k.gather_rows(target, rows)
+    return found
 
 
 class _Unfinished(Exception):

@@ -63,6 +63,7 @@ class Trainer:
         if any(id(p) not in known for group in optimizer.groups for p in group.params):
             raise ValueError("the optimizer holds parameters that are not the model's")
         self.dtype = parameters[0].dtype
+        self._stepper = Stepper(self)
 
     def fit(
         self,
@@ -170,7 +171,8 @@ class _Run:
         self.epochs, self.validation, self.limit = epochs, validation, limit
         self.backend, self.history = current(), History()
         self.batches = self._batches(len(features), batch_size)
-        self.stepper = Stepper(trainer, features, target)
+        self.stepper = trainer._stepper
+        self.stepper.fit_begins(features, target)
         self.compiled_before = self.backend.compile_seconds, self.backend.kernels_compiled
 
     def _batches(self, rows: int, size: int) -> list[tuple[int, int]]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from . import arena
 from .instruction import ARGUMENT, PERSISTENT, TEMPORARY, Array, Program, View
+from .recording import address
 
 if TYPE_CHECKING:
     from ..contract.backend import Backend
@@ -28,7 +29,8 @@ class Runner(Protocol):
     def run(self, steps: int, arguments: Sequence[Array]) -> int:
         """Runs so many steps; how many were run before ``watch_finite`` ended the run.
 
-        arguments: contiguous arrays with one entry for each step along a first axis. A step may write its entry.
+        arguments: arrays with one entry for each step along a first axis (of stride 0 where all steps take the same
+        one), each entry contiguous. A step may write an entry of its own.
         ``self.results`` hold what the last step returned.
         """
 
@@ -39,36 +41,52 @@ class Interpreter:
     def __init__(self, program: Program, backend: Backend):
         self.program = program
         self.plan = arena.plan([[instruction] for instruction in program.instructions], program)
-        memory = self.plan.allocate()
+        self._memory = self.plan.allocate()
         self._arguments = [np.empty(buffer.nbytes, np.uint8) for buffer in program.arguments]
-
-        def array(view: View) -> Array:
-            buffer = view.buffer
-            if buffer.kind == TEMPORARY:
-                start = self.plan.offsets[buffer]
-                return view.on(memory[start : start + buffer.nbytes])
-            if buffer.kind == ARGUMENT:
-                return view.on(self._arguments[buffer.number])
-            assert buffer.kind == PERSISTENT and buffer.array is not None
-            return persistent(view, buffer.array)
-
-        self._calls = [
-            (
-                backend.implementations[instruction.kernel],
-                tuple(array(o) if isinstance(o, View) else o for o in instruction.operands),
-            )
-            for instruction in program.instructions
-        ]
+        self._own = list(self._arguments)
+        self._implementations = [backend.implementations[i.kernel] for i in program.instructions]
         written = [view.buffer for instruction in program.instructions for view in instruction.writes]
         self._written = sorted({buffer.number for buffer in written if buffer.kind == ARGUMENT})
         self._watch = backend.implementations.get("watch_finite")
-        self.results = [array(view) for view in program.results]
+        self._place()
+
+    def _place(self) -> None:
+        """Makes the operands."""
+        self._calls = [
+            (implementation, tuple(self._array(o) if isinstance(o, View) else o for o in instruction.operands))
+            for implementation, instruction in zip(self._implementations, self.program.instructions, strict=True)
+        ]
+        self.results = [self._array(view) for view in self.program.results]
+
+    def _array(self, view: View) -> Array:
+        buffer = view.buffer
+        if buffer.kind == TEMPORARY:
+            start = self.plan.offsets[buffer]
+            return view.on(self._memory[start : start + buffer.nbytes])
+        if buffer.kind == ARGUMENT:
+            return view.on(self._arguments[buffer.number])
+        assert buffer.kind == PERSISTENT and buffer.array is not None
+        return persistent(view, buffer.array)
+
+    def _share(self, arguments: Sequence[Array]) -> list[bool]:
+        """Puts the operands where those arguments lie that are the same for all steps; says which those are."""
+        shared = [argument.strides[0] == 0 for argument in arguments]
+        places = [
+            argument[0].reshape(-1).view(np.uint8) if same else own
+            for argument, own, same in zip(arguments, self._own, shared, strict=True)
+        ]
+        if any(address(a) != address(b) for a, b in zip(places, self._arguments, strict=True)):
+            self._arguments = places
+            self._place()
+        return shared
 
     def run(self, steps: int, arguments: Sequence[Array]) -> int:
         """See Runner."""
+        shared = self._share(arguments)
         for step in range(steps):
-            for memory, argument in zip(self._arguments, arguments, strict=True):
-                memory[:] = argument[step].reshape(-1).view(np.uint8)
+            for memory, argument, same in zip(self._arguments, arguments, shared, strict=True):
+                if not same:
+                    memory[:] = argument[step].reshape(-1).view(np.uint8)
             for implementation, operands in self._calls:
                 implementation(*operands)
                 if implementation is self._watch and operands[1][0] != 0:  # type: ignore[index]
