@@ -26,7 +26,7 @@ from .words import WORDS, atomic_add, atomic_exchange, atomic_load, atomic_store
 # Places in the shared words, each on a cache line of its own; each thread has a flag that says it sleeps.
 GENERATION, REPORTED, ASLEEP, LINE = 0, 16, 32, 16
 MOST_THREADS = 62  # sleepers are told as the bits of one word
-SPINS, YIELDS = 3000, 300  # some 50 us of spinning, then some 100 us of giving way, then sleep
+SPINS, YIELDS = 3000, 6000  # some 50 us of spinning, then some 2 ms of giving way, then sleep
 
 I64 = types.int64
 LEAD, JOIN = I64(WORDS, WORDS, I64, I64, I64), types.void(WORDS, WORDS, I64, I64)
