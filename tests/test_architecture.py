@@ -38,7 +38,7 @@ PERMITTED = {
     "array", "asarray", "ascontiguousarray", "empty", "zeros", "ones", "zeros_like",
             "empty_like", "full", "dtype", "shape", "argwhere",
     "isfinite", "array_equal", "trunc", "may_share_memory", "broadcast_shapes", "concatenate", "cumsum", "flatnonzero",
-    "where", "array2string",
+    "where", "array2string", "copyto",
 }  # fmt: skip
 
 

@@ -12,12 +12,14 @@ import numpy as np
 from .backends import current
 from .callbacks import EarlyStopping
 from .compiled import NotReplayable, Replay
+from .nn.module import structure
 from .optim import clip_grad_norm_
 from .tensor import Array, Tensor
 
 if TYPE_CHECKING:
     from .training import Trainer
 
+NO_RATES = np.zeros(1)[None]  # the same for all steps
 PROGRAMS_KEPT = 64  # for batches and data of other shapes
 AT_A_TIME = 0.05  # seconds of steps between which the bar moves and Ctrl-C is heard
 
@@ -45,20 +47,28 @@ class Stepper:
         """Takes the data of a ``fit``."""
         self.features, self.target, self._failed = features, target, None
         self.flag[...] = 0
-        if not self._all_ours():
-            self._signature = None  # what the user's own code does now, only the next step can tell
+        self._check_steps(self._all_ours())
+        arrays = [p.data for p in self.trainer.model.parameters()]
+        arrays += [buffer for _, buffer in self.trainer.model.named_buffers()]
+        arrays += [a for average in self.trainer.optimizer.averages_of_all() for a in average]
+        self._kept = [(array, array.copy()) for array in [*arrays, *(g.hyper for g in self.trainer.optimizer.groups)]]
 
     def epoch_begins(self) -> None:
         """Notes what to fall back to, switches the model to training, and looks whether steps are what they were."""
-        trainer = self.trainer
-        self._before = trainer.model.state_dict(), trainer.optimizer.state_dict()
-        trainer.model.train()
-        watched = all(isinstance(callback, EarlyStopping) for callback in trainer.callbacks) or self._all_ours()
+        for array, copy in self._kept:
+            np.copyto(copy, array)
+        if self._structure != structure() or not all(isinstance(c, EarlyStopping) for c in self.trainer.callbacks):
+            # Validation has switched modes, or a callback has run code of the user's.
+            self._check_steps(self._all_ours() or not self.trainer.callbacks)
+
+    def _check_steps(self, watched: bool) -> None:
+        """Whether what a step does is what it did; if that cannot be told, the next one is recorded again."""
+        self.trainer.model.train()
         signature = self._signed()
         if watched and signature == self._signature:
             for replay in self._replays.values():
                 replay.trust()
-        self._signature = signature
+        self._signature, self._structure = signature, structure()
 
     def _all_ours(self) -> bool:
         """Whether steps run no code but tinynet's."""
@@ -122,8 +132,7 @@ class Stepper:
         count, counters = len(batches), self._counters()
         losses = np.full((count, 1), math.nan, self.trainer.dtype)
         started = time.perf_counter()
-        data = [np.broadcast_to(array, (count, *array.shape)) for array in (self.features, self.target)]
-        done = replay.runner.run(count, [batches, self._rates(count), losses, *data])
+        done = replay.runner.run(count, [batches, self._rates(count), losses, self.features[None], self.target[None]])
         self._step_seconds[key] = max(1e-7, (time.perf_counter() - started) / count)
         if done < count:
             self._failed = float(losses[done, 0])
@@ -174,7 +183,7 @@ class Stepper:
         """The groups' learning rates for so many steps from now on."""
         trainer = self.trainer
         if not trainer.schedule:
-            return np.zeros((steps, 1))
+            return NO_RATES
         return np.array([trainer.schedule.rates(trainer.step + step) for step in range(steps)])
 
     def _counters(self) -> list[tuple[Array, int, float]]:
@@ -189,10 +198,9 @@ class Stepper:
             return
         trainer = self.trainer
         lr, kept = trainer.optimizer.groups[0]["lr"], "the weights are those before this step"
-        averages = [array for state in trainer.optimizer.state.values() for array in state.values()]
-        if not all(np.isfinite(array).all() for array in [*trainer.model.state_dict().values(), *averages]):
-            trainer.model.load_state_dict(self._before[0])
-            trainer.optimizer.load_state_dict(self._before[1])
+        if not all(np.isfinite(array).all() for array, _ in self._kept):
+            for array, copy in self._kept:
+                np.copyto(array, copy)
             kept = "the weights are those at the epoch's start"
         raise NonFiniteLoss(
             f"the loss became {self._failed} in epoch {trainer.epoch + 1}, step {trainer.step + 1}, at learning rate "

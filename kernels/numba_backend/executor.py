@@ -174,10 +174,10 @@ class Executor:
 
     def run(self, steps: int, arguments: Sequence[Array]) -> int:
         """See kernels.program.Runner."""
+        places = [address(argument) for argument in arguments]
         for i, (word, position, offset) in enumerate(self._moving):
-            argument = arguments[position]
-            self._code[:, word] = address(argument) + offset
-            self._moves[i, 1] = argument.strides[0]
+            self._code[:, word] = places[position] + offset
+            self._moves[i, 1] = arguments[position].strides[0]
         width = 0.0 if self._flag is None else float(self._flag.itemsize)
         operands = (self._code, self._moves, self._shared, float(steps), self._done, self._flag, width)
         threads = self._chosen()

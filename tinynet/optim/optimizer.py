@@ -127,6 +127,10 @@ class Optimizer:
                     if parameter.grad is not None:
                         self._update(parameter, parameter.grad, self._averages(parameter), group)
 
+    def averages_of_all(self) -> list[list[Array]]:
+        """The running averages of each parameter, made where there are none yet."""
+        return [self._averages(parameter) for group in self.groups for parameter in group.params]
+
     def _averages(self, parameter: Parameter) -> list[Array]:
         if id(parameter) not in self.state:
             self.state[id(parameter)] = {name: np.zeros_like(parameter.data) for name in self.averages}
