@@ -22,7 +22,7 @@ from .simd import staged, store, store_masked, transpose_block
 from .tile import make_tile, tallest
 from .words import advance, columns, finish, inlined, number, part, pointer, rows, stack, stride_bytes
 
-DEPTH = 512  # rows of a packed panel: 64 KiB of float32 at 32 columns, a small part of any L2 cache
+DEPTH = 1024  # most rows of a packed panel: 128 KiB of float32 at 32 columns, a part of the L2 cache
 EPILOGUE = 6  # its operand
 DIRECT_ROWS = 64  # below, packing a panel costs more than reading it where it stands
 
@@ -85,9 +85,9 @@ def gemm(f):
         if first_row >= last_row or first_column >= last_column:
             return
         direct = not turned_b and last_row - first_row < DIRECT_ROWS
-        p = 0
-        while True:  # LOOP 1: blocks of K
-            depth = min(DEPTH, k - p)
+        block, p = -(-k // max(1, -(-k // DEPTH))), 0
+        while True:  # LOOP 1: blocks of K, of one size
+            depth = min(block, k - p)
             for j in range(first_column, last_column, width):  # LOOP 2: panels of B
                 count = min(width, last_column - j)
                 used, used_row = panel, (width if count > lanes else lanes)
@@ -105,10 +105,10 @@ def gemm(f):
                     start = advance(bias, j)
                 tiles(advance(a, p * a_column), a_row, a_column, used, used_row, start, start_row,
                       corner, corner_row, depth, count, first_row, last_row)  # fmt: skip
-                if p + DEPTH >= k:
+                if p + block >= k:
                     finish(words, EPILOGUE, advance(corner, first_row * c_row), c_row,
                            advance(y, first_row * y_row + j), y_row, last_row - first_row, count)  # fmt: skip
-            p += DEPTH
+            p += block
             if p >= k:
                 break
 

@@ -6,6 +6,7 @@ are ordinary functions: kernels compile them in, the executor calls them from Py
 """
 
 COLUMN_UNIT = 32  # columns are split in multiples of this: a tile of products, and whole cache lines
+WIDE_EACH = 512  # columns a thread from which an array is wide
 ROWS_EACH = 8  # rows a thread needs for a split by rows to be even
 
 
@@ -17,5 +18,9 @@ def share_of(count, thread, threads, unit):
 
 
 def splits_rows(rows, columns, threads):
-    """Whether threads split an array by its rows."""
-    return rows >= ROWS_EACH * threads or columns <= COLUMN_UNIT
+    """Whether threads split an array by its rows.
+
+    Wide arrays are split by columns: in a product each thread then reads a part of B of its own, the larger factor
+    where layers are wide.
+    """
+    return columns <= COLUMN_UNIT or (rows >= ROWS_EACH * threads and columns < WIDE_EACH * threads)
