@@ -18,8 +18,7 @@ Array = np.ndarray[Any, Any]
 
 def create() -> dict[str, Any]:
     """The backend: this module's kernels, with NumPy's warnings off: infinities and NaN are results, not accidents."""
-    silent = np.errstate(all="ignore")
-    return {"implementations": {name: silent(kernel) for name, kernel in KERNELS.items()}}
+    return {"implementations": KERNELS, "context": lambda: np.errstate(all="ignore")}
 
 
 def unary(ufunc: Any) -> Callable[..., None]:

@@ -32,7 +32,9 @@ class Backend:
         compile_seconds: Callable[[], float] | None = None,
         kernels_compiled: Callable[[], int] | None = None,
         executor: Callable[[Any], Any] | None = None,
+        context: Callable[[], Any] | None = None,
     ):
+        """executor: makes a recorded program runnable. context: makes the context in which kernels run, once a call."""
         check_implementations(name, implementations)
         self.name = name
         self.options = dict(options or {})
@@ -41,10 +43,14 @@ class Backend:
         self.native = frozenset(implementations)
         self.empty = empty
         self._compile_seconds, self._kernels_compiled = compile_seconds, kernels_compiled
-        self.executor = executor  # makes a recorded program runnable, where the interpreter should not
+        self.executor, self.context = executor, context
         self._constants: dict[tuple[float, Any], np.ndarray[Any, Any]] = {}
         for declaration in DECLARATIONS.values():
-            implementation = implementations.get(declaration.name) or composed(declaration, self)
+            implementation = implementations.get(declaration.name)
+            if implementation is None:
+                implementation = composed(declaration, self)
+            elif context is not None:
+                implementation = context()(implementation)
             setattr(self, declaration.name, checked(declaration, implementation, self))
 
     if TYPE_CHECKING:  # the methods are made above; their signatures stand in the declarations

@@ -7,6 +7,7 @@ copied into buffers of their own.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -47,6 +48,7 @@ class Interpreter:
         self._implementations = [backend.implementations[i.kernel] for i in program.instructions]
         written = [view.buffer for instruction in program.instructions for view in instruction.writes]
         self._written = sorted({buffer.number for buffer in written if buffer.kind == ARGUMENT})
+        self._context = backend.context or nullcontext
         self._watch = backend.implementations.get("watch_finite")
         self._place()
 
@@ -82,6 +84,10 @@ class Interpreter:
 
     def run(self, steps: int, arguments: Sequence[Array]) -> int:
         """See Runner."""
+        with self._context():
+            return self._run(steps, arguments)
+
+    def _run(self, steps: int, arguments: Sequence[Array]) -> int:
         shared = self._share(arguments)
         for step in range(steps):
             for memory, argument, same in zip(self._arguments, arguments, shared, strict=True):

@@ -121,7 +121,9 @@ def recorder(backend: Backend) -> Backend:
     found = _recorders.get(backend)
     if found is None:
         implementations = {name: _noting(name, function) for name, function in backend.implementations.items()}
-        found = _recorders[backend] = Backend(backend.name, implementations, backend.options, _Allocator(backend))
+        found = _recorders[backend] = Backend(
+            backend.name, implementations, backend.options, _Allocator(backend), context=backend.context
+        )
     return found
 
 
