@@ -96,6 +96,8 @@ def parser() -> Parser:
     add("--simd-width", type=option(check_positive, int), metavar="X",
         help="lanes of float32 in the numba backend's vectors: 1 (scalar code), 4, 8 or 16")  # fmt: skip
     setting("test-size", option(share, float), "share of the rows kept for the test score")
+    add("--eager", action="store_true", help="call kernels one by one from Python instead of replaying a recorded step")
+    add("--program", action="store_true", help="print the recorded step: kernels, operands, FLOPs, bytes")
     add("--compare", nargs="?", const="", metavar="A,B", help="train on each of these backends (alone: on all)")
     add("--ladder", action="store_true",
         help="with --compare: naive, numba scalar, with SIMD, on all threads, and numpy")  # fmt: skip
@@ -118,13 +120,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     try:
         options = Options(**{name.name: getattr(parsed, name.name) for name in fields(Options)})
-        backends = chosen_backends(parsed)
+        chosen = contenders(parsed)
         check_outputs(parsed.json, parsed.plot)
         experiment = Experiment(options)
     except (ValueError, TypeError, OSError, ImportError) as error:
         return refuse(str(error))
     try:
-        runs = train(experiment, backends, parsed)
+        runs = train(experiment, chosen, parsed)
     except NonFiniteLoss as error:
         return refuse(str(error))
     except KeyboardInterrupt:
@@ -139,25 +141,29 @@ def refuse(sentence: str) -> int:
     return BAD_INPUT
 
 
-# One step up at a time: what compiling, SIMD and threads each bring, beside NumPy.
-LADDER: list[tuple[str, dict[str, int]]] = [
-    ("naive", {}),
-    ("numba", {"simd_width": 1, "threads": 1}),
-    ("numba", {"threads": 1}),
-    ("numba", {}),
-    ("numpy", {}),
+Contender = tuple[Backend, bool | None]
+"""A backend, and whether steps run eagerly there; None: as the options say."""
+
+# One step up at a time: what compiling, SIMD, recording and threads each bring, beside NumPy.
+LADDER: list[tuple[str, dict[str, int], bool]] = [
+    ("naive", {}, True),
+    ("numba", {"simd_width": 1, "threads": 1}, True),
+    ("numba", {"threads": 1}, True),
+    ("numba", {"threads": 1}, False),
+    ("numba", {}, False),
+    ("numpy", {}, False),
 ]
 
 
-def chosen_backends(parsed: argparse.Namespace) -> list[Backend]:
+def contenders(parsed: argparse.Namespace) -> list[Contender]:
     """The backends to train on, loaded."""
     asked = {"threads": parsed.threads, "simd_width": parsed.simd_width}
     given = {name: value for name, value in asked.items() if value is not None}
     if parsed.ladder:
-        if parsed.compare is None or given:
-            raise ValueError("--ladder goes with --compare, and chooses threads and lanes itself")
+        if parsed.compare is None or given or parsed.eager:
+            raise ValueError("--ladder goes with --compare, and chooses threads, lanes and --eager itself")
         available = kernels.available()
-        return [kernels.load(name, **options) for name, options in LADDER if name in available]
+        return [(kernels.load(name, **options), eager) for name, options, eager in LADDER if name in available]
     names = [name.strip() for name in (parsed.compare or "").split(",") if name.strip()]
     if parsed.compare is None:
         names = [parsed.backend or ("numba" if "numba" in kernels.available() else "numpy")]
@@ -168,7 +174,7 @@ def chosen_backends(parsed: argparse.Namespace) -> list[Backend]:
     if given and "numba" not in names:
         option, value = next(iter(given.items()))
         raise ValueError(f"--{option.replace('_', '-')} is {value}, but only the numba backend takes it")
-    return [kernels.load(name, **(given if name == "numba" else {})) for name in names]
+    return [(kernels.load(name, **(given if name == "numba" else {})), None) for name in names]
 
 
 def check_outputs(json_path: Path | None, plot_path: Path | None) -> None:
@@ -182,15 +188,15 @@ def check_outputs(json_path: Path | None, plot_path: Path | None) -> None:
         check_writable("--plot", plot_path)
 
 
-def train(experiment: Experiment, backends: list[Backend], parsed: argparse.Namespace) -> list[Run]:
-    """A run on each backend."""
+def train(experiment: Experiment, chosen: list[Contender], parsed: argparse.Namespace) -> list[Run]:
+    """A run of each contender."""
     limit = parsed.budget if parsed.compare is not None else None
     runs = []
-    for backend in backends:
+    for backend, eager in chosen:
         if not parsed.quiet:
             rows, columns = experiment.split.train.features.shape
             print(f"{experiment.split.train.name}: {rows} rows x {columns} features on {backend.name}", file=sys.stderr)
-        runs.append(experiment.run(backend, limit, progress=not parsed.quiet))
+        runs.append(experiment.run(backend, limit, progress=not parsed.quiet, eager=eager))
         if runs[-1].history.stopped == "interrupted":
             break
     return runs
@@ -200,6 +206,10 @@ def report(runs: list[Run], parsed: argparse.Namespace) -> None:
     """Table, JSON and picture."""
     if not parsed.quiet:
         print(table(runs))
+    if parsed.program:
+        for run in runs:
+            title = f"\n{run.label}, a recorded step:"
+            print(f"{title}\n{run.listing}" if run.listing else f"{title} none, the steps ran eagerly")
     if parsed.json:
         write_atomically(parsed.json, json.dumps({"runs": [run.as_json() for run in runs]}, indent=1).encode())
     if parsed.plot and any(run.history.steps for run in runs):

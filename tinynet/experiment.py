@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,7 @@ class Options:
     seed: int = 4
     dtype: str = "float32"
     test_size: float = 0.2
+    eager: bool = False
 
 
 @dataclass
@@ -49,6 +50,7 @@ class Run:
     history: History
     test_score: float
     score_name: str
+    listing: str = ""  # the step's program
 
     @property
     def label(self) -> str:
@@ -57,6 +59,7 @@ class Run:
         lanes, threads = asked.get("simd_width"), asked.get("threads")
         said = ["scalar" if lanes == 1 else f"{lanes} lanes"] if lanes else []
         said += [f"{threads} thread" + ("s" if threads > 1 else "")] if threads else []
+        said += ["eager"] if self.options.eager else []
         return ", ".join([self.backend.name, *said])
 
     @property
@@ -98,9 +101,10 @@ class Experiment:
         parts = data.split(whole, options.test_size, options.seed)
         self.split, _ = data.standardise(parts, dtype=np.dtype(options.dtype))
 
-    def trainer(self, backend: Backend, progress: bool = True) -> Trainer:
-        """A new model, the same for the same seed, with its loss and optimizer."""
+    def trainer(self, backend: Backend, progress: bool = True, eager: bool | None = None) -> Trainer:
+        """A new model, the same for the same seed, with its loss and optimizer. eager: instead of what options say."""
         options, train = self.options, self.split.train
+        steps_eagerly = options.eager if eager is None else eager
         manual_seed(options.seed)
         model = multilayer_perceptron(
             train.features.shape[1], options.hidden, train.outputs, options.activation, options.dropout, options.norm
@@ -109,14 +113,21 @@ class Experiment:
         make: Any = OPTIMIZERS[options.optimizer]
         optimizer = make(model.parameters(), lr=options.lr, weight_decay=options.weight_decay)
         schedule = SCHEDULES[options.schedule]()
-        return Trainer(model, loss, optimizer, backend, options.seed, schedule, progress=progress)
+        return Trainer(
+            model, loss, optimizer, backend, options.seed, schedule, progress=progress, compile=not steps_eagerly
+        )
 
-    def run(self, backend: Backend, time_limit: float | None = None, progress: bool = True) -> Run:
+    def run(
+        self, backend: Backend, time_limit: float | None = None, progress: bool = True, eager: bool | None = None
+    ) -> Run:
         """Trains on the backend and scores the test part."""
         options, (train, test) = self.options, self.split
-        trainer = self.trainer(backend, progress)
+        if eager is not None:
+            options = replace(options, eager=eager)
+        trainer = self.trainer(backend, progress, eager)
         history = trainer.fit(
             train.features, train.target, options.epochs, options.batch_size, time_limit=time_limit
         )  # fmt: skip
         score = metrics.score(train.task, test.target, trainer.predict(test.features))
-        return Run(backend, options, train.name, history, score, metrics.score_name(train.task))
+        listing = "" if trainer.program is None else str(trainer.program)
+        return Run(backend, options, train.name, history, score, metrics.score_name(train.task), listing)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kernels.program import Program
+
 from .backends import current
 from .callbacks import EarlyStopping
 from .compiled import NotReplayable, Replay
@@ -42,6 +44,7 @@ class Stepper:
         self._replays: dict[Any, Replay] = {}
         self._step_seconds: dict[Any, float] = {}
         self._signature: Any = None
+        self.program: Program | None = None  # the last that was replayed
 
     def fit_begins(self, features: Array, target: Array) -> None:
         """Takes the data of a ``fit``."""
@@ -128,6 +131,7 @@ class Stepper:
         if not replay.ready:
             return self._record(replay, batches)
         assert replay.runner is not None
+        self.program = replay.program
         batches = batches[: max(1, int(AT_A_TIME / self._step_seconds.get(key, AT_A_TIME)))]
         count, counters = len(batches), self._counters()
         losses = np.full((count, 1), math.nan, self.trainer.dtype)

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from tqdm import tqdm
 
+from kernels.program import Program
+
 from .backends import BackendLike, current, resolve, running_on
 from .callbacks import Callback
 from .checks import check_above_0, check_positive, check_whole
@@ -64,6 +66,11 @@ class Trainer:
             raise ValueError("the optimizer holds parameters that are not the model's")
         self.dtype = parameters[0].dtype
         self._stepper = Stepper(self)
+
+    @property
+    def program(self) -> Program | None:
+        """The recorded step that ``fit`` replayed last; print it for a listing. None if it replayed none."""
+        return self._stepper.program
 
     def fit(
         self,
