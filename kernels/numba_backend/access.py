@@ -42,6 +42,7 @@ SPLITS: dict[str, Split] = {
     **{name: Split(ROWS, 0, ("i*", "i*", "*i", "", "*i", "i*")) for name in LOSSES},
     "huber": Split(ROWS, 0, ("i*", "i*", "*i", "", "", "*i", "i*")),
     "softmax_cross_entropy": Split(ROWS, 6, ("i*", "*i", "*i", "", "", "*i", "i*")),
+    "transpose": Split(ROWS, 0, ("i*", "*i")),
     "one_hot": Split(ROWS, 1, ("*i", "i*")),
     "dropout_mask": Split(ROWS, 4, ("**", "", "", "", "i*")),
     "gather_rows": Split(ROWS, 2, ("**", "*i", "i*")),

@@ -123,6 +123,11 @@ class Executor:
         self._flag: Array | None = None  # what watch_finite raises
         self._code = np.zeros((machine.threads, len(program) * ROW), np.int64)
         self._encode(order, calls)
+        # One thread runs the prologue: it is short, and its calls may depend on each other.
+        self._prologue = [
+            (machine.launcher(kernel, char), tuple(self._array(o) if isinstance(o, View) else o for o in operands))
+            for kernel, char, operands, _ in (arrangements[i.kernel](*i.operands) for i in program.prologue)
+        ]
         self._moves = np.array([(word, 0) for word, _, _ in self._moving], np.int64).reshape(-1, 2)
         self._shared, self._done = np.zeros(2 * GENERATION, np.int64), np.array([0, len(program)], np.int64)
         self._launcher = Launcher(address_of("executor", lambda: _walk))
@@ -180,6 +185,8 @@ class Executor:
             self._moves[i, 1] = arguments[position].strides[0]
         width = 0.0 if self._flag is None else float(self._flag.itemsize)
         operands = (self._code, self._moves, self._shared, float(steps), self._done, self._flag, width)
+        for kernel, arrays in self._prologue:
+            kernel.run(arrays)
         threads = self._chosen()
         started = time.perf_counter_ns()
         if threads > 1:

@@ -176,10 +176,10 @@ def transpose(f):
     def kernel(words, thread, threads):
         x, out, height, width = pointer(f, words, 0), pointer(f, words, 1), rows(words, 0), columns(words, 0)
         x_row, out_row = stride_bytes(words, 0) // size, stride_bytes(words, 1) // size
-        first, last = share(height, thread, threads, lanes)
+        first, last = share(height, thread, threads, 1)
         for i in range(first, last, lanes):
             for j in range(0, width, lanes):
-                deep, wide = min(lanes, height - i), min(lanes, width - j)
+                deep, wide = min(lanes, last - i), min(lanes, width - j)
                 transpose_block(f, x, i * x_row + j, x_row, out, j * out_row + i, out_row, deep, wide)
 
     return kernel

@@ -150,6 +150,7 @@ class Program:
     results: list[View]
     bounds: list[Bound] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)  # what passes changed
+    prologue: list[Instruction] = field(default_factory=list)  # what runs once before the first step of each run
 
     @property
     def temporaries(self) -> list[Buffer]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from ..contract.backend import Backend
 from ..contract.declaration import ACTIVATIONS, OUTPUT_ACTIVATIONS
 from .dependencies import overlap, predecessors
@@ -16,6 +18,8 @@ from .instruction import PERSISTENT, TEMPORARY, Buffer, Instruction, Program, Vi
 Pass = Callable[[Program, Backend], Program]
 
 UPDATES = ("sgd", "rmsprop", "adam")
+MOST_TRANSPOSED = 1 << 18  # bytes of a weight that is kept in both layouts: both stay in the L2 cache
+COPIES = 1000  # from here on, numbers of persistent buffers that are copies
 SMALL = 64  # bytes: a counter or a few hyperparameters
 
 
@@ -141,11 +145,54 @@ def update_behind_gradient(program: Program, backend: Backend) -> Program:
     return replace(program, instructions=[program.instructions[i] for i in order])
 
 
+def keep_transposed(program: Program, backend: Backend) -> Program:
+    """A small weight that a product wants transposed is kept transposed as well, written anew when it is updated.
+
+    For backends whose products transpose such a factor in every call, each thread the whole of it.
+    """
+    if backend.executor is None:
+        return program
+    instructions, copies = list(program.instructions), dict[View, View]()
+    for i, instruction in enumerate(instructions):
+        operands = dict(instruction.named())
+        weight = operands.get("b")
+        if not isinstance(weight, View) or not operands.get("transpose_b") or not _kept(weight, instructions):
+            continue
+        if weight not in copies:
+            rows, columns = weight.shape
+            array = np.empty((columns, rows), weight.dtype)
+            buffer = Buffer(PERSISTENT, COPIES + len(copies), array.nbytes, array)
+            copies[weight] = View(buffer, 0, array.shape, array.strides, array.dtype)
+        instructions[i] = instruction.with_operands(b=copies[weight], transpose_b=False)
+    if not copies:
+        return program
+    transposed = {weight: Instruction("transpose", (weight, copy)) for weight, copy in copies.items()}
+    found = list[Instruction]()
+    for instruction in instructions:
+        found.append(instruction)
+        if instruction.kernel in UPDATES:
+            found += [call for weight, call in transposed.items() if weight in instruction.writes]
+    return replace(program, instructions=found, prologue=[*program.prologue, *transposed.values()])
+
+
+def _kept(weight: View, instructions: Sequence[Instruction]) -> bool:
+    """Whether a weight is small, and written by its optimizer alone."""
+    writers = [i for i in instructions if any(overlap(written, weight) for written in i.writes)]
+    return (
+        weight.buffer.kind == PERSISTENT
+        and weight.nbytes <= MOST_TRANSPOSED
+        and len(writers) == 1
+        and writers[0].kernel in UPDATES
+        and weight in writers[0].writes
+    )
+
+
 PASSES: dict[str, Pass] = {
     "dead": remove_dead_calls,
     "activation": fuse_activations,
     "activation_gradient": fuse_activation_gradients,
     "watch": watch_rows,
+    "transposed": keep_transposed,
     "update": update_behind_gradient,
 }
 
@@ -159,6 +206,7 @@ def optimise(program: Program, backend: Backend, without: Collection[str] = ()) 
         program = run(program, backend)
         if program.instructions != before:
             fewer, same = len(before) - len(program), sorted(map(id, before)) == sorted(map(id, program.instructions))
-            what = f"{fewer} instructions fewer" if fewer else "another order" if same else "other operands"
+            what = "another order" if same else "other operands"
+            what = f"{abs(fewer)} instructions {'fewer' if fewer > 0 else 'more'}" if fewer else what
             program = replace(program, notes=[*program.notes, f"pass {name}: {what}"])
     return program
