@@ -244,6 +244,16 @@ def sum_of_squares(x, out):
     out[0] = np.dot(x, x)
 
 
+def watch_finite(x, flag):
+    if not np.isfinite(x).all():
+        flag[0] = np.nan
+
+
+def matmul_gradient(a, b, y, activation, transpose_a, transpose_b, out):
+    np.matmul(a.T if transpose_a else a, b.T if transpose_b else b, out=out)
+    np.multiply(out, y > 0, out=out)
+
+
 # ---- rows ---------------------------------------------------------------------------------------------------------
 
 
@@ -289,6 +299,10 @@ def log_softmax_gradient(grad, y, out, row, ones):
 
 def gather_rows(table, indices, out):
     np.take(table, indices, axis=0, out=out, mode="clip")  # "raise" would buffer
+
+
+def gather_labels(labels, indices, out):
+    np.take(labels, indices, out=out, mode="clip")
 
 
 def scatter_add_rows(rows, indices, out):
@@ -348,6 +362,7 @@ EXPRESSIONS: dict[str, tuple[Any, ...]] = {
             tanh_gradient, sigmoid_gradient, relu, leaky_relu, leaky_relu_gradient, elu, elu_gradient, gelu_gradient,
             gelu_tanh, gelu_tanh_gradient, silu_gradient, softplus, softplus_gradient, linear, dot, outer, argmax,
             sum_of_squares, softmax_gradient, log_softmax, log_softmax_gradient, gather_rows,
+            gather_labels, watch_finite, matmul_gradient,
         )
     },
 }  # fmt: skip

@@ -77,9 +77,8 @@ def source(declaration: Declaration, knows: bool) -> str:
     names, results = declaration.parameter_names, [operand.name for operand in declaration.results]
     by_name = ", ".join(f"'{name}': {name}" for name in names)
     bounded = [operand.name for operand in declaration.inputs if operand.below]
-    # Indices, and numbers of limited range, are checked by their values, for which no earlier call vouches.
-    limited = any(operand.kind in ("Probability", "int") for operand in declaration.inputs)
-    shortcut = knows and not bounded and not limited
+    # Whole numbers are new objects in each call. What else is limited in range, ``known`` has to check.
+    shortcut = knows and not any(operand.kind == "int" for operand in declaration.inputs)
     lines = [
         *(line for operand in declaration.inputs for line in _as_array(operand, declaration)),
         *(_shortcut(declaration) if shortcut else []),
@@ -163,11 +162,11 @@ def _shortcut(declaration: Declaration) -> list[str]:
 
 def _guess(result: Operand, declaration: Declaration) -> str | None:
     """An array as a result most likely has to be, from the operands' shapes; None where they do not say."""
-    inputs = [operand for operand in declaration.inputs if operand.kind in ("Floats", "Mutable")]
+    inputs = [operand for operand in declaration.inputs if operand.kind in ("Floats", "Mutable", "Indices")]
     if not inputs or result.shape is None:
         return None
     dtype, axes = f"{inputs[0].name}.dtype", result.shape.axes
-    if result.kind == "Indices" or axes[0].startswith("/"):
+    if axes[0].startswith("/"):
         return None
     if axes == ("...",):
         return f"empty({inputs[0].name}.shape, {dtype})"

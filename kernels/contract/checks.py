@@ -6,7 +6,7 @@ Every refusal is one sentence that names the kernel, the argument, what came and
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -180,6 +180,16 @@ def plan(declaration: Declaration, arguments: Mapping[str, Any]) -> Plan:
         results.append((shape, kind))
     bounds = [shapes.lengths[operand.below][0] for operand in declaration.inputs if operand.below]
     return Plan(tuple(results), tuple(bounds))
+
+
+def axis_length(declaration: Declaration, operands: Sequence[Any], axis: str) -> int:
+    """The length of a declared axis, as a call's operands have it."""
+    for operand, value in zip(declaration.operands, operands, strict=True):
+        names = [name.rstrip("!") for name in operand.shape.axes] if operand.shape else []
+        if axis in names:
+            length: int = value.shape[names.index(axis)]
+            return length
+    raise AssertionError(f"{declaration.name} declares no axis {axis}")
 
 
 def overlap_pairs(declaration: Declaration) -> list[tuple[str, str]]:

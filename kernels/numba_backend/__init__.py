@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..contract import DECLARATIONS
-from ..contract.checks import overlap_pairs
+from ..contract.checks import axis_length, overlap_pairs
 from .compilation import COUNTERS
 from .executor import Executor
 from .machine import BUILDERS, Arrangement, Epilogue, Machine, best_width
@@ -59,7 +59,8 @@ def implementation(machine: Machine, name: str, arrange: Callable[..., Arrangeme
     declaration = DECLARATIONS[name]
     places = {operand: place for place, operand in enumerate(declaration.parameter_names)}
     pairs = [(places[a], places[b], b in declaration.in_place) for a, b in overlap_pairs(declaration)]
-    shortcut = Shortcut(pairs)
+    shortcut = Shortcut(pairs, [places[o.name] for o in declaration.inputs if o.kind == "Probability"])
+    bounded = next((o for o in declaration.inputs if o.below), None)
 
     def run(*arguments: Any) -> None:
         kernel, char, operands, work = arrange(*arguments)
@@ -71,7 +72,10 @@ def implementation(machine: Machine, name: str, arrange: Callable[..., Arrangeme
         kernel, char, operands, work = arrange(*arguments)
         if not machine.shares(kernel, work):
             address = machine.launcher(kernel, char).kernel
-            shortcut.remember(address, arguments, machine.linked(char, operands))
+            bound = None
+            if bounded is not None and bounded.below is not None:
+                bound = places[bounded.name], axis_length(declaration, arguments, bounded.below)
+            shortcut.remember(address, arguments, machine.linked(char, operands), bound)
 
     run.known, run.remember = shortcut.known, remember  # type: ignore[attr-defined]
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD

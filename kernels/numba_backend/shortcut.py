@@ -38,14 +38,16 @@ MOST_TRIES = 64  # a kernel whose calls are never alike should not be slowed dow
 
 # A table: rows in use, addresses of the types array and float; then the rows.
 TABLE_ROWS, TABLE_ARRAY, TABLE_FLOAT, TABLE_HEADER = range(4)
-# A row: kernel, operands, pairs; constants for words no operand fills; operands; pairs that must not overlap.
-ROW_KERNEL, ROW_OPERANDS, ROW_PAIRS, ROW_CONSTANTS = range(4)
+# A row: kernel, operands, pairs, 1 + the operand whose indices have a limit (0: none), the limit; constants for words
+# that no operand fills; operands; pairs that must not overlap.
+ROW_KERNEL, ROW_OPERANDS, ROW_PAIRS, ROW_BOUNDED, ROW_LIMIT, ROW_CONSTANTS = range(6)
 ROW_OPERAND = ROW_CONSTANTS + MOST_OPERANDS
 # An operand: what it is, the kernel's operand it becomes (-1: none); an array's layout, or the object.
 KIND, SLOT, DTYPE, AXES, HEIGHT, WIDTH, ROW_STRIDE, STRIDE, FLAGS, ELEMENT, OPERAND_SIZE = range(11)
 ROW_PAIR = ROW_OPERAND + MOST_OPERANDS * OPERAND_SIZE
 ROW_SIZE = ROW_PAIR + MOST_PAIRS * 3
-IS_OBJECT, IS_FLOAT, IS_ARRAY = range(3)
+IS_OBJECT, IS_FLOAT, IS_PROBABILITY, IS_ARRAY = range(4)
+BITS_OF_ONE = 0x3FF0000000000000  # of the float64: those of numbers in [0, 1) are smaller, and not negative
 DTYPES = tuple(map(np.dtype, ("float32", "float64", "int64")))
 
 
@@ -71,11 +73,25 @@ def matches(table, row, arguments):
         if table[at + KIND] == IS_ARRAY:
             if not same_layout(table, at, item):
                 return False
-        elif table[at + KIND] == IS_FLOAT:
+        elif table[at + KIND] == IS_FLOAT or table[at + KIND] == IS_PROBABILITY:
             if item[TYPE] != table[TABLE_FLOAT]:
+                return False
+            if table[at + KIND] == IS_PROBABILITY and not 0 <= item[FLOAT_VALUE] < BITS_OF_ONE:
                 return False
         elif arguments[TUPLE_ITEMS + i] != table[at + DTYPE]:
             return False
+    return True
+
+
+@inlined
+def in_range(table, row, arguments):
+    """Whether all indices are within their limit."""
+    if table[row + ROW_BOUNDED] != 0:
+        item = follow(arguments, TUPLE_ITEMS + table[row + ROW_BOUNDED] - 1)
+        indices, limit = follow(item, ARRAY_DATA), table[row + ROW_LIMIT]
+        for i in range(follow(item, ARRAY_SHAPE)[0]):
+            if indices[i] < 0 or indices[i] >= limit:
+                return False
     return True
 
 
@@ -116,7 +132,7 @@ def _run_known(table: Any, arguments: Any) -> Any:
         row = TABLE_HEADER + r * ROW_SIZE
         if not matches(table, row, arguments):
             continue
-        if overlaps(table, row, arguments):
+        if overlaps(table, row, arguments) or not in_range(table, row, arguments):
             return 0
         words = words_on_stack(0)
         words[0], words[1] = table[row + ROW_KERNEL], 0
@@ -129,7 +145,7 @@ def _run_known(table: Any, arguments: Any) -> Any:
             at = FIRST_OPERAND + OPERAND_WORDS * table[operand + SLOT]
             if table[operand + SLOT] < 0 or table[operand + KIND] == IS_OBJECT:
                 continue
-            if table[operand + KIND] == IS_FLOAT:
+            if table[operand + KIND] == IS_FLOAT or table[operand + KIND] == IS_PROBABILITY:
                 words[at] = item[FLOAT_VALUE]
             else:
                 words[at], words[at + 1] = item[ARRAY_DATA], table[operand + HEIGHT]
@@ -148,8 +164,12 @@ def _native() -> Any:
 class Shortcut:
     """One kernel's remembered calls. ``known(arguments)`` runs a call like one of them and says whether it did."""
 
-    def __init__(self, pairs: Sequence[tuple[int, int, bool]]):
-        """pairs: positions of operands that must not overlap, and whether they may be the same array."""
+    def __init__(self, pairs: Sequence[tuple[int, int, bool]], probabilities: Sequence[int] = ()):
+        """pairs: positions of operands that must not overlap, and whether they may be the same array.
+
+        probabilities: positions of numbers that must lie in [0, 1).
+        """
+        self._probabilities = frozenset(probabilities)
         self._pairs, self._objects, self._tries = list(pairs), list[Any](), 0
         self._writing = threading.Lock()
         self._table = np.zeros(TABLE_HEADER + MOST_ROWS * ROW_SIZE, np.int64)
@@ -162,18 +182,25 @@ class Shortcut:
         """Whether no more calls are remembered."""
         return self._tries > MOST_TRIES or int(self._table[TABLE_ROWS]) == MOST_ROWS
 
-    def remember(self, kernel: int, arguments: tuple[Any, ...], words: tuple[Any, ...]) -> None:
-        """Remembers a checked call. words: the kernel's operands; those that are arguments are found by identity."""
+    def remember(
+        self, kernel: int, arguments: tuple[Any, ...], words: tuple[Any, ...], bound: tuple[int, int] | None = None
+    ) -> None:
+        """Remembers a checked call. words: the kernel's operands; those that are arguments are found by identity.
+
+        bound: the position of indices, and what they must be below.
+        """
         if not self._writing.acquire(blocking=False):
             return  # another thread is at it; the call will come again
         try:
             if not self.full and max(len(arguments), len(words)) <= MOST_OPERANDS and len(self._pairs) <= MOST_PAIRS:
                 self._tries += 1
-                self._write(kernel, arguments, words)
+                self._write(kernel, arguments, words, bound)
         finally:
             self._writing.release()
 
-    def _write(self, kernel: int, arguments: tuple[Any, ...], words: tuple[Any, ...]) -> None:
+    def _write(
+        self, kernel: int, arguments: tuple[Any, ...], words: tuple[Any, ...], bound: tuple[int, int] | None
+    ) -> None:
         """Writes the next row, and then counts it."""
         rows = int(self._table[TABLE_ROWS])
         row = self._table[TABLE_HEADER + rows * ROW_SIZE :][:ROW_SIZE]
@@ -190,6 +217,8 @@ class Shortcut:
             if isinstance(word, float) and slot not in slots:
                 row[ROW_CONSTANTS + slot] = np.float64(word).view(np.int64)
         row[ROW_KERNEL], row[ROW_OPERANDS] = kernel, len(arguments)
+        if bound is not None:
+            row[ROW_BOUNDED], row[ROW_LIMIT] = bound[0] + 1, bound[1]
         for i, (argument, slot) in enumerate(zip(arguments, slots, strict=True)):
             operand = row[ROW_OPERAND + i * OPERAND_SIZE :][:OPERAND_SIZE]
             operand[SLOT] = slot
@@ -202,7 +231,7 @@ class Shortcut:
                 operand[HEIGHT:FLAGS] = height, width, row_stride, argument.strides[-1]
                 operand[FLAGS], operand[ELEMENT] = argument.flags.num, argument.itemsize
             elif type(argument) is float:
-                operand[KIND] = IS_FLOAT
+                operand[KIND] = IS_PROBABILITY if i in self._probabilities else IS_FLOAT
             else:
                 operand[KIND], operand[DTYPE] = IS_OBJECT, id(argument)
                 self._objects.append(argument)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..contract.backend import Backend
+from ..contract.checks import axis_length
 from .instruction import ARGUMENT, PERSISTENT, TEMPORARY, Array, Bound, Buffer, Instruction, Operand, Program, View
 
 _tape: ContextVar[Tape | None] = ContextVar("kernels_tape", default=None)
@@ -96,21 +97,11 @@ def bounds_of(instructions: Sequence[Instruction]) -> list[Bound]:
             view = operands[operand.name]
             if operand.below and isinstance(view, View):
                 source = gathered.get(view.buffer, view)
-                limit = _length(instruction, operand.below)
+                limit = axis_length(instruction.declaration, instruction.operands, operand.below)
                 found.setdefault(
                     (source.buffer, source.offset, limit), Bound(source, limit, instruction.kernel, operand.name)
                 )
     return list(found.values())
-
-
-def _length(instruction: Instruction, axis: str) -> int:
-    """The length of a declared axis in this call."""
-    for operand, view in zip(instruction.declaration.operands, instruction.operands, strict=True):
-        if isinstance(view, View) and operand.shape is not None:
-            names = [name.rstrip("!") for name in operand.shape.axes]
-            if axis in names:
-                return view.shape[names.index(axis)]
-    raise AssertionError(f"{instruction.kernel} declares no axis {axis}")
 
 
 _recorders: weakref.WeakKeyDictionary[Backend, Backend] = weakref.WeakKeyDictionary()
