@@ -99,8 +99,24 @@ def test_the_ladder_has_a_rung_for_each_step(capsys, tmp_path):
     status, printed, _ = run(capsys, "--compare", "--ladder", "--dataset", "iris", "--epochs", "3", "--plot", str(plot))
     rungs = [line.split("  ")[0] for line in printed.splitlines()[2:]]
     assert status == 0 and plot.exists()
-    assert rungs == ["naive", "numba, scalar, 1 thread", "numba, 1 thread", "numba", "numpy"]
+    assert rungs == [
+        "naive, eager", "numba, scalar, 1 thread, eager", "numba, 1 thread, eager", "numba, 1 thread", "numba", "numpy",
+    ]  # fmt: skip
     assert all(float(line.split()[-1]) < 1e-4 for line in printed.splitlines()[2:-1])
+
+
+def test_eager_and_recorded_steps_give_the_same_losses(capsys, tmp_path):
+    found = []
+    for number, arguments in enumerate((["--eager"], [])):
+        out = tmp_path / f"{number}.json"
+        status, printed, _ = run(
+            capsys, "--dataset", "iris", "--epochs", "3", "--program", "--json", str(out), *arguments
+        )
+        assert status == 0 and ("the steps ran eagerly" in printed) == bool(arguments)
+        assert ("softmax_cross_entropy" in printed) != bool(arguments)
+        found.append(json.loads(out.read_text())["runs"][0])
+    assert found[0]["train_loss"] == found[1]["train_loss"] and found[0]["test_score"] == found[1]["test_score"]
+    assert [run["options"]["eager"] for run in found] == [True, False]
 
 
 def test_a_width_can_be_asked_for(capsys, tmp_path):

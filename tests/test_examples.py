@@ -19,13 +19,19 @@ def run(path, *arguments):
 
 
 def test_every_example_has_a_test():
-    assert [path.stem for path in EXAMPLES] == ["custom_backend", "first_network", "vector_operations"]
+    assert [path.stem for path in EXAMPLES] == ["custom_backend", "first_network", "recorded_step", "vector_operations"]
 
 
 def test_first_network():
     done = run(ROOT / "examples/first_network.py")
     assert done.returncode == 0, done.stderr
     assert int(done.stdout.rsplit("%", 1)[0].split()[-1]) >= 95
+
+
+def test_recorded_step():
+    done = run(ROOT / "examples/recorded_step.py")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("the same losses") == 2 and "activation=relu" in done.stdout
 
 
 def test_custom_backend_is_short_and_accepted():

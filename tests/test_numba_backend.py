@@ -236,6 +236,21 @@ def test_more_threads_than_cores():
     assert python(body, timeout=120)[1] == "600.0"
 
 
+def test_labels_of_a_call_like_an_earlier_one_are_checked():
+    """The shortcut looks at their values, and at probabilities."""
+    backend, logits = kernels.load("numba", threads=1), RNG.normal(size=(20, 3)).astype(F)
+    labels, bad = np.arange(20) % 3, np.arange(20) % 4
+    for _ in range(3):
+        losses, _ = backend.softmax_cross_entropy(logits, labels, None, 0.25)
+    for wrong, said in ((bad, "labels holds 3"), (labels - 1, "labels holds -1")):
+        with pytest.raises(ValueError, match=said):
+            backend.softmax_cross_entropy(logits, wrong, None, 0.25)
+    for smoothing in (1.0, -0.5, np.nan):
+        with pytest.raises(ValueError, match="smoothing is"):
+            backend.softmax_cross_entropy(logits, labels, None, smoothing)
+    assert not np.array_equal(backend.softmax_cross_entropy(logits, labels, None, 0.5)[0], losses)
+
+
 # ---- arguments ----------------------------------------------------------------------------------------------------
 
 

@@ -52,7 +52,7 @@ BARRIER, HALT = 1, 2  # flags of an instruction: wait behind it; and end the run
 CODE, MOVES, SHARED, STEPS, DONE, WATCHED, WATCHED_BYTES = range(7)
 ARRIVED, GENERATION = 0, 16  # places in the shared words, on cache lines of their own
 SPINS = 20000  # before a waiting thread gives way to others on its core
-TRIALS, AGAIN = 3, 64  # runs on all threads and on one to compare, and after how many runs to compare again
+TRIALS, AGAIN = 3, 2.0  # runs on all threads and on one to compare, and the seconds until they are compared again
 
 
 @inlined
@@ -131,7 +131,7 @@ class Executor:
         self._moves = np.array([(word, 0) for word, _, _ in self._moving], np.int64).reshape(-1, 2)
         self._shared, self._done = np.zeros(2 * GENERATION, np.int64), np.array([0, len(program)], np.int64)
         self._launcher = Launcher(address_of("executor", lambda: _walk))
-        self._threads, self._runs = machine.threads, 0
+        self._trials, self._compare_at = 0, 0.0
         self._fastest = {1: math.inf, machine.threads: math.inf}  # nanoseconds a step, alone and on the team
         self.results = [self._array(view) for view in program.results]
 
@@ -198,9 +198,10 @@ class Executor:
 
     def _chosen(self) -> int:
         """One thread or all, whichever has been faster; both are tried at first, and again from time to time."""
-        self._runs += 1
-        if self.machine.threads > 1 and self._runs % AGAIN <= 2 * TRIALS:
-            if self._runs % AGAIN == 1:
-                self._fastest = dict.fromkeys(self._fastest, math.inf)
-            return self.machine.threads if self._runs % 2 else 1
+        if self.machine.threads > 1 and not self._trials and time.monotonic() >= self._compare_at:
+            self._trials, self._compare_at = 2 * TRIALS, time.monotonic() + AGAIN
+            self._fastest = dict.fromkeys(self._fastest, math.inf)
+        if self._trials:
+            self._trials -= 1
+            return self.machine.threads if self._trials % 2 else 1
         return min(self._fastest, key=lambda threads: self._fastest[threads])

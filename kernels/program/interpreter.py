@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from ..contract.backend import Backend
 
 
+COPIED = 1 << 20  # bytes
+
+
 class Runner(Protocol):
     """A program, ready to run."""
 
@@ -70,9 +73,15 @@ class Interpreter:
         assert buffer.kind == PERSISTENT and buffer.array is not None
         return persistent(view, buffer.array)
 
-    def _share(self, arguments: Sequence[Array]) -> list[bool]:
-        """Puts the operands where those arguments lie that are the same for all steps; says which those are."""
-        shared = [argument.strides[0] == 0 for argument in arguments]
+    def _share(self, steps: int, arguments: Sequence[Array]) -> list[bool]:
+        """Puts the operands where those arguments lie that are the same for all steps; says which those are.
+
+        One of moderate size, wanted for a single step, is sooner copied than the operands are made anew.
+        """
+        shared = [
+            argument.strides[0] == 0 and (steps > 1 or argument.nbytes > COPIED or address(argument) == address(place))
+            for argument, place in zip(arguments, self._arguments, strict=True)
+        ]
         places = [
             argument[0].reshape(-1).view(np.uint8) if same else own
             for argument, own, same in zip(arguments, self._own, shared, strict=True)
@@ -88,7 +97,7 @@ class Interpreter:
             return self._run(steps, arguments)
 
     def _run(self, steps: int, arguments: Sequence[Array]) -> int:
-        shared = self._share(arguments)
+        shared = self._share(steps, arguments)
         for step in range(steps):
             for memory, argument, same in zip(self._arguments, arguments, shared, strict=True):
                 if not same:
