@@ -8,8 +8,8 @@ advances them in its copy.
 
 from __future__ import annotations
 
-import math
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -52,7 +52,9 @@ BARRIER, HALT = 1, 2  # flags of an instruction: wait behind it; and end the run
 CODE, MOVES, SHARED, STEPS, DONE, WATCHED, WATCHED_BYTES = range(7)
 ARRIVED, GENERATION = 0, 16  # places in the shared words, on cache lines of their own
 SPINS = 20000  # before a waiting thread gives way to others on its core
-TRIALS, AGAIN = 3, 2.0  # runs on all threads and on one to compare, and the seconds until they are compared again
+# Runs on all threads and on one that are compared at first; runs that count; seconds until the slower is tried again,
+# unless it took this many times as long.
+TRIALS, RECENT, AGAIN, HOPELESS = 2, 3, 5.0, 2.0
 
 
 @inlined
@@ -131,8 +133,9 @@ class Executor:
         self._moves = np.array([(word, 0) for word, _, _ in self._moving], np.int64).reshape(-1, 2)
         self._shared, self._done = np.zeros(2 * GENERATION, np.int64), np.array([0, len(program)], np.int64)
         self._launcher = Launcher(address_of("executor", lambda: _walk))
-        self._trials, self._compare_at = 0, 0.0
-        self._fastest = {1: math.inf, machine.threads: math.inf}  # nanoseconds a step, alone and on the team
+        self._retry_at = time.monotonic() + AGAIN
+        # Nanoseconds a step of the last runs, alone and on the team.
+        self._recent = {threads: deque[float](maxlen=RECENT) for threads in (1, machine.threads)}
         self.results = [self._array(view) for view in program.results]
 
     def _address(self, view: View) -> int:
@@ -193,15 +196,17 @@ class Executor:
             team_of(threads).run(self._launcher, operands)
         else:
             self._launcher.run(operands)
-        self._fastest[threads] = min(self._fastest[threads], (time.perf_counter_ns() - started) / steps)
+        self._recent[threads].append((time.perf_counter_ns() - started) / steps)
         return int(self._done[0])
 
     def _chosen(self) -> int:
-        """One thread or all, whichever has been faster; both are tried at first, and again from time to time."""
-        if self.machine.threads > 1 and not self._trials and time.monotonic() >= self._compare_at:
-            self._trials, self._compare_at = 2 * TRIALS, time.monotonic() + AGAIN
-            self._fastest = dict.fromkeys(self._fastest, math.inf)
-        if self._trials:
-            self._trials -= 1
-            return self.machine.threads if self._trials % 2 else 1
-        return min(self._fastest, key=lambda threads: self._fastest[threads])
+        """One thread or all, whichever has been faster of late; the other is tried again from time to time."""
+        alone, team = self._recent[1], self._recent[self.machine.threads]
+        if min(len(alone), len(team)) < TRIALS:
+            return self.machine.threads if len(team) <= len(alone) else 1
+        faster, slower = (1, self.machine.threads) if min(alone) < min(team) else (self.machine.threads, 1)
+        if time.monotonic() >= self._retry_at:
+            self._retry_at = time.monotonic() + AGAIN
+            if min(self._recent[slower]) < HOPELESS * min(self._recent[faster]):
+                return slower
+        return faster
