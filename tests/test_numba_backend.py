@@ -1,5 +1,6 @@
 """The numba backend's promises: any vector width, any CPU, any number of threads, a cache that cannot hurt."""
 
+import contextlib
 import dataclasses
 import os
 import stat
@@ -16,10 +17,12 @@ from backends import loaded
 
 import kernels
 import kernels.testing as suite
+import tinynet as tn
 from kernels.contract import ACTIVATIONS, OUTPUT_ACTIVATIONS
-from kernels.numba_backend import compilation, invocation, machine, team
+from kernels.numba_backend import compilation, executor, invocation, machine, team
 from kernels.numba_backend.products import DEPTH, EPILOGUES
 from kernels.numba_backend.simd import host
+from tinynet.backends import running_on
 
 ROOT = Path(__file__).parent.parent
 RNG = np.random.default_rng(0)
@@ -181,29 +184,48 @@ def test_two_python_threads_at_once():
     assert wrong == [] and not any(thread.is_alive() for thread in threads)
 
 
-@pytest.mark.parametrize("when", ["published", "joined"])
-def test_an_interrupted_call_leaves_a_working_backend(monkeypatch, when):
-    """Ctrl-C as a call is given to the threads."""
+@pytest.mark.parametrize("kernel", ["matmul", "executor"])
+@pytest.mark.parametrize("when", ["published", "waking", "joined"])
+def test_an_interrupted_call_is_finished(monkeypatch, when, kernel):
+    """Ctrl-C as a call is given to the threads, some of which may have begun: also where they wait for each other."""
     lead, join, follow = team._native()
     backend, x = kernels.load("numba", threads=3), np.ones((300, 300), F)
-    expected = backend.matmul(x, x)
+    weight = tn.nn.Parameter(np.ones((300, 300), F))
+
+    @tn.compile
+    def step(x):
+        weight.grad = None
+        loss = ((tn.Tensor(x) @ weight).relu() @ weight).sum()
+        loss.backward()
+        return loss
+
+    def call():
+        return backend.matmul(x, x) if kernel == "matmul" else step(x).item()
 
     def interrupted(*arguments):
         (join if len(arguments) == 4 else lead)(*arguments)
+        patch.setattr(team, "_native", lambda: (lead, join, follow))
         raise KeyboardInterrupt
 
-    for pause in (0, 0.02):  # threads awake, and asleep
-        native = (interrupted, join, follow) if when == "published" else (lead, interrupted, follow)
-        with monkeypatch.context() as patch:
-            backend.matmul(x, x)
-            time.sleep(pause)
-            patch.setattr(team, "_native", lambda native=native: native)
-            try:
-                backend.matmul(x, x)
-            except KeyboardInterrupt:
-                assert 3 not in team._teams
-        np.testing.assert_array_equal(backend.matmul(x, x), expected)
-        assert 3 in team._teams
+    def waking(thread):
+        patch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(executor.Executor, "_chosen", lambda self: self.machine.threads)
+    with running_on(backend):
+        expected = [call() for _ in range(4)][-1]
+        for pause in (0, 0.05):  # threads awake, and asleep
+            with monkeypatch.context() as patch:
+                time.sleep(pause)
+                if when == "waking":
+                    patch.setattr(team.team_of(3)._wake[2], "release", lambda: waking(2))
+                else:
+                    native = (interrupted, join, follow) if when == "published" else (lead, interrupted, follow)
+                    patch.setattr(team, "_native", lambda native=native: native)
+                with contextlib.suppress(KeyboardInterrupt):
+                    call()
+            for _ in range(3):
+                np.testing.assert_array_equal(call(), expected)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

@@ -8,6 +8,7 @@ advances them in its copy.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -133,6 +134,7 @@ class Executor:
         self._moves = np.array([(word, 0) for word, _, _ in self._moving], np.int64).reshape(-1, 2)
         self._shared, self._done = np.zeros(2 * GENERATION, np.int64), np.array([0, len(program)], np.int64)
         self._launcher = Launcher(address_of("executor", lambda: _walk))
+        self._turn = threading.Lock()
         self._retry_at = time.monotonic() + AGAIN
         # Nanoseconds a step of the last runs, alone and on the team.
         self._recent = {threads: deque[float](maxlen=RECENT) for threads in (1, machine.threads)}
@@ -181,7 +183,11 @@ class Executor:
         self._code[1:] = code
 
     def run(self, steps: int, arguments: Sequence[Array]) -> int:
-        """See kernels.program.Runner."""
+        """See kernels.program.Runner. Callers on several threads take turns: code and arena are one run's."""
+        with self._turn:
+            return self._run(steps, arguments)
+
+    def _run(self, steps: int, arguments: Sequence[Array]) -> int:
         places = [address(argument) for argument in arguments]
         for i, (word, position, offset) in enumerate(self._moving):
             self._code[:, word] = places[position] + offset

@@ -24,7 +24,7 @@ from .invocation import Launcher
 from .words import WORDS, atomic_add, atomic_exchange, atomic_load, atomic_store, call_kernel, yield_core
 
 # Places in the shared words, each on a cache line of its own; each thread has a flag that says it sleeps.
-GENERATION, REPORTED, ASLEEP, LINE = 0, 16, 32, 16
+GENERATION, PENDING, REPORTED, ASLEEP, LINE = 0, 8, 16, 32, 16
 MOST_THREADS = 62  # sleepers are told as the bits of one word
 SPINS, YIELDS = 3000, 6000  # some 50 us of spinning, then some 2 ms of giving way, then sleep
 
@@ -34,12 +34,16 @@ FOLLOW = I64(WORDS, WORDS, I64, I64, I64)
 
 
 def _lead(shared: Any, words: Any, threads: Any, generation: Any, reports: Any) -> Any:
-    """Publishes the call; returns which threads sleep, as bits; if none does, runs share 0 and waits for the others."""
+    """Publishes the call; returns which threads sleep, as bits; if none does, runs share 0 and waits for the others.
+
+    Which sleep also stands in the shared words for as long as the call is not done.
+    """
     atomic_store(shared, GENERATION, generation)
     sleeping = 0
     for thread in range(1, threads):
         sleeping |= atomic_exchange(shared, ASLEEP + LINE * thread, 0) << thread
     if sleeping != 0:
+        atomic_store(shared, PENDING, sleeping)
         return sleeping
     call_kernel(words, 0, threads)
     spins = 0
@@ -58,6 +62,8 @@ def _join(shared: Any, words: Any, threads: Any, reports: Any) -> None:
         spins += 1
         if spins > SPINS:
             yield_core(0)
+
+    atomic_store(shared, PENDING, 0)
 
 
 def _follow(shared: Any, words: Any, thread: Any, threads: Any, seen: Any) -> Any:
@@ -100,7 +106,7 @@ class Team:
     """``threads`` threads, the caller's among them."""
 
     def __init__(self, threads: int):
-        self.threads, self._generation = threads, 0
+        self.threads = threads
         self._busy = threading.Lock()
         # A semaphore for each: one for all could be taken twice by the same thread.
         self._wake = [threading.Semaphore(0) for _ in range(threads)]
@@ -128,26 +134,31 @@ class Team:
             return
         try:
             kernel.fill(arguments, self._words)
-            self._generation += 1
-            reports = self._generation * (self.threads - 1)
-            lead, join, _ = _native()
             shared, words = self._shared_address, self._words_address
-            sleeping = lead(shared, words, self.threads, self._generation, reports)
-            if sleeping:
-                for thread in range(1, self.threads):
-                    if sleeping >> thread & 1:
-                        self._wake[thread].release()
-                join(shared, words, self.threads, reports)
-        except BaseException:
-            # Ctrl-C between the calls above: some threads may have run their share, others not. This team cannot go on.
-            _teams.pop(self.threads, None)
-            self._dismiss()
-            raise
+            generation = int(self._shared[GENERATION]) + 1
+            reports = int(self._shared[REPORTED]) + self.threads - 1
+            try:
+                sleeping = _native()[0](shared, words, self.threads, generation, reports)
+                if sleeping:
+                    self._wake_and_join(sleeping, reports)
+            except BaseException:
+                # Ctrl-C between the native calls: what has been published has to be done, since threads that have begun
+                # may wait for those that sleep and for this one, and hold on to the arrays.
+                if self._shared[PENDING]:
+                    self._wake_and_join(int(self._shared[PENDING]), reports)
+                raise
         finally:
             self._busy.release()
 
+    def _wake_and_join(self, sleeping: int, reports: int) -> None:
+        """Wakes the threads whose bits are set and runs share 0. To wake one that is awake does no harm."""
+        for thread in range(1, self.threads):
+            if sleeping >> thread & 1:
+                self._wake[thread].release()
+        _native()[1](self._shared_address, self._words_address, self.threads, reports)
+
     def _dismiss(self) -> None:
-        """Waits until no thread runs a kernel any more, since its arrays may go away, and ends them."""
+        """Ends the threads."""
         self._shared[GENERATION] = -1
         for wake in self._wake:
             wake.release()
