@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from . import simd
 from .elementwise import sign
-from .passes import first_lane, number_of_rows, row_max, row_pass
+from .row_passes import first_lane, number_of_rows, row_max, row_pass
 from .rows import exponentials, over_rows
 from .simd import exp, log, staged, store, store_masked, vector
 from .words import columns, inlined, number, pointer, row, rows, share, stack

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .passes import first_lane, over_columns, read, row_pass, write
 from .reductions import column_sum, row_sum
+from .row_passes import first_lane, over_columns, read, row_pass, write
 from .simd import sqrt, staged
 from .words import advance, columns, inlined, number, pointer, row, rows, share, stride_bytes
 

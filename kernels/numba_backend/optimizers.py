@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from .passes import row_pass
+from .row_passes import row_pass
 from .simd import select, sqrt, vector
 from .words import advance, columns, contiguous, inlined, joined_part, number, pointer, row, rows
 

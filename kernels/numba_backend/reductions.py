@@ -8,7 +8,7 @@ from functools import partial
 from llvmlite import ir
 from numba import types
 
-from .passes import first_lane, over_columns, read, row_max, row_pass, write
+from .row_passes import first_lane, over_columns, read, row_max, row_pass, write
 from .simd import all_lanes, any_lane, is_nan, maximum, staged, vector
 from .simd.arithmetic import mask_bits
 from .simd.register import Scalar, declare

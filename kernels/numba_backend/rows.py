@@ -7,7 +7,7 @@ from llvmlite import ir
 from numba import types
 
 from ..contract.random import GOLDEN_GAMMA, MULTIPLIER_1, MULTIPLIER_2
-from .passes import row_max, row_pass
+from .row_passes import row_max, row_pass
 from .simd import (
     convert,
     exp,
