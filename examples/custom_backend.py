@@ -46,6 +46,9 @@ class Precise:
     def gather_rows(table, indices, out):
         out[...] = table[indices]
 
+    def gather_labels(labels, indices, out):
+        out[...] = labels[indices]
+
     def one_hot(labels, out):
         out[...] = np.arange(out.shape[1]) == labels[:, None]
 
