@@ -15,6 +15,7 @@ from .callbacks import EarlyStopping
 from .compiled import CompiledStep, NotReplayable, compile
 from .gradients import gradcheck
 from .history import History
+from .onnx import export_onnx
 from .randomness import manual_seed
 from .stepping import NonFiniteLoss
 from .tensor import Tensor, no_grad
@@ -23,6 +24,6 @@ from .version import __version__
 
 __all__ = [
     "__version__", "CompiledStep", "EarlyStopping", "History", "NonFiniteLoss", "NotReplayable", "Tensor", "Trainer",
-    "compile", "current_backend", "data", "functional", "gradcheck", "manual_seed", "nn", "no_grad", "optim",
-    "schedule", "use_backend",
+    "compile", "current_backend", "data", "export_onnx", "functional",
+    "gradcheck", "manual_seed", "nn", "no_grad", "optim", "schedule", "use_backend",
 ]  # fmt: skip
