@@ -15,6 +15,8 @@ from .callbacks import EarlyStopping
 from .compiled import CompiledStep, NotReplayable, compile
 from .gradients import gradcheck
 from .history import History
+from .interoperability import from_sklearn, from_torch_state_dict
+from .onnx import export_onnx
 from .randomness import manual_seed
 from .stepping import NonFiniteLoss
 from .tensor import Tensor, no_grad
@@ -23,6 +25,6 @@ from .version import __version__
 
 __all__ = [
     "__version__", "CompiledStep", "EarlyStopping", "History", "NonFiniteLoss", "NotReplayable", "Tensor", "Trainer",
-    "compile", "current_backend", "data", "functional", "gradcheck", "manual_seed", "nn", "no_grad", "optim",
-    "schedule", "use_backend",
+    "compile", "current_backend", "data", "export_onnx", "from_sklearn", "from_torch_state_dict", "functional",
+    "gradcheck", "manual_seed", "nn", "no_grad", "optim", "schedule", "use_backend",
 ]  # fmt: skip

@@ -1,0 +1,221 @@
+"""ONNX files compute what the network computes."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from refusals import said
+
+import tinynet as tn
+from tinynet import Tensor, nn
+from tinynet.functional.layers import FROM_OUTPUT
+from tinynet.onnx import FUSED, LARGEST, RULES
+
+onnx = pytest.importorskip("onnx")
+onnxruntime = pytest.importorskip("onnxruntime")
+
+
+def tolerance(model, dtype):
+    """GELU's erf is of float32 in float64 models as well."""
+    exact_gelu = any(
+        isinstance(module, nn.GELU) and module.approximate == "none" for _, module in model.named_modules()
+    )
+    return 1e-5 if dtype == "float32" else 1e-6 if exact_gelu else 1e-10
+
+
+@pytest.fixture(autouse=True)
+def on_numpy():
+    tn.manual_seed(0)
+    with tn.use_backend("numpy"):
+        yield
+
+
+class Scaled(nn.Sequential):
+    """A user's network: a subclass that computes as its base does."""
+
+    def __init__(self, width):
+        super().__init__(nn.Linear(width, 3), nn.ReLU())
+        self.width = width
+
+
+class Doubling(nn.Module):
+    def forward(self, x):
+        return x + x
+
+
+class Reversed(nn.Sequential):
+    def forward(self, x):
+        for module in reversed(self.modules):
+            x = module(x)
+        return x
+
+
+def shared():
+    layer = nn.Linear(5, 5)
+    return nn.Sequential(layer, nn.Tanh(), layer)
+
+
+# Each takes 5 columns.
+MODELS = {
+    "linear": lambda: nn.Linear(5, 3),
+    "linear without bias": lambda: nn.Sequential(nn.Linear(5, 3, bias=False)),
+    **{f"linear {name}": lambda name=name: nn.Linear(5, 3, activation=name) for name in ("relu", "sigmoid", "tanh")},
+    "batch norm": lambda: nn.Sequential(nn.BatchNorm1d(5), nn.Linear(5, 2)),
+    "layer norm": lambda: nn.Sequential(nn.LayerNorm(5), nn.Linear(5, 2)),
+    "wide epsilon": lambda: nn.Sequential(nn.LayerNorm(5, eps=0.5), nn.BatchNorm1d(5, eps=0.25)),
+    "dropout": lambda: nn.Sequential(nn.Linear(5, 3), nn.Dropout(0.5)),
+    "identity": lambda: nn.Sequential(nn.Linear(5, 5), nn.Identity()),
+    "relu": lambda: nn.Sequential(nn.Linear(5, 5), nn.ReLU()),
+    "leaky relu": lambda: nn.Sequential(nn.Linear(5, 5), nn.LeakyReLU(0.3)),
+    "elu": lambda: nn.Sequential(nn.Linear(5, 5), nn.ELU(0.7)),
+    "gelu": lambda: nn.Sequential(nn.Linear(5, 5), nn.GELU()),
+    "gelu tanh": lambda: nn.Sequential(nn.Linear(5, 5), nn.GELU("tanh")),
+    "silu": lambda: nn.Sequential(nn.Linear(5, 5), nn.SiLU()),
+    "softplus": lambda: nn.Sequential(nn.Linear(5, 5), nn.Softplus()),
+    "tanh": lambda: nn.Sequential(nn.Linear(5, 5), nn.Tanh()),
+    "sigmoid": lambda: nn.Sequential(nn.Linear(5, 5), nn.Sigmoid()),
+    "softmax": lambda: nn.Sequential(nn.Linear(5, 5), nn.Softmax()),
+    "log softmax": lambda: nn.Sequential(nn.Linear(5, 5), nn.LogSoftmax()),
+    "nested": lambda: nn.Sequential(nn.Sequential(nn.Linear(5, 4), nn.SiLU()), nn.Sequential(), nn.Linear(4, 2)),
+    "residual": lambda: nn.Sequential(
+        nn.Residual(nn.Sequential(nn.Linear(5, 5), nn.ReLU())), nn.Residual(nn.Dropout())
+    ),
+    "shared layer": shared,
+    "subclass": lambda: Scaled(5),
+    "perceptron": lambda: nn.multilayer_perceptron(5, (16, 8), 3, "gelu", dropout=0.2, norm="batch"),
+    "perceptron of layer norms": lambda: nn.multilayer_perceptron(5, (16, 8), 3, "elu", norm="layer"),
+}
+
+
+def randomised(model, dtype):
+    """Parameters and statistics as after training, none 0 or 1."""
+    rng, state = np.random.default_rng(3), model.to(dtype).state_dict()
+    for name, array in state.items():
+        if array.dtype == dtype and not name.endswith("counter"):
+            state[name] = rng.uniform(0.5, 2, array.shape) if "variance" in name else rng.normal(size=array.shape)
+    model.load_state_dict(state)
+    return model
+
+
+def inputs(dtype, rows=9):
+    x = np.random.default_rng(4).normal(0, 3, (rows, 5)).astype(dtype)
+    x[0] = [-60, -1e-3, 0, 1e-3, 60]
+    return x
+
+
+def run(path, x):
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level, options.intra_op_num_threads = 3, 1
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return session.run(["output"], {"input": x})[0]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", MODELS)
+def test_the_file_computes_what_the_model_computes(name, dtype, tmp_path):
+    model, path = randomised(MODELS[name](), dtype), tmp_path / "model.onnx"
+    tn.export_onnx(model, path, input_features=5)
+    onnx.checker.check_model(path, full_check=True)
+    model.eval()
+    limit = tolerance(model, dtype)
+    for x in (inputs(dtype), inputs(dtype, rows=1)):  # the batch axis is dynamic
+        expected = model(Tensor(x)).numpy()
+        got = run(path, x)
+        assert got.dtype == expected.dtype == dtype
+        np.testing.assert_allclose(got, expected, rtol=limit, atol=limit)
+
+
+def test_every_module_has_a_case():
+    kinds = {type(module) for make in MODELS.values() for _, module in make().named_modules()}
+    assert set(RULES) <= kinds
+    assert {"identity", *FUSED} == set(FROM_OUTPUT)
+
+
+@pytest.mark.parametrize("model", [nn.Identity(), nn.ReLU(), nn.Sequential()])
+def test_a_model_without_parameters_is_of_float32(model, tmp_path):
+    tn.export_onnx(model, tmp_path / "model.onnx", input_features=5)
+    x = inputs("float32")
+    np.testing.assert_array_equal(run(tmp_path / "model.onnx", x), model(Tensor(x)).numpy())
+
+
+@pytest.mark.parametrize(("output", "last"), [("softmax", nn.Softmax()), ("sigmoid", nn.Sigmoid())])
+def test_probabilities_may_be_the_output(output, last, tmp_path):
+    model, path = nn.Sequential(nn.Linear(5, 3)), tmp_path / "model.onnx"
+    tn.export_onnx(model, path, output=output)
+    x = inputs("float32")
+    np.testing.assert_allclose(run(path, x), last(model(Tensor(x))).numpy(), rtol=1e-5, atol=1e-5)
+
+
+def test_what_stands_in_the_file(tmp_path):
+    model = nn.multilayer_perceptron(5, (4,), 3, dropout=0.5, norm="batch")
+    tn.export_onnx(model, str(tmp_path / "model.onnx"))
+    file = onnx.load(tmp_path / "model.onnx")
+    assert (file.producer_name, file.producer_version, file.ir_version) == ("tinynet", tn.__version__, 8)
+    assert [(opset.domain, opset.version) for opset in file.opset_import] == [("", 17)]
+    batch, features = file.graph.input[0].type.tensor_type.shape.dim
+    assert (batch.dim_param, features.dim_value) == ("batch", 5)
+    stored = {item.name: onnx.numpy_helper.to_array(item) for item in file.graph.initializer}
+    state = {name: array for name, array in model.state_dict().items() if not name.endswith(("seed", "counter"))}
+    assert stored.keys() == state.keys()
+    assert all(np.array_equal(stored[name], state[name]) for name in state)
+    assert [node.op_type for node in file.graph.node] == ["Gemm", "BatchNormalization", "Relu", "Gemm"]
+    assert model.training
+
+
+def test_a_shared_weight_is_stored_once(tmp_path):
+    tn.export_onnx(shared(), tmp_path / "model.onnx")
+    assert [item.name for item in onnx.load(tmp_path / "model.onnx").graph.initializer] == ["0.weight", "0.bias"]
+
+
+def half_converted():
+    model = nn.Sequential(nn.Linear(5, 4), nn.Linear(4, 2))
+    model[1].to("float64")
+    return model
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "error", "expected"),
+    [
+        (lambda: nn.Sequential(nn.Linear(5, 4), Doubling()), {}, TypeError, "Doubling at '1' cannot be written as ONNX"),
+        (lambda: Doubling(), {"input_features": 5}, TypeError, "Doubling cannot be written as ONNX"),
+        (lambda: nn.Sequential(Reversed(nn.Linear(5, 5))), {}, TypeError, "Reversed at '0'"),
+        (lambda: nn.Embedding(5, 4), {"input_features": 1}, TypeError, "Embedding cannot be written"),
+        (lambda: nn.Sequential(nn.Linear(5, 4), nn.Linear(5, 2)), {}, ValueError, "Linear(5, 2) at '1' takes 5 columns, but gets 4"),
+        (lambda: nn.Linear(5, 4), {"input_features": 6}, ValueError, "takes 5 columns, but gets 6"),
+        (lambda: nn.Residual(nn.Linear(5, 4)), {}, ValueError, "turns 5 columns into 4"),
+        (half_converted, {}, TypeError, "1.weight is float64, but others are float32"),
+        (lambda: nn.ReLU(), {}, ValueError, "input_features is None"),
+        (lambda: nn.ReLU(), {"input_features": 0}, ValueError, "input_features is 0"),
+        (lambda: nn.Linear(5, 4), {"output": "softmx"}, ValueError, "unknown output 'softmx'"),
+        (lambda: nn.Sequential(nn.Linear(5, 4), nn.Softmax()), {"output": "softmax"}, ValueError, "ends with Softmax() already"),
+        (lambda: nn.Linear(5, 1, activation="sigmoid"), {"output": "sigmoid"}, ValueError, "activation='sigmoid') already"),
+        (lambda: "a model", {}, TypeError, "model is a str"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_exported_is_refused(make, options, error, expected, tmp_path):
+    assert expected in said(lambda: tn.export_onnx(make(), tmp_path / "model.onnx", **options), error)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_cannot_be_written_is_refused(tmp_path):
+    said(lambda: tn.export_onnx(nn.Linear(5, 3), tmp_path), IsADirectoryError)
+    said(lambda: tn.export_onnx(nn.Linear(5, 3), tmp_path / "missing" / "model.onnx"), FileNotFoundError)
+
+
+def test_a_model_too_large_for_a_file_is_refused(monkeypatch, tmp_path):
+    assert LARGEST < 2**31
+    monkeypatch.setattr("tinynet.onnx.LARGEST", 50)
+    assert "72 bytes" in said(lambda: tn.export_onnx(nn.Linear(5, 3), tmp_path / "model.onnx"))
+
+
+def test_without_onnx_the_refusal_says_what_to_install(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    message = said(lambda: tn.export_onnx(nn.Linear(5, 3), tmp_path / "model.onnx"), ImportError)
+    assert "pip install 'tinynet[onnx]'" in message
+
+
+def test_importing_tinynet_does_not_import_onnx():
+    code = "import sys, tinynet; assert 'onnx' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parent.parent)

@@ -1,0 +1,315 @@
+"""Networks written as ONNX files, for inference elsewhere. Needs onnx: pip install 'tinynet[onnx]'."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from . import nn
+from .checks import check_positive, choose
+from .files import check_writable, write_atomically
+from .tensor import Array
+from .version import __version__
+
+OPSET, IR_VERSION = 17, 8  # the first with LayerNormalization; what is newer, as Gelu, is composed
+OUTPUTS = {"logits": None, "softmax": "Softmax", "sigmoid": "Sigmoid"}
+LARGEST = 2**31 - 2**20  # protobuf's limit of 2 GiB, less room for the graph itself
+
+
+def require_onnx() -> None:
+    """Raises ImportError with what to install."""
+    try:
+        import onnx  # noqa: F401
+    except ImportError:
+        raise ImportError("an ONNX file needs onnx: pip install 'tinynet[onnx]'") from None
+
+
+class Value(NamedTuple):
+    """An edge of the graph: its name, and how many columns it has."""
+
+    name: str
+    columns: int
+
+
+class Graph:
+    """Nodes and initializers, in the order of their making."""
+
+    def __init__(self, dtype: np.dtype[Any]):
+        self.dtype = dtype
+        self.nodes: list[Any] = []
+        self.initializers: dict[str, Array] = {}
+        self._names: dict[int, str] = {}
+
+    def node(self, path: str, operator: str, *inputs: str, **attributes: Any) -> str:
+        """Appends an operator; returns its output's name."""
+        from onnx import helper
+
+        name = joined(path, f"{operator}.{len(self.nodes)}")
+        self.nodes.append(helper.make_node(operator, inputs, [name], name=name, **attributes))
+        return name
+
+    def array(self, name: str, array: Array) -> str:
+        """An initializer's name; an array that several layers share is stored once."""
+        if id(array) not in self._names:
+            self._names[id(array)] = name
+            self.initializers[name] = array
+        return self._names[id(array)]
+
+    def number(self, value: float) -> str:
+        """A scalar initializer's name; equal numbers are stored once."""
+        name = f"number.{value!r}"
+        self.initializers.setdefault(name, np.array(value, self.dtype))
+        return name
+
+
+def joined(path: str, name: str) -> str:
+    """A dotted path, one further."""
+    return f"{path}.{name}" if path else name
+
+
+Rule = Callable[[Graph, str, Any, Value], Value]
+
+
+def operator(name: str, **attributes: Any) -> Rule:
+    """The rule of an activation that ONNX has."""
+
+    def rule(graph: Graph, path: str, module: nn.Module, x: Value) -> Value:
+        return Value(graph.node(path, name, x.name, **attributes), x.columns)
+
+    return rule
+
+
+def nothing(graph: Graph, path: str, module: nn.Module, x: Value) -> Value:
+    """The rule of what does nothing in evaluation."""
+    return x
+
+
+def check_columns(path: str, module: nn.Module, x: Value, expected: int) -> None:
+    """Refuses a layer that does not fit behind those before it."""
+    if x.columns != expected:
+        raise ValueError(f"{module!r} at {path!r} takes {expected} columns, but gets {x.columns}")
+
+
+def linear(graph: Graph, path: str, module: nn.Linear, x: Value) -> Value:
+    """activation(x weight + bias)."""
+    check_columns(path, module, x, module.in_features)
+    weight = graph.array(joined(path, "weight"), module.weight.data)
+    if module.bias is None:
+        y = graph.node(path, "MatMul", x.name, weight)
+    else:
+        y = graph.node(path, "Gemm", x.name, weight, graph.array(joined(path, "bias"), module.bias.data))
+    if module.activation != "identity":
+        y = graph.node(path, FUSED[module.activation], y)
+    return Value(y, module.out_features)
+
+
+def batch_norm(graph: Graph, path: str, module: nn.BatchNorm1d, x: Value) -> Value:
+    """With the running averages."""
+    check_columns(path, module, x, module.num_features)
+    arrays = {
+        "weight": module.weight.data,
+        "bias": module.bias.data,
+        "running_mean": module.running_mean,
+        "running_variance": module.running_variance,
+    }
+    names = [graph.array(joined(path, name), array) for name, array in arrays.items()]
+    return Value(graph.node(path, "BatchNormalization", x.name, *names, epsilon=float(module.eps)), x.columns)
+
+
+def layer_norm(graph: Graph, path: str, module: nn.LayerNorm, x: Value) -> Value:
+    """Over each row."""
+    check_columns(path, module, x, module.normalized_shape)
+    names = [
+        graph.array(joined(path, "weight"), module.weight.data),
+        graph.array(joined(path, "bias"), module.bias.data),
+    ]
+    y = graph.node(path, "LayerNormalization", x.name, *names, axis=-1, epsilon=float(module.eps))
+    return Value(y, x.columns)
+
+
+# Runtimes commonly lack float64 kernels for LeakyRelu, Elu, Softplus and Erf: onnxruntime does. Float64 models get the
+# first three composed of operators that have them; Erf is computed in float32, whose error is below 1e-7.
+
+
+def leaky_relu(graph: Graph, path: str, module: nn.LeakyReLU, x: Value) -> Value:
+    """max(x, 0) + slope min(x, 0)."""
+    if graph.dtype == np.float32:
+        return Value(graph.node(path, "LeakyRelu", x.name, alpha=float(module.negative_slope)), x.columns)
+    below = graph.node(path, "Min", x.name, graph.number(0.0))
+    below = graph.node(path, "Mul", below, graph.number(float(module.negative_slope)))
+    return Value(graph.node(path, "Add", graph.node(path, "Relu", x.name), below), x.columns)
+
+
+def elu(graph: Graph, path: str, module: nn.ELU, x: Value) -> Value:
+    """max(x, 0) + alpha (e**min(x, 0) - 1)."""
+    if graph.dtype == np.float32:
+        return Value(graph.node(path, "Elu", x.name, alpha=float(module.alpha)), x.columns)
+    below = graph.node(path, "Exp", graph.node(path, "Min", x.name, graph.number(0.0)))
+    below = graph.node(path, "Sub", below, graph.number(1.0))
+    below = graph.node(path, "Mul", below, graph.number(float(module.alpha)))
+    return Value(graph.node(path, "Add", graph.node(path, "Relu", x.name), below), x.columns)
+
+
+def softplus(graph: Graph, path: str, module: nn.Softplus, x: Value) -> Value:
+    """max(x, 0) + ln(1 + e**-|x|)."""
+    if graph.dtype == np.float32:
+        return Value(graph.node(path, "Softplus", x.name), x.columns)
+    small = graph.node(path, "Exp", graph.node(path, "Neg", graph.node(path, "Abs", x.name)))
+    small = graph.node(path, "Log", graph.node(path, "Add", small, graph.number(1.0)))
+    return Value(graph.node(path, "Add", graph.node(path, "Relu", x.name), small), x.columns)
+
+
+def gelu(graph: Graph, path: str, module: nn.GELU, x: Value) -> Value:
+    """x (1 + erf(x / sqrt 2)) / 2, or x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x**3))) / 2."""
+    if module.approximate == "tanh":
+        cube = graph.node(path, "Mul", graph.node(path, "Mul", x.name, x.name), x.name)
+        inner = graph.node(path, "Add", x.name, graph.node(path, "Mul", cube, graph.number(0.044715)))
+        s = graph.node(path, "Tanh", graph.node(path, "Mul", inner, graph.number(math.sqrt(2 / math.pi))))
+    else:
+        s = graph.node(path, "Mul", x.name, graph.number(math.sqrt(0.5)))
+        if graph.dtype == np.float32:
+            s = graph.node(path, "Erf", s)
+        else:
+            s = graph.node(path, "Erf", graph.node(path, "Cast", s, to=element_type(np.float32)))
+            s = graph.node(path, "Cast", s, to=element_type(graph.dtype))
+    half = graph.node(path, "Mul", x.name, graph.number(0.5))
+    return Value(graph.node(path, "Mul", half, graph.node(path, "Add", s, graph.number(1.0))), x.columns)
+
+
+def silu(graph: Graph, path: str, module: nn.SiLU, x: Value) -> Value:
+    """x sigmoid(x)."""
+    return Value(graph.node(path, "Mul", x.name, graph.node(path, "Sigmoid", x.name)), x.columns)
+
+
+def sequential(graph: Graph, path: str, module: nn.Sequential, x: Value) -> Value:
+    """One module behind the other."""
+    for name, child in module.children():
+        x = append(graph, joined(path, name), child, x)
+    return x
+
+
+def residual(graph: Graph, path: str, module: nn.Residual, x: Value) -> Value:
+    """x + inner(x)."""
+    y = append(graph, joined(path, "inner"), module.inner, x)
+    if y.columns != x.columns:
+        raise ValueError(f"Residual at {path!r} turns {x.columns} columns into {y.columns}, expected the same")
+    return Value(graph.node(path, "Add", x.name, y.name), x.columns)
+
+
+FUSED = {"relu": "Relu", "sigmoid": "Sigmoid", "tanh": "Tanh"}
+RULES: dict[type[nn.Module], Rule] = {
+    nn.Linear: linear,
+    nn.BatchNorm1d: batch_norm,
+    nn.LayerNorm: layer_norm,
+    nn.Dropout: nothing,
+    nn.Identity: nothing,
+    nn.ReLU: operator("Relu"),
+    nn.LeakyReLU: leaky_relu,
+    nn.ELU: elu,
+    nn.GELU: gelu,
+    nn.SiLU: silu,
+    nn.Softplus: softplus,
+    nn.Tanh: operator("Tanh"),
+    nn.Sigmoid: operator("Sigmoid"),
+    nn.Softmax: operator("Softmax", axis=-1),
+    nn.LogSoftmax: operator("LogSoftmax", axis=-1),
+    nn.Sequential: sequential,
+    nn.Residual: residual,
+}
+
+
+def append(graph: Graph, path: str, module: nn.Module, x: Value) -> Value:
+    """Appends a module by its rule. A subclass goes by its base's as long as it computes the same."""
+    kind = type(module)
+    rules = (rule for base, rule in RULES.items() if issubclass(kind, base) and kind.forward is base.forward)
+    if (rule := next(rules, None)) is None:
+        known, place = ", ".join(base.__name__ for base in RULES), f" at {path!r}" if path else ""
+        raise TypeError(f"{kind.__name__}{place} cannot be written as ONNX, expected modules among {known}")
+    for name, value in vars(module).items():
+        if isinstance(value, nn.Parameter) and value.dtype != graph.dtype:
+            raise TypeError(f"{joined(path, name)} is {value.dtype}, but others are {graph.dtype}: use model.to(dtype)")
+    return rule(graph, path, module, x)
+
+
+def first_columns(model: nn.Module) -> int:
+    """How many columns the first layer that minds takes."""
+    for _, module in model.named_modules():
+        for name in ("in_features", "num_features", "normalized_shape"):
+            if isinstance(columns := getattr(module, name, None), int):
+                return columns
+    raise ValueError("input_features is None, expected a whole number: no layer of the model says how many it takes")
+
+
+def last_module(model: nn.Module) -> nn.Module:
+    """The module that computes the output, within nested Sequentials."""
+    while isinstance(model, nn.Sequential) and len(model):
+        model = model[-1]
+    return model
+
+
+def element_type(dtype: Any) -> int:
+    """ONNX's number of a dtype."""
+    from onnx import helper
+
+    return int(helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
+
+
+def export_onnx(
+    model: nn.Module, path: str | os.PathLike[str], input_features: int | None = None, output: str = "logits"
+) -> None:
+    """Writes model in evaluation mode as an ONNX file: ``input`` (batch, features) to ``output`` (batch, outputs).
+
+    The batch axis is dynamic; the dtype is the parameters'; weights keep their dotted names. output: logits, what the
+    model returns, or softmax or sigmoid of it. input_features: by default what the first layer takes. GELU's erf is
+    computed in float32 even in a float64 model, as runtimes lack the other.
+
+    Raises:
+        ImportError: onnx is not installed.
+        TypeError: a module that cannot be exported (Embedding, modules of one's own), or dtypes that are mixed.
+        ValueError: layers that do not fit together, or more than 2 GiB of parameters.
+        OSError: path cannot be written.
+    """
+    require_onnx()
+    from onnx import helper, numpy_helper
+
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model is a {type(model).__name__}, expected a Module")
+    final = OUTPUTS[choose("output", output, OUTPUTS)]
+    last = last_module(model)
+    fused = isinstance(last, nn.Linear) and last.activation == "sigmoid"
+    if final and (fused or isinstance(last, nn.Softmax | nn.LogSoftmax | nn.Sigmoid)):
+        raise ValueError(f"output is {output!r}, but the model ends with {last!r} already, expected 'logits'")
+    path = Path(path)
+    check_writable("path", path)
+    columns = first_columns(model) if input_features is None else check_positive("input_features", input_features)
+
+    parameters = model.parameters()
+    graph = Graph(parameters[0].dtype if parameters else np.dtype(np.float32))
+    y = append(graph, "", model, Value("input", columns))
+    if final or not graph.nodes:
+        y = Value(graph.node("output", final or "Identity", y.name), y.columns)
+    graph.nodes[-1].output[0] = "output"
+    size = sum(array.nbytes for array in graph.initializers.values())
+    if size > LARGEST:
+        raise ValueError(f"the model has {size} bytes of parameters, but an ONNX file holds at most {LARGEST}")
+
+    described = helper.make_graph(
+        graph.nodes,
+        "tinynet",
+        [helper.make_tensor_value_info("input", element_type(graph.dtype), ["batch", columns])],
+        [helper.make_tensor_value_info("output", element_type(graph.dtype), ["batch", y.columns])],
+        [numpy_helper.from_array(array, name) for name, array in graph.initializers.items()],
+    )
+    file = helper.make_model(
+        described,
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="tinynet",
+        producer_version=__version__,
+    )
+    write_atomically(path, file.SerializeToString())
