@@ -161,6 +161,19 @@ def test_a_cut_epoch_begins_anew_with_another_batch_size():
     assert run.history.samples == [8, 50]
 
 
+def test_options_changed_between_fits_are_heard():
+    """The recorded steps of the first fit are not those of the second."""
+    losses = []
+    for compiled in (True, False):
+        run = trainer(compile=compiled)
+        run.fit(X, LABELS, epochs=3)
+        for _, module in run.model.named_modules():
+            if isinstance(module, nn.Dropout):
+                module.p = 0.7
+        losses.append(run.fit(X, LABELS, epochs=3).step_loss)
+    assert losses[0] == losses[1]
+
+
 def test_predict_and_evaluate_are_in_evaluation_mode():
     run = trainer()
     run.fit(X, LABELS, epochs=2)

@@ -68,9 +68,12 @@ class Stepper:
         """Whether what a step does is what it did; if that cannot be told, the next one is recorded again."""
         self.trainer.model.train()
         signature = self._signed()
-        if watched and signature == self._signature:
-            for replay in self._replays.values():
+        same = watched and signature == self._signature
+        for replay in self._replays.values():
+            if same:
                 replay.trust()
+            else:
+                replay.distrust()
         self._signature, self._structure = signature, structure()
 
     def _all_ours(self) -> bool:
