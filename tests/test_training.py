@@ -134,6 +134,46 @@ def test_a_time_limit_stops_behind_a_step():
     assert len(history.train_loss) == len(history.seconds) == len(history.samples)
 
 
+@pytest.mark.parametrize("compiled", [True, False])
+def test_an_epoch_that_was_cut_goes_on_where_it_stopped(compiled):
+    whole = trainer(schedule=schedule.Cosine(), compile=compiled)
+    expected = whole.fit(X, LABELS, epochs=40, batch_size=8)
+    cut = trainer(schedule=schedule.Cosine(), compile=compiled)
+    fits = 0
+    while cut.epoch < 40:
+        cut.fit(X, LABELS, epochs=40 - cut.epoch, batch_size=8, time_limit=1e-9)  # stops behind each run of steps
+        fits += 1
+    history = cut.history
+    assert fits >= 40 and (compiled or fits == 40 * 7)
+    assert history.step_loss == expected.step_loss and history.train_loss == expected.train_loss
+    assert history.learning_rate == expected.learning_rate and history.samples == expected.samples
+    for name, array in whole.model.state_dict().items():
+        np.testing.assert_array_equal(cut.model.state_dict()[name], array)
+    assert len(history.seconds) == 40 and cut.step == whole.step
+
+
+def test_a_cut_epoch_begins_anew_with_another_batch_size():
+    run = trainer()
+    run.fit(X, LABELS, batch_size=8, time_limit=1e-9)
+    assert run.position.rows_done == 8 and run.epoch == 0
+    history = run.fit(X, LABELS, batch_size=16)
+    assert history.samples == [50] and not history.continues and run.epoch == 1
+    assert run.history.samples == [8, 50]
+
+
+def test_options_changed_between_fits_are_heard():
+    """The recorded steps of the first fit are not those of the second."""
+    losses = []
+    for compiled in (True, False):
+        run = trainer(compile=compiled)
+        run.fit(X, LABELS, epochs=3)
+        for _, module in run.model.named_modules():
+            if isinstance(module, nn.Dropout):
+                module.p = 0.7
+        losses.append(run.fit(X, LABELS, epochs=3).step_loss)
+    assert losses[0] == losses[1]
+
+
 def test_predict_and_evaluate_are_in_evaluation_mode():
     run = trainer()
     run.fit(X, LABELS, epochs=2)

@@ -33,7 +33,7 @@ class EarlyStopping:
         self.best, self.best_epoch, self._weights = math.inf, 0, dict[str, Array]()
 
     def __call__(self, trainer: Trainer, history: History) -> bool:
-        epoch = len(history.train_loss)
+        epoch = trainer.epoch
         if history.monitored < self.best - self.min_delta:
             self.best, self.best_epoch = history.monitored, epoch
             if self.restore_best:
@@ -43,3 +43,11 @@ class EarlyStopping:
         if self.restore_best:
             trainer.model.load_state_dict(self._weights)
         return True
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a continued run needs: the best loss, its epoch, and the weights of then."""
+        return {"best": self.best, "best_epoch": self.best_epoch, "weights": self._weights}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restores what state_dict gave."""
+        self.best, self.best_epoch, self._weights = state["best"], state["best_epoch"], state["weights"]

@@ -86,7 +86,12 @@ class Replay:
 
     def trust(self) -> None:
         """Says that nothing has changed what the step does, though modes were switched there and back."""
-        self._structure = structure()
+        if self._structure >= 0:
+            self._structure = structure()
+
+    def distrust(self) -> None:
+        """Says that the step may have changed: it is recorded again before any program runs."""
+        self._structure = -1
 
     def record(self, arguments: Sequence[Any], arrays: Sequence[Array]) -> Any:
         """Runs the step eagerly, and compares the calls with those of the time before. Returns what it returns.

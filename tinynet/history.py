@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass
@@ -10,7 +11,8 @@ class History:
     """One entry an epoch in each list; the last epoch may be cut short, which ``samples`` shows.
 
     seconds: training alone, without compilation and validation. compile_seconds, kernels_compiled: during the run; what
-    comes from the cache on disk is not compiled. step_loss: one entry a step.
+    comes from the cache on disk is not compiled. step_loss: one entry a step. Where a run goes on in the middle of an
+    epoch (``continues``), the first train_loss is that of the whole epoch; seconds and samples are the run's own.
     """
 
     train_loss: list[float] = field(default_factory=list)
@@ -21,6 +23,7 @@ class History:
     step_loss: list[float] = field(default_factory=list)
     compile_seconds: float = 0.0
     kernels_compiled: int = 0
+    continues: bool = False
     stopped: str = ""
     """Why training ended before its last epoch: "interrupted", "time limit", a callback's name; empty if it did not."""
 
@@ -28,6 +31,28 @@ class History:
     def steps(self) -> int:
         """Optimizer steps taken."""
         return len(self.step_loss)
+
+    def followed_by(self, other: History) -> History:
+        """Both runs as one; an epoch that the other one finished has one entry."""
+        shared = 1 if other.continues and self.train_loss and other.train_loss else 0
+        kept = len(self.train_loss) - shared
+
+        def joined(before: list[Any], after: list[Any]) -> list[Any]:
+            both = [one + two for one, two in zip(before[kept:], after[:shared], strict=True)]
+            return [*before[:kept], *both, *after[shared:]]
+
+        return History(
+            train_loss=self.train_loss[:kept] + other.train_loss,
+            validation_loss=self.validation_loss + other.validation_loss,
+            seconds=joined(self.seconds, other.seconds),
+            samples=joined(self.samples, other.samples),
+            learning_rate=self.learning_rate + other.learning_rate[shared:],
+            step_loss=self.step_loss + other.step_loss,
+            compile_seconds=self.compile_seconds + other.compile_seconds,
+            kernels_compiled=self.kernels_compiled + other.kernels_compiled,
+            continues=self.continues,
+            stopped=other.stopped,
+        )
 
     @property
     def samples_per_second(self) -> float:

@@ -68,9 +68,12 @@ class Stepper:
         """Whether what a step does is what it did; if that cannot be told, the next one is recorded again."""
         self.trainer.model.train()
         signature = self._signed()
-        if watched and signature == self._signature:
-            for replay in self._replays.values():
+        same = watched and signature == self._signature
+        for replay in self._replays.values():
+            if same:
                 replay.trust()
+            else:
+                replay.distrust()
         self._signature, self._structure = signature, structure()
 
     def _all_ours(self) -> bool:
@@ -83,11 +86,18 @@ class Stepper:
         """What a step depends on besides arrays: plain attributes of modules, loss and Trainer."""
         trainer = self.trainer
         parts = [*(module for _, module in trainer.model.named_modules()), trainer.loss_function]
-        plain = [
+        plain: list[tuple[int, str, Any]] = [
             (id(part), name, value)
             for part in parts
             for name, value in getattr(part, "__dict__", {}).items()
             if isinstance(value, PLAIN)
+        ]
+        # Dropout's seeds: whole numbers that a recorded step holds as constants.
+        plain += [
+            (id(part), name, value.tobytes())
+            for part in parts
+            for name, value in getattr(part, "__dict__", {}).items()
+            if isinstance(value, np.ndarray) and value.dtype.kind in "iu"
         ]
         trained = [(id(parameter), parameter.requires_grad) for parameter in trainer.model.parameters()]
         return plain, trained, trainer.clip_norm, trainer.schedule is None, id(trainer.optimizer)
@@ -95,11 +105,6 @@ class Stepper:
     def _key(self, size: int) -> Any:
         """What decides which program runs."""
         return current(), size, self.features.shape, self.target.shape, self.target.dtype
-
-    def replays(self, size: int) -> bool:
-        """Whether the next steps of so many rows are replayed."""
-        replay = self._replays.get(self._key(size))
-        return self.compiles and replay is not None and replay.ready
 
     def run(self, batches: Array) -> list[float]:
         """Steps on the first of these batches, each a row of row numbers; their losses.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -22,10 +23,21 @@ from .nn import BatchNorm1d, Module
 from .optim import Optimizer
 from .optim.optimizer import uninterrupted
 from .schedule import Schedule
-from .stepping import Stepper
+from .stepping import NonFiniteLoss, Stepper
 from .tensor import Array, Tensor, no_grad
 
 EVALUATION_ROWS = 4096  # rows a batch where nothing is learned: large enough for speed, small enough for any memory
+
+
+@dataclass
+class Position:
+    """How far the current epoch has come, and for how many rows and which batch size its order was drawn."""
+
+    rows: int = 0
+    batch_size: int = 0
+    steps_done: int = 0
+    rows_done: int = 0
+    loss: float = 0.0  # summed over the rows done
 
 
 class Trainer:
@@ -58,6 +70,8 @@ class Trainer:
         self.clip_norm = None if clip_norm is None else check_above_0("clip_norm", clip_norm)
         self.callbacks, self.progress, self.compile = tuple(callbacks), progress, compile
         self.epoch = self.step = 0  # completed so far, over all calls of fit
+        self.position = Position()  # within the epoch that comes next
+        self.histories: list[History] = []  # of all calls of fit
         parameters = model.parameters()
         if not parameters:
             raise ValueError("the model has no parameters, so there is nothing to train")
@@ -72,6 +86,11 @@ class Trainer:
         """The recorded step that ``fit`` replayed last; print it for a listing. None if it replayed none."""
         return self._stepper.program
 
+    @property
+    def history(self) -> History:
+        """Of all calls of ``fit``, as if they had been one."""
+        return reduce(History.followed_by, self.histories, History())
+
     def fit(
         self,
         X: ArrayLike,
@@ -83,6 +102,8 @@ class Trainer:
     ) -> History:
         """Trains for some epochs more. X (rows, features), y (rows,) labels or (rows,) or (rows, outputs) numbers.
 
+        An epoch that was cut short is gone on with where it stopped, and counts as one; with another number of rows or
+        another batch size it begins anew.
         time_limit: seconds of training after which it stops, behind a whole step. Ctrl-C also stops, behind a whole
         step, and returns what there is: ``history.stopped`` says so. Raises ValueError or TypeError for data that do
         not fit, NonFiniteLoss if the loss becomes infinite or NaN.
@@ -175,7 +196,7 @@ class _Run:
         limit: float,
     ):
         self.trainer, self.features, self.target = trainer, features, target
-        self.epochs, self.validation, self.limit = epochs, validation, limit
+        self.epochs, self.batch_size, self.validation, self.limit = epochs, batch_size, validation, limit
         self.backend, self.history = current(), History()
         self.batches = self._batches(len(features), batch_size)
         self.stepper = trainer._stepper
@@ -196,7 +217,12 @@ class _Run:
 
     def run(self) -> History:
         trainer, history = self.trainer, self.history
-        total_steps = self.epochs * self.steps_per_epoch
+        rows, size = len(self.features), self.batch_size
+        if (trainer.position.rows, trainer.position.batch_size) != (rows, size):
+            trainer.position = Position(rows, size)
+        history.continues = trainer.position.rows_done > 0
+        trainer.histories.append(history)
+        total_steps = self.epochs * self.steps_per_epoch - trainer.position.steps_done
         if trainer.schedule:
             trainer.schedule.start(trainer.optimizer, trainer.step, self.steps_per_epoch, trainer.step + total_steps)
         with self._bar() as bar:
@@ -213,65 +239,74 @@ class _Run:
         return history
 
     def _bar(self) -> Any:
-        samples = self.epochs * len(self.features)
+        samples = self.epochs * len(self.features) - self.trainer.position.rows_done
         # disable=None: only on a terminal.
         bar = tqdm(total=samples, unit=" samples", unit_scale=True, disable=None if self.trainer.progress else True)
         bar.set_description("compiling kernels" if self.backend.compiles else "training")
         return bar
 
     def _epoch(self, bar: Any) -> None:
-        trainer, history = self.trainer, self.history
+        trainer, history, position = self.trainer, self.history, self.trainer.position
         order = np.random.default_rng((trainer.seed, trainer.epoch)).permutation(len(self.features))
         self.stepper.epoch_begins()
         history.learning_rate.append(trainer.optimizer.groups[0]["lr"])
-        self.total, self.seen, self.seconds = 0.0, 0, 0.0
+        self.seconds, done_before, stop = 0.0, position.rows_done, 0
         try:
-            start = 0
             for count, size in self.batches:
-                stop = start + count * size
-                self._steps(order[start:stop].reshape(count, size), bar)
-                start = stop
+                stop += count * size
+                if position.rows_done < stop:
+                    self._steps(order[position.rows_done : stop].reshape(-1, size), bar)
                 if history.stopped:
                     return
+        except NonFiniteLoss:
+            trainer.position = Position()  # the weights may be those at the epoch's start
+            raise
         finally:
-            if self.seen:
-                history.train_loss.append(self.total / self.seen)
+            if position.rows_done:
+                history.train_loss.append(position.loss / position.rows_done)
                 history.seconds.append(self.seconds)
-                history.samples.append(self.seen)
+                history.samples.append(position.rows_done - done_before)
             else:
                 history.learning_rate.pop()
-        trainer.epoch += 1
         self._epoch_ended()
 
     def _steps(self, batches: Array, bar: Any) -> None:
         """One step for each row of row numbers, as many at a time as the stepper takes."""
-        trainer, history, done = self.trainer, self.history, 0
+        trainer, history, position, done = self.trainer, self.history, self.trainer.position, 0
         while done < len(batches):
-            # A replayed run of steps and what is noted of it belong together, so Ctrl-C waits for a moment.
-            with uninterrupted() if self.stepper.replays(batches.shape[1]) else nullcontext():
+            # Steps, with their dropout counters and running averages, and what is noted of them belong together, so
+            # Ctrl-C waits for a moment.
+            with uninterrupted():
                 started, compiled = time.perf_counter(), self.backend.compile_seconds
                 losses = self.stepper.run(batches[done:])
                 self.seconds += time.perf_counter() - started - (self.backend.compile_seconds - compiled)
                 done += len(losses)
-                self.total += sum(losses) * batches.shape[1]
-                self.seen += len(losses) * batches.shape[1]
+                position.steps_done += len(losses)
+                position.rows_done += len(losses) * batches.shape[1]
+                for loss in losses:  # one by one: the same bits however many came at a time
+                    position.loss += loss * batches.shape[1]
                 history.step_loss.extend(losses)
             self.stepper.refuse_loss()
-            bar.set_description(f"epoch {trainer.epoch + 1}, loss {self.total / self.seen:.4f}", refresh=False)
+            mean = position.loss / position.rows_done
+            bar.set_description(f"epoch {trainer.epoch + 1}, loss {mean:.4f}", refresh=False)
             bar.update(len(losses) * batches.shape[1])
-            if sum(history.seconds) + self.seconds >= self.limit and self.seen < len(self.features):
+            if sum(history.seconds) + self.seconds >= self.limit and position.rows_done < position.rows:
                 history.stopped = "time limit"
                 return
 
     def _epoch_ended(self) -> None:
         trainer, history = self.trainer, self.history
         if self.validation is not None:
-            history.validation_loss.append(trainer._mean_loss(*self.validation))
-        if trainer.schedule:
-            trainer.schedule.epoch_ended(history.monitored)
-            trainer.schedule.apply(trainer.optimizer, trainer.step)
-        for callback in trainer.callbacks:
-            if callback(trainer, history):
-                history.stopped = getattr(callback, "stop_reason", getattr(callback, "__name__", "callback"))
+            validation_loss = trainer._mean_loss(*self.validation)
+        with uninterrupted():  # Ctrl-C before this leaves an epoch whose end comes with the next call of fit
+            if self.validation is not None:
+                history.validation_loss.append(validation_loss)
+            trainer.epoch, trainer.position = trainer.epoch + 1, Position(len(self.features), self.batch_size)
+            if trainer.schedule:
+                trainer.schedule.epoch_ended(history.monitored)
+                trainer.schedule.apply(trainer.optimizer, trainer.step)
+            for callback in trainer.callbacks:
+                if callback(trainer, history):
+                    history.stopped = getattr(callback, "stop_reason", getattr(callback, "__name__", "callback"))
         if sum(history.seconds) >= self.limit:
             history.stopped = history.stopped or "time limit"

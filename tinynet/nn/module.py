@@ -105,15 +105,17 @@ class Module:
         for parameter in self.parameters():
             parameter.grad = None
 
+    def arrays(self) -> dict[str, Array]:
+        """All parameters' and buffers' arrays, themselves, by dotted path."""
+        return {name: parameter.data for name, parameter in self._named(Parameter)} | dict(self.named_buffers())
+
     def state_dict(self) -> dict[str, Array]:
         """Copies of all parameters and buffers by dotted path."""
-        state = {name: parameter.data.copy() for name, parameter in self._named(Parameter)}
-        return state | {name: buffer.copy() for name, buffer in self.named_buffers()}
+        return {name: array.copy() for name, array in self.arrays().items()}
 
     def load_state_dict(self, state: Mapping[str, ArrayLike]) -> None:
         """Copies values into the parameters and buffers. Checks all names and shapes before it writes anything."""
-        own: dict[str, Array] = {name: parameter.data for name, parameter in self._named(Parameter)}
-        own |= dict(self.named_buffers())
+        own = self.arrays()
         missing, unknown = own.keys() - state.keys(), state.keys() - own.keys()
         if missing or unknown:
             said = [f"lacks {', '.join(sorted(missing))}"] if missing else []
@@ -127,6 +129,7 @@ class Module:
                 raise TypeError(f"state: {name} has dtype {array.dtype}, expected numbers")
         for name, array in arrays.items():
             own[name][...] = array  # the arrays stay the same objects: optimizers hold on to them
+        structure_changed()  # dropout's seed is part of a recorded step
 
     def to(self, dtype: DTypeLike) -> Self:
         """Converts parameters and buffers to float32 or float64; dropout's counters stay float64."""
