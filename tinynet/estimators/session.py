@@ -52,11 +52,12 @@ class ScikitAdam(Adam):
         self.epsilon = epsilon
 
     def step(self) -> None:
-        k = current()
-        for group in self.groups:
-            beta2, eps, count = (group.hyper[group.names.index(name) :][:1] for name in ("beta2", "eps", "step"))
-            correction = k.sqrt(k.subtract(1.0, k.power(beta2, k.add(count, 1.0))))
-            k.divide(self.epsilon, correction, out=eps)
+        k, group = current(), self.groups[0]  # the groups differ in weight decay only
+        beta2, eps, count = (group.hyper[group.names.index(name) :][:1] for name in ("beta2", "eps", "step"))
+        correction = k.sqrt(k.subtract(1.0, k.power(beta2, k.add(count, 1.0))))
+        k.divide(self.epsilon, correction, out=eps)
+        for other in self.groups[1:]:
+            k.cast(eps, out=other.hyper[other.names.index("eps") :][:1])
         super().step()
 
 
