@@ -24,15 +24,16 @@ STOREYS = [
     "kernels.program", "kernels.numba_backend.simd", "kernels.naive kernels.numpy_backend kernels.numba_backend",
     "kernels.loader", "kernels", "kernels.testing",
     "tinynet.version", "tinynet.checks tinynet.files", "tinynet.backends", "tinynet.tensor", "tinynet.functional",
-    "tinynet.gradients tinynet.randomness tinynet.history", "tinynet.nn", "tinynet.onnx tinynet.interoperability", "tinynet.optim", "tinynet.compiled", "tinynet.schedule",
-    "tinynet.data tinynet.metrics", "tinynet.callbacks", "tinynet.stepping", "tinynet.training", "tinynet.experiment",
+    "tinynet.gradients tinynet.randomness tinynet.history", "tinynet.nn", "tinynet.onnx tinynet.interoperability",
+    "tinynet.optim", "tinynet.compiled", "tinynet.schedule", "tinynet.data tinynet.metrics", "tinynet.callbacks",
+    "tinynet.stepping", "tinynet.training", "tinynet.estimators", "tinynet.experiment",
     "tinynet.comparison", "tinynet.plots", "tinynet.command_line", "tinynet", "train",
 ]  # fmt: skip
 FLOOR = {name: floor for floor, names in enumerate(STOREYS) for name in names.split()}
 
 # Modules of tinynet that touch arrays without being training arithmetic: preparing data, checking gradients
 # by differences, scoring, drawing.
-BESIDES = ("data/", "gradients.py", "metrics.py", "plots.py", "comparison.py", "experiment.py")
+BESIDES = ("data/", "estimators/", "gradients.py", "metrics.py", "plots.py", "comparison.py", "experiment.py")
 # NumPy functions that move, make, order or inspect arrays without computing with them.
 PERMITTED = {
     "array", "asarray", "ascontiguousarray", "empty", "zeros", "ones", "zeros_like",
@@ -241,8 +242,10 @@ def test_a_training_step_computes_by_kernels_only():
 def test_public_names():
     assert {"DECLARATIONS", "Backend", "BackendUnavailable", "available", "load", "names"} < set(kernels.__all__)
     assert set(tn.__all__) == {
-        "CompiledStep", "EarlyStopping", "History", "NonFiniteLoss", "NotReplayable", "Tensor", "Trainer", "__version__",
-        "compile", "current_backend", "data", "export_onnx", "from_sklearn", "from_torch_state_dict", "functional", "gradcheck", "manual_seed", "nn", "no_grad", "optim", "schedule", "use_backend",
+        "CompiledStep", "EarlyStopping", "History", "MLPClassifier", "MLPRegressor", "NonFiniteLoss", "NotReplayable",
+        "Tensor", "Trainer", "__version__", "compile", "current_backend", "data", "export_onnx", "from_sklearn",
+        "from_torch_state_dict", "functional", "gradcheck", "manual_seed", "nn", "no_grad", "optim", "schedule",
+        "use_backend",
     }  # fmt: skip
     for package in (tn, tn.nn, tn.optim, tn.functional, tn.data, kernels):
         assert all(hasattr(package, name) for name in package.__all__), package

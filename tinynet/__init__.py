@@ -1,5 +1,8 @@
 """tinynet: training multilayer perceptrons fast on a CPU, on kernels that can be exchanged and looked at."""
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
+
 import kernels as _kernels
 
 if getattr(_kernels, "PROJECT", None) != "tinynet":
@@ -23,8 +26,21 @@ from .tensor import Tensor, no_grad
 from .training import Trainer
 from .version import __version__
 
+if _TYPE_CHECKING:
+    from .estimators import MLPClassifier, MLPRegressor
+
 __all__ = [
-    "__version__", "CompiledStep", "EarlyStopping", "History", "NonFiniteLoss", "NotReplayable", "Tensor", "Trainer",
-    "compile", "current_backend", "data", "export_onnx", "from_sklearn", "from_torch_state_dict", "functional",
-    "gradcheck", "manual_seed", "nn", "no_grad", "optim", "schedule", "use_backend",
+    "__version__", "CompiledStep", "EarlyStopping", "History", "MLPClassifier", "MLPRegressor", "NonFiniteLoss",
+    "NotReplayable", "Tensor", "Trainer", "compile", "current_backend", "data", "export_onnx", "from_sklearn",
+    "from_torch_state_dict", "functional", "gradcheck", "manual_seed", "nn", "no_grad", "optim", "schedule",
+    "use_backend",
 ]  # fmt: skip
+
+
+def __getattr__(name: str) -> _Any:
+    """The estimators are imported when they are first asked for: scikit-learn takes a second."""
+    if name in ("MLPClassifier", "MLPRegressor"):
+        from . import estimators
+
+        return getattr(estimators, name)
+    raise AttributeError(f"module 'tinynet' has no attribute {name!r}")

@@ -121,6 +121,10 @@ class Trainer:
                 self._check_fit(*validation)
             return run.run()
 
+    def order(self, rows: int) -> Array:
+        """The numbers of all rows, in the order in which the next epoch visits them. A subclass may choose another."""
+        return np.random.default_rng((self.seed, self.epoch)).permutation(rows)
+
     def evaluate(self, X: ArrayLike, y: ArrayLike) -> float:
         """The mean loss over all rows, in evaluation mode."""
         features, target = self._checked(X, y, "X", "y")
@@ -247,7 +251,7 @@ class _Run:
 
     def _epoch(self, bar: Any) -> None:
         trainer, history, position = self.trainer, self.history, self.trainer.position
-        order = np.random.default_rng((trainer.seed, trainer.epoch)).permutation(len(self.features))
+        order = trainer.order(len(self.features))
         self.stepper.epoch_begins()
         history.learning_rate.append(trainer.optimizer.groups[0]["lr"])
         self.seconds, done_before, stop = 0.0, position.rows_done, 0

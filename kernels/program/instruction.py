@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,7 @@ class View:
     strides: tuple[int, ...]  # bytes
     dtype: np.dtype[Any]
 
-    @property
+    @cached_property
     def size(self) -> int:
         return int(np.prod(self.shape))
 
@@ -56,7 +57,7 @@ class View:
     def nbytes(self) -> int:
         return self.size * self.dtype.itemsize
 
-    @property
+    @cached_property
     def span(self) -> tuple[int, int]:
         """The first byte it touches within its buffer, and the one behind its last."""
         if not self.size:
@@ -91,13 +92,13 @@ class Instruction:
         """The operands with their parameters' names."""
         return zip(self.declaration.parameter_names, self.operands, strict=True)
 
-    @property
+    @cached_property
     def reads(self) -> list[View]:
         """What it reads; a mutable operand is read and written."""
         declared = zip(self.declaration.operands, self.operands, strict=True)
         return [view for operand, view in declared if isinstance(view, View) and not operand.written]
 
-    @property
+    @cached_property
     def writes(self) -> list[View]:
         """What it writes."""
         declared = zip(self.declaration.operands, self.operands, strict=True)

@@ -1,0 +1,170 @@
+"""MLPClassifier."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.metrics import accuracy_score
+from sklearn.preprocessing import LabelBinarizer
+from sklearn.utils import column_or_1d, compute_sample_weight
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from ..backends import running_on
+from ..tensor import Array
+from .perceptron import MultilayerPerceptron, dense
+
+
+class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc]
+    """Minimises the log-loss of a multilayer perceptron: scikit-learn's MLPClassifier, and more.
+
+    Parameters, attributes and methods are scikit-learn's, with the same defaults and the same random numbers: initial
+    weights, order of batches and held-out rows. Beyond them: activation also takes a list, one name a hidden layer,
+    and tinynet's other activations; backend, a name or a loaded one; dtype, of weights and outputs; class_weight, None,
+    "balanced" or a dict; dropout, the probability behind each hidden layer; norm, "none", "batch" or "layer".
+    verbose shows a progress bar on a terminal. Sparse matrices are made dense.
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **MultilayerPerceptron._parameter_constraints,
+        "class_weight": [StrOptions({"balanced"}), dict, None],
+    }
+
+    def __init__(
+        self,
+        hidden_layer_sizes: Any = (100,),
+        activation: Any = "relu",
+        *,
+        solver: str = "adam",
+        alpha: float = 0.0001,
+        batch_size: int | str = "auto",
+        learning_rate: str = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: Any = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+        backend: Any = None,
+        dtype: Any = "float32",
+        class_weight: Any = None,
+        dropout: float = 0.0,
+        norm: str = "none",
+    ):
+        self.hidden_layer_sizes, self.activation, self.solver, self.alpha = (
+            hidden_layer_sizes, activation, solver, alpha
+        )  # fmt: skip
+        self.batch_size, self.learning_rate, self.learning_rate_init = batch_size, learning_rate, learning_rate_init
+        self.power_t, self.max_iter, self.shuffle, self.random_state = power_t, max_iter, shuffle, random_state
+        self.tol, self.verbose, self.warm_start, self.momentum = tol, verbose, warm_start, momentum
+        self.nesterovs_momentum, self.early_stopping = nesterovs_momentum, early_stopping
+        self.validation_fraction, self.beta_1, self.beta_2 = validation_fraction, beta_1, beta_2
+        self.epsilon, self.n_iter_no_change, self.max_fun = epsilon, n_iter_no_change, max_fun
+        self.backend, self.dtype, self.class_weight = backend, dtype, class_weight
+        self.dropout, self.norm = dropout, norm
+
+    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, eval_set: Any = None) -> Self:
+        """Fits to X (rows, features) and y, labels (rows,) or an indicator matrix (rows, labels).
+
+        eval_set: (X, y) whose mean loss, without the penalty, is noted after each epoch in validation_loss_curve_.
+        """
+        self._fit(X, y, sample_weight, eval_set=eval_set)
+        return self
+
+    @available_if(lambda self: self._check_solver())  # type: ignore[untyped-decorator]
+    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
+        """One epoch over these rows. classes: all there will be, needed in the first call."""
+        if self.class_weight == "balanced":
+            raise ValueError("class_weight='balanced' needs all labels at once: give partial_fit a dict")
+        if _check_partial_fit_first_call(self, classes):
+            self._label_binarizer = LabelBinarizer()
+            self._label_binarizer.fit(y if type_of_target(y).startswith("multilabel") else classes)
+        self._fit(X, y, sample_weight, incremental=True)
+        return self
+
+    def predict(self, X: Any) -> Array:
+        """The likeliest class of each row; for indicator matrices the labels with a probability above 1/2."""
+        check_is_fitted(self)
+        return self._original(self._outputs(self._checked_X(X)))
+
+    def predict_proba(self, X: Any) -> Array:
+        """Each class's probability, (rows, classes), in the order of classes_."""
+        check_is_fitted(self)
+        outputs = self._outputs(self._checked_X(X))
+        return np.hstack([1 - outputs, outputs]) if self.n_outputs_ == 1 else outputs
+
+    def predict_log_proba(self, X: Any) -> Array:
+        """ln predict_proba(X), computed without the rounding of probabilities near 0."""
+        check_is_fitted(self)
+        X = self._checked_X(X)
+        with running_on(self.backend):
+            logs, complements = self._network().log_outputs(X)
+        return logs if complements is None or self.n_outputs_ > 1 else np.hstack([complements, logs])
+
+    def _settle_loss(self) -> str:
+        return "softmax" if self._label_binarizer.y_type_ == "multiclass" else "logistic"
+
+    def _checked_targets(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Array, Array, Array | None]:
+        X, y = validate_data(
+            self, X, y, accept_sparse=["csr", "csc"], multi_output=True, dtype=self._dtype(), reset=reset
+        )
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        if not hasattr(self, "classes_") or not (self.warm_start or incremental):
+            self._label_binarizer = LabelBinarizer().fit(y)
+            self.classes_ = self._label_binarizer.classes_
+        else:
+            self._check_classes(unique_labels(y))
+        weight = None if self.class_weight is None else compute_sample_weight(self.class_weight, y)
+        return dense(X), self._label_binarizer.transform(y).astype(bool), weight
+
+    def _check_classes(self, classes: Array) -> None:
+        if self.warm_start and set(classes) != set(self.classes_):
+            raise ValueError(
+                f"warm_start can only be used where `y` has the same classes as in the previous call to fit. "
+                f"Previously got {self.classes_}, `y` has {classes}"
+            )
+        if not set(classes) <= set(self.classes_):
+            raise ValueError(
+                f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. 'y' has {classes}."
+            )
+
+    def _indicators(self, y: Any) -> Array:
+        y = np.asarray(y)
+        self._check_classes_known(y)
+        indicators: Array = self._label_binarizer.transform(y).astype(bool)
+        return indicators
+
+    def _check_classes_known(self, y: Array) -> None:
+        unknown = set(unique_labels(y)) - set(self.classes_)
+        if unknown:
+            raise ValueError(f"eval_set has the classes {sorted(unknown)} that y has not")
+
+    def _original(self, y: Array) -> Array:
+        labels: Array = self._label_binarizer.inverse_transform(y.ravel() if self.n_outputs_ == 1 else y)
+        return labels
+
+    def _score_outputs(self, outputs: Array, y: Array, sample_weight: Array | None) -> float:
+        return float(accuracy_score(y, self._original(outputs), sample_weight=sample_weight))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags

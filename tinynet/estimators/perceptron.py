@@ -1,0 +1,245 @@
+"""What both estimators share: parameters and their checks, fitting, predicting, pickling."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import BaseEstimator, is_classifier
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils.validation import _check_sample_weight, validate_data
+
+from kernels import Backend
+
+from ..backends import running_on
+from ..nn import ACTIVATIONS, NORMS
+from ..tensor import Array
+from .lbfgs import minimise
+from .penalised import targets
+from .session import Design, Session, Structure
+from .stochastic import train
+
+HIDDEN_ACTIVATIONS = {"logistic", *ACTIVATIONS} - {"sigmoid"}  # scikit-learn's four, and tinynet's others
+
+
+def at_least(kind: type, least: int) -> Any:
+    """A number of a kind, least or more."""
+    return Interval(kind, least, None, closed="left")
+
+
+class MultilayerPerceptron(BaseEstimator):  # type: ignore[misc]
+    """scikit-learn's base class of perceptrons, on tinynet's networks."""
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "hidden_layer_sizes": ["array-like", at_least(Integral, 1)],
+        "activation": [StrOptions(HIDDEN_ACTIVATIONS), list, tuple],
+        "solver": [StrOptions({"lbfgs", "sgd", "adam"})],
+        "alpha": [at_least(Real, 0)],
+        "batch_size": [StrOptions({"auto"}), at_least(Integral, 1)],
+        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "power_t": [at_least(Real, 0)],
+        "max_iter": [at_least(Integral, 1)],
+        "shuffle": ["boolean"],
+        "random_state": ["random_state"],
+        "tol": [at_least(Real, 0)],
+        "verbose": ["verbose"],
+        "warm_start": ["boolean"],
+        "momentum": [Interval(Real, 0, 1, closed="both")],
+        "nesterovs_momentum": ["boolean"],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+        "beta_1": [Interval(Real, 0, 1, closed="left")],
+        "beta_2": [Interval(Real, 0, 1, closed="left")],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "n_iter_no_change": [at_least(Integral, 1), Options(Real, {np.inf})],
+        "max_fun": [at_least(Integral, 1)],
+        "backend": [str, Backend, None],
+        "dtype": [StrOptions({"float32", "float64"}), type, np.dtype],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "norm": [StrOptions(set(NORMS))],
+    }
+
+    def _settle_loss(self) -> str:
+        """The output activation for the targets that were seen."""
+        raise NotImplementedError
+
+    def _checked_targets(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Array, Array, Array | None]:
+        """X in the dtype asked for, y (rows, outputs), and the rows' weights by class."""
+        raise NotImplementedError
+
+    def _indicators(self, y: Any) -> Array:
+        """Checked targets of an eval_set as (rows, outputs)."""
+        raise NotImplementedError
+
+    def _score_outputs(self, outputs: Array, y: Array, sample_weight: Array | None) -> float:
+        """The score of the network's outputs; y as the user gave it."""
+        raise NotImplementedError
+
+    def _original(self, y: Array) -> Array:
+        """Targets as the user gave them, from (rows, outputs)."""
+        raise NotImplementedError
+
+    def _hidden(self) -> tuple[tuple[int, ...], tuple[str, ...]]:
+        """The hidden layers' widths and activations."""
+        sizes = self.hidden_layer_sizes
+        widths = tuple(sizes) if hasattr(sizes, "__iter__") else (sizes,)
+        if any(width <= 0 for width in widths):
+            raise ValueError(f"hidden_layer_sizes must be > 0, got {list(widths)}.")
+        if isinstance(self.activation, str):
+            return tuple(map(int, widths)), (self.activation,) * len(widths)
+        unknown = [name for name in self.activation if name not in HIDDEN_ACTIVATIONS]
+        if unknown or len(self.activation) != len(widths):
+            raise ValueError(
+                f"activation is {self.activation!r}, expected a name, or {len(widths)} of them, one for each hidden "
+                f"layer, among {', '.join(sorted(HIDDEN_ACTIVATIONS))}"
+            )
+        return tuple(map(int, widths)), tuple(self.activation)
+
+    def _dtype(self) -> Any:
+        wanted = np.dtype(self.dtype)
+        if wanted not in (np.float32, np.float64):
+            raise ValueError(f"dtype is {self.dtype!r}, expected float32 or float64")
+        return wanted
+
+    def _fit(
+        self, X: Any, y: Any, sample_weight: Any = None, incremental: bool = False, eval_set: Any = None
+    ) -> MultilayerPerceptron:
+        hidden, activations = self._hidden()
+        if self.early_stopping and incremental:
+            raise ValueError("partial_fit does not support early_stopping=True")
+        if self.solver == "lbfgs" and (self.dropout or self.norm == "batch"):
+            raise ValueError("solver='lbfgs' needs a loss without randomness: expected dropout=0 and norm not 'batch'")
+        first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
+        X, y, class_weight = self._checked_targets(X, y, incremental, reset=first)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, X)
+        if class_weight is not None:
+            sample_weight = class_weight if sample_weight is None else class_weight * sample_weight
+        self.n_outputs_ = y.shape[1]
+        self._random_state = check_random_state(self.random_state)
+        if first:
+            self._initialise((X.shape[1], *hidden, y.shape[1]), activations)
+        structure = Structure(
+            (X.shape[1], *hidden, y.shape[1]), activations, self.norm, float(self.dropout), self.out_activation_,
+            self._dtype().name,
+        )  # fmt: skip
+        validation = None if eval_set is None else self._checked_validation(eval_set)
+        with running_on(self.backend):
+            session = self._session_of(
+                Design(structure, float(self.alpha), self.solver, float(self.epsilon)), first, incremental
+            )
+            if self.solver == "lbfgs":
+                minimise(self, session, X, y, sample_weight)
+            else:
+                train(self, session, X, y, sample_weight, incremental, validation)
+        if not all(np.isfinite(array).all() for array in (*self.coefs_, *self.intercepts_)):
+            raise ValueError(
+                "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
+                "preprocessed."
+            )
+        return self
+
+    def _initialise(self, widths: tuple[int, ...], activations: tuple[str, ...]) -> None:
+        """Initial weights, drawn as scikit-learn draws them, and empty curves."""
+        self.n_iter_ = self.t_ = 0
+        self.n_layers_ = len(widths)
+        self.out_activation_ = self._settle_loss()
+        self.coefs_: list[Array] = []
+        self.intercepts_: list[Array] = []
+        names = [*activations, activations[-1] if activations else self.activation]
+        for fan_in, fan_out, activation in zip(widths[:-1], widths[1:], names, strict=True):
+            bound = np.sqrt((2.0 if activation == "logistic" else 6.0) / (fan_in + fan_out))
+            self.coefs_.append(self._random_state.uniform(-bound, bound, (fan_in, fan_out)).astype(self._dtype()))
+            self.intercepts_.append(self._random_state.uniform(-bound, bound, fan_out).astype(self._dtype()))
+        if self.solver != "lbfgs":
+            self.loss_curve_: list[float] = []
+            self.validation_loss_curve_: list[float] | None = None
+            self._no_improvement_count = 0
+            self.validation_scores_: list[float] | None = [] if self.early_stopping else None
+            self.best_validation_score_: float | None = -np.inf if self.early_stopping else None
+            self.best_loss_: float | None = None if self.early_stopping else np.inf
+
+    def _session_of(self, design: Design, first: bool, incremental: bool) -> Session:
+        """What trains: the session of the last call where nothing has changed, with the weights as they are now."""
+        session: Session | None = getattr(self, "_session", None)
+        before = None if first else self._state()
+        fresh = first or session is None or session.design != design
+        if session is None or fresh:
+            seeds = [self._random_state.randint(1 << 31) for _ in range(len(self.coefs_) - 1)] if self.dropout else []
+            session = Session(design, self.coefs_, self.intercepts_, seeds)
+        session.set_weights(self.coefs_, self.intercepts_)
+        if self.solver != "lbfgs" and (first or not incremental or before is None):
+            session.start_optimizer(
+                float(self.learning_rate_init), float(self.momentum), self.nesterovs_momentum,
+                (float(self.beta_1), float(self.beta_2)),
+            )  # fmt: skip
+        if fresh and before is not None:
+            session.restore(before, optimizer=incremental)
+        self._session: Session | None = session
+        self._saved: dict[str, Any] | None = None
+        self.coefs_, self.intercepts_ = session.coefs, session.intercepts
+        return session
+
+    def _state(self) -> dict[str, Any] | None:
+        session = getattr(self, "_session", None)
+        state: dict[str, Any] | None = getattr(self, "_saved", None) if session is None else session.state()
+        return state
+
+    def _network(self) -> Session:
+        """The session, with the weights as they are in coefs_ and intercepts_; after unpickling it is made anew."""
+        session: Session | None = getattr(self, "_session", None)
+        if session is None:
+            assert self._saved is not None
+            session = Session(self._saved["design"], self.coefs_, self.intercepts_)
+            session.restore(self._saved, optimizer=True)
+            self._session = session
+        session.set_weights(self.coefs_, self.intercepts_)
+        return session
+
+    def _checked_X(self, X: Any) -> Array:
+        """New rows in the dtype asked for, dense."""
+        return dense(validate_data(self, X, accept_sparse=["csr", "csc"], dtype=self.coefs_[0].dtype, reset=False))
+
+    def _checked_validation(self, eval_set: Any) -> tuple[Array, Array]:
+        if not isinstance(eval_set, tuple | list) or len(eval_set) != 2:
+            raise ValueError("eval_set is no pair, expected (X, y)")
+        X, y = self._checked_X(eval_set[0]), self._indicators(eval_set[1])
+        if len(X) != len(y):
+            raise ValueError(f"eval_set has {len(X)} rows of X and {len(y)} of y, expected as many")
+        return X, targets(self.out_activation_, y, None, self._dtype())
+
+    def _outputs(self, X: Array) -> Array:
+        """The network's outputs for checked rows."""
+        with running_on(self.backend):
+            return self._network().outputs(X)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Weights, averages and options; no compiled code, and of a loaded backend its name."""
+        state = dict(super().__getstate__())
+        if state.get("_session") is not None:
+            state["_saved"], state["_session"] = self._state(), None
+        if isinstance(state.get("backend"), Backend):
+            state["backend"] = state["backend"].name
+        return state
+
+    def _stratified(self) -> bool:
+        return bool(is_classifier(self)) and self.n_outputs_ == 1
+
+    def _check_solver(self) -> bool:
+        if self.solver == "lbfgs":
+            raise AttributeError("partial_fit is only available for stochastic optimizers. lbfgs is not stochastic.")
+        return True
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+def dense(X: Any) -> Array:
+    """Sparse matrices are made dense: the kernels work on rows that lie in memory."""
+    array: Array = np.ascontiguousarray(X.toarray() if hasattr(X, "toarray") else X)
+    return array
