@@ -273,6 +273,16 @@ def test_labels_of_a_call_like_an_earlier_one_are_checked():
     assert not np.array_equal(backend.softmax_cross_entropy(logits, labels, None, 0.5)[0], losses)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_averages_do_not_stay_subnormal(dtype):
+    """A gradient that has become 0 leaves averages of 0, not of numbers that only rounding keeps from it."""
+    backend, tiny = kernels.load("numba", threads=1), np.finfo(dtype).tiny
+    p, g = np.ones(40, dtype), np.zeros(40, dtype)
+    first, second = np.full(40, 0.9 * tiny, dtype), np.full(40, 1.5 * tiny, dtype)
+    backend.adam(p, g, first, second, np.array([1e-3, 0.9, 0.999, 1e-8, 0.0, 5.0]))
+    assert (first == 0).all() and (second > 0).all() and np.isfinite(p).all()
+
+
 # ---- arguments ----------------------------------------------------------------------------------------------------
 
 

@@ -37,7 +37,7 @@ def sgd(f):
 
     def function(p, g, v, lr, momentum, decay, nesterov):
         g = g + decay * p
-        v = momentum * v + g
+        v = without_subnormals(momentum * v + g)
         return p - lr * select(nesterov, g + momentum * v, v), v
 
     update = row_pass(function)
@@ -77,11 +77,20 @@ def two_averages(function, numbers_of):
     return build
 
 
+def without_subnormals(x):
+    """x, but 0 where it is smaller than the smallest normal number.
+
+    An average of gradients that have become 0 (a dead unit's) shrinks until rounding keeps it at a subnormal number for
+    ever, and on those CPUs compute more slowly, some very much so.
+    """
+    return select(abs(x) < (2.0**-126 if x.type.bits == 32 else 2.0**-1022), 0.0, x)
+
+
 def rmsprop(p, g, square, velocity, lr, alpha, rest, eps, decay, momentum):
     """A step of RMSProp; rest = 1 - alpha."""
     g = g + decay * p
-    square = alpha * square + rest * (g * g)
-    velocity = momentum * velocity + g / (sqrt(square) + eps)
+    square = without_subnormals(alpha * square + rest * (g * g))
+    velocity = without_subnormals(momentum * velocity + g / (sqrt(square) + eps))
     return p - lr * velocity, square, velocity
 
 
@@ -95,7 +104,8 @@ def rmsprop_numbers(f, words):
 def adam(p, g, first, second, step_size, beta1, rest1, beta2, rest2, root, eps, shrink, decay):
     """A step of Adam; rest = 1 - beta, root and step_size correct the averages' bias."""
     g = g + decay * p
-    first, second = beta1 * first + rest1 * g, beta2 * second + rest2 * (g * g)
+    first = without_subnormals(beta1 * first + rest1 * g)
+    second = without_subnormals(beta2 * second + rest2 * (g * g))
     return shrink * p - step_size * first / (sqrt(second) * root + eps), first, second
 
 
