@@ -200,6 +200,8 @@ def test_bad_calls_are_refused():
         tn.MLPRegressor(solver="sgd", learning_rate_init=1e6, **SMALL).fit(DIABETES * 1e6, PROGRESS)
     with pytest.raises(ValueError, match="eval_set has the classes"):
         model.fit(DIGITS[:100], LABELS[:100] % 3, eval_set=(DIGITS, LABELS))
+    with pytest.raises(ValueError, match="weights of a whole batch may be 0"):
+        tn.MLPClassifier(**SMALL, shuffle=False).fit(DIGITS, LABELS, sample_weight=np.arange(len(DIGITS)) > 400)
     model = tn.MLPClassifier(warm_start=True, **SMALL).fit(DIGITS, LABELS)
     with pytest.raises(ValueError, match="same classes"):
         model.fit(DIGITS, LABELS % 3)
@@ -212,6 +214,24 @@ def test_convergence_is_warned_of_as_in_scikit_learn():
     with pytest.warns(ConvergenceWarning, match=r"Maximum iterations \(10\) reached"):
         tn.MLPClassifier(**SMALL).fit(DIGITS, LABELS)
     assert tn.MLPClassifier(**{**SMALL, "max_iter": 99}, tol=1.0, n_iter_no_change=2).fit(DIGITS, LABELS).n_iter_ < 99
+
+
+def test_an_interrupted_fit_keeps_what_was_learned(monkeypatch):
+    from tinynet.estimators.stochastic import EpochEnd
+
+    noted = []
+
+    def interrupt(self):
+        noted.append(len(self.estimator.loss_curve_))
+        if len(noted) == 3:
+            raise KeyboardInterrupt
+        return True
+
+    monkeypatch.setattr(EpochEnd, "_note_loss", interrupt)
+    model = tn.MLPClassifier(**SMALL)
+    with pytest.warns(UserWarning, match="interrupted by user"):
+        model.fit(DIGITS, LABELS)
+    assert noted == [1, 2, 3] and model.n_iter_ == 3 and np.isfinite(model.coefs_[0]).all()
 
 
 # ---- scikit-learn's tools ------------------------------------------------------------------------------------------

@@ -51,9 +51,10 @@ def train(
             X, target, epochs=1 if incremental else estimator.max_iter, batch_size=_batch_size(estimator, rows)
         )
     except NonFiniteLoss as why:
+        weighted = "" if weight is None else "; or the sample weights of a whole batch may be 0"
         raise ValueError(
             f"Solver produced non-finite parameter weights. The input data may contain large values and need to be "
-            f"preprocessed: {why}"
+            f"preprocessed: {why}{weighted}"
         ) from why
     if history.stopped == "interrupted":
         warnings.warn("Training interrupted by user.", stacklevel=2)
