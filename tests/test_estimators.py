@@ -211,8 +211,9 @@ def test_bad_calls_are_refused():
 
 @pytest.mark.filterwarnings("error")
 def test_convergence_is_warned_of_as_in_scikit_learn():
-    with pytest.warns(ConvergenceWarning, match=r"Maximum iterations \(10\) reached"):
+    with pytest.warns(ConvergenceWarning, match=r"Maximum iterations \(10\) reached") as caught:
         tn.MLPClassifier(**SMALL).fit(DIGITS, LABELS)
+    assert [warning.filename for warning in caught] == [__file__]
     assert tn.MLPClassifier(**{**SMALL, "max_iter": 99}, tol=1.0, n_iter_no_change=2).fit(DIGITS, LABELS).n_iter_ < 99
 
 
@@ -317,8 +318,10 @@ def test_norms_dropout_and_activations_of_each_layer(solver):
 
 
 def test_steps_are_replayed():
-    model = tn.MLPClassifier(**SMALL, batch_size=100).fit(DIGITS, LABELS)
+    model = tn.MLPClassifier(**SMALL, batch_size=100, warm_start=True).fit(DIGITS, LABELS)
     assert "softmax_cross_entropy" in str(model._session.trainer.program)
+    with pytest.raises(ValueError, match="hidden_layer_sizes is"):
+        model.set_params(hidden_layer_sizes=(9,)).fit(DIGITS, LABELS)
 
 
 def test_a_trainer_can_choose_the_order():

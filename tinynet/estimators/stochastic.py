@@ -56,8 +56,10 @@ def train(
             f"Solver produced non-finite parameter weights. The input data may contain large values and need to be "
             f"preprocessed: {why}{weighted}"
         ) from why
+    finally:
+        session.fit_ended(keep_steps=incremental or estimator.warm_start)
     if history.stopped == "interrupted":
-        warnings.warn("Training interrupted by user.", stacklevel=2)
+        warnings.warn("Training interrupted by user.", stacklevel=5)
     if held_out is not None:
         watch.restore_best()
 
@@ -83,7 +85,7 @@ def _batch_size(estimator: Any, rows: int) -> int:
         return min(200, rows)
     if estimator.batch_size > rows:
         warnings.warn(
-            "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=2
+            "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=6
         )
     return int(min(estimator.batch_size, rows))
 
@@ -127,7 +129,7 @@ class EpochEnd:
                 f"Stochastic Optimizer: Maximum iterations ({e.max_iter}) reached and the optimization hasn't "
                 f"converged yet.",
                 ConvergenceWarning,
-                stacklevel=8,
+                stacklevel=10,
             )
         return False
 
