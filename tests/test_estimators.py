@@ -1,6 +1,7 @@
 """The estimators are scikit-learn's: the same numbers from the same seed, its checks, its exceptions; and more."""
 
 import copy
+import io
 import pickle
 
 import numpy as np
@@ -54,6 +55,8 @@ TARGETS = {
     "two outputs": ("MLPRegressor", {}, DIABETES, np.column_stack([PROGRESS, PROGRESS**2])),
     "counts": ("MLPRegressor", {"loss": "poisson", "learning_rate_init": 1e-3}, DIABETES, COUNTS),
 }
+CASES = [(setting, target, False) for setting in SETTINGS for target in TARGETS]
+CASES += [(setting, target, True) for setting in ("adam", "sgd", "early stopping") for target in TARGETS]
 
 
 def both(name, **options):
@@ -78,12 +81,8 @@ def assert_same(ours, theirs, X):
         np.testing.assert_array_equal(predicted, expected)
 
 
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("setting, target, weighted", CASES)
 def test_every_loss_and_weight_is_scikit_learns(setting, target, weighted):
-    if weighted and setting not in ("adam", "sgd", "early stopping"):
-        return
     name, options, X, y = TARGETS[target]
     rows = slice(0, 600)
     fit = {"sample_weight": WEIGHT[: len(X)][rows]} if weighted else {}
@@ -322,6 +321,19 @@ def test_steps_are_replayed():
     assert "softmax_cross_entropy" in str(model._session.trainer.program)
     with pytest.raises(ValueError, match="hidden_layer_sizes is"):
         model.set_params(hidden_layer_sizes=(9,)).fit(DIGITS, LABELS)
+
+
+def test_verbose_is_a_bar_on_a_terminal(monkeypatch, capsys):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    for verbose in (False, True):
+        terminal = Terminal()
+        monkeypatch.setattr("sys.stderr", terminal)
+        tn.MLPClassifier(**SMALL, verbose=verbose).fit(DIGITS, LABELS)
+        assert ("samples" in terminal.getvalue()) == verbose
+    assert capsys.readouterr().out == ""
 
 
 def test_a_trainer_can_choose_the_order():
