@@ -1,6 +1,7 @@
 """The estimators are scikit-learn's: the same numbers from the same seed, its checks, its exceptions; and more."""
 
 import copy
+import io
 import pickle
 
 import numpy as np
@@ -54,6 +55,8 @@ TARGETS = {
     "two outputs": ("MLPRegressor", {}, DIABETES, np.column_stack([PROGRESS, PROGRESS**2])),
     "counts": ("MLPRegressor", {"loss": "poisson", "learning_rate_init": 1e-3}, DIABETES, COUNTS),
 }
+CASES = [(setting, target, False) for setting in SETTINGS for target in TARGETS]
+CASES += [(setting, target, True) for setting in ("adam", "sgd", "early stopping") for target in TARGETS]
 
 
 def both(name, **options):
@@ -78,12 +81,8 @@ def assert_same(ours, theirs, X):
         np.testing.assert_array_equal(predicted, expected)
 
 
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("setting, target, weighted", CASES)
 def test_every_loss_and_weight_is_scikit_learns(setting, target, weighted):
-    if weighted and setting not in ("adam", "sgd", "early stopping"):
-        return
     name, options, X, y = TARGETS[target]
     rows = slice(0, 600)
     fit = {"sample_weight": WEIGHT[: len(X)][rows]} if weighted else {}
@@ -200,6 +199,8 @@ def test_bad_calls_are_refused():
         tn.MLPRegressor(solver="sgd", learning_rate_init=1e6, **SMALL).fit(DIABETES * 1e6, PROGRESS)
     with pytest.raises(ValueError, match="eval_set has the classes"):
         model.fit(DIGITS[:100], LABELS[:100] % 3, eval_set=(DIGITS, LABELS))
+    with pytest.raises(ValueError, match="weights of a whole batch may be 0"):
+        tn.MLPClassifier(**SMALL, shuffle=False).fit(DIGITS, LABELS, sample_weight=np.arange(len(DIGITS)) > 400)
     model = tn.MLPClassifier(warm_start=True, **SMALL).fit(DIGITS, LABELS)
     with pytest.raises(ValueError, match="same classes"):
         model.fit(DIGITS, LABELS % 3)
@@ -209,9 +210,28 @@ def test_bad_calls_are_refused():
 
 @pytest.mark.filterwarnings("error")
 def test_convergence_is_warned_of_as_in_scikit_learn():
-    with pytest.warns(ConvergenceWarning, match=r"Maximum iterations \(10\) reached"):
+    with pytest.warns(ConvergenceWarning, match=r"Maximum iterations \(10\) reached") as caught:
         tn.MLPClassifier(**SMALL).fit(DIGITS, LABELS)
+    assert [warning.filename for warning in caught] == [__file__]
     assert tn.MLPClassifier(**{**SMALL, "max_iter": 99}, tol=1.0, n_iter_no_change=2).fit(DIGITS, LABELS).n_iter_ < 99
+
+
+def test_an_interrupted_fit_keeps_what_was_learned(monkeypatch):
+    from tinynet.estimators.stochastic import EpochEnd
+
+    noted = []
+
+    def interrupt(self):
+        noted.append(len(self.estimator.loss_curve_))
+        if len(noted) == 3:
+            raise KeyboardInterrupt
+        return True
+
+    monkeypatch.setattr(EpochEnd, "_note_loss", interrupt)
+    model = tn.MLPClassifier(**SMALL)
+    with pytest.warns(UserWarning, match="interrupted by user"):
+        model.fit(DIGITS, LABELS)
+    assert noted == [1, 2, 3] and model.n_iter_ == 3 and np.isfinite(model.coefs_[0]).all()
 
 
 # ---- scikit-learn's tools ------------------------------------------------------------------------------------------
@@ -297,8 +317,23 @@ def test_norms_dropout_and_activations_of_each_layer(solver):
 
 
 def test_steps_are_replayed():
-    model = tn.MLPClassifier(**SMALL, batch_size=100).fit(DIGITS, LABELS)
+    model = tn.MLPClassifier(**SMALL, batch_size=100, warm_start=True).fit(DIGITS, LABELS)
     assert "softmax_cross_entropy" in str(model._session.trainer.program)
+    with pytest.raises(ValueError, match="hidden_layer_sizes is"):
+        model.set_params(hidden_layer_sizes=(9,)).fit(DIGITS, LABELS)
+
+
+def test_verbose_is_a_bar_on_a_terminal(monkeypatch, capsys):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    for verbose in (False, True):
+        terminal = Terminal()
+        monkeypatch.setattr("sys.stderr", terminal)
+        tn.MLPClassifier(**SMALL, verbose=verbose).fit(DIGITS, LABELS)
+        assert ("samples" in terminal.getvalue()) == verbose
+    assert capsys.readouterr().out == ""
 
 
 def test_a_trainer_can_choose_the_order():

@@ -19,13 +19,27 @@ def run(path, *arguments):
 
 
 def test_every_example_has_a_test():
-    assert [path.stem for path in EXAMPLES] == ["custom_backend", "first_network", "recorded_step", "vector_operations"]
+    assert [path.stem for path in EXAMPLES] == [
+        "custom_backend",
+        "drop_in",
+        "first_network",
+        "recorded_step",
+        "vector_operations",
+    ]
 
 
 def test_first_network():
     done = run(ROOT / "examples/first_network.py")
     assert done.returncode == 0, done.stderr
     assert int(done.stdout.rsplit("%", 1)[0].split()[-1]) >= 95
+
+
+def test_drop_in():
+    done = run(ROOT / "examples/drop_in.py")
+    assert done.returncode == 0, done.stderr
+    reference, *ours = done.stdout.splitlines()
+    assert len(ours) == 2 and all(line.split("accuracy ")[1][:4] == reference.split()[-1][:4] for line in ours)
+    assert all(float(line.split()[-3]) < limit for line, limit in zip(ours, (1e-4, 1e-9), strict=True))
 
 
 def test_recorded_step():

@@ -37,10 +37,12 @@ __all__ = [
 ]  # fmt: skip
 
 
-def __getattr__(name: str) -> _Any:
-    """The estimators are imported when they are first asked for: scikit-learn takes a second."""
-    if name in ("MLPClassifier", "MLPRegressor"):
-        from . import estimators
+if not _TYPE_CHECKING:
 
-        return getattr(estimators, name)
-    raise AttributeError(f"module 'tinynet' has no attribute {name!r}")
+    def __getattr__(name: str) -> _Any:
+        """The estimators are imported when they are first asked for: scikit-learn takes a second."""
+        if name in ("MLPClassifier", "MLPRegressor"):
+            from . import estimators
+
+            return getattr(estimators, name)
+        raise AttributeError(f"module 'tinynet' has no attribute {name!r}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -122,6 +123,8 @@ class MultilayerPerceptron(BaseEstimator):  # type: ignore[misc]
         self._random_state = check_random_state(self.random_state)
         if first:
             self._initialise((X.shape[1], *hidden, y.shape[1]), activations)
+        elif [coef.shape for coef in self.coefs_] != list(itertools.pairwise((X.shape[1], *hidden, y.shape[1]))):
+            raise ValueError(f"hidden_layer_sizes is {hidden}, expected that of the weights there are, or a new fit")
         structure = Structure(
             (X.shape[1], *hidden, y.shape[1]), activations, self.norm, float(self.dropout), self.out_activation_,
             self._dtype().name,

@@ -139,6 +139,13 @@ class Session:
                 if name in group.names:
                     group.hyper[group.names.index(name)] = value  # scikit-learn also allows a momentum of 1
 
+    def fit_ended(self, keep_steps: bool) -> None:
+        """Lets go of the data and the recorded steps, unless another fit will want them."""
+        if keep_steps:
+            self.trainer.callbacks = ()
+        else:
+            self.trainer = OrderedTrainer(self.model, self.loss, self.optimizer)
+
     @property
     def rate(self) -> float:
         """The learning rate."""

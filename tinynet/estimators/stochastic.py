@@ -51,12 +51,15 @@ def train(
             X, target, epochs=1 if incremental else estimator.max_iter, batch_size=_batch_size(estimator, rows)
         )
     except NonFiniteLoss as why:
+        weighted = "" if weight is None else "; or the sample weights of a whole batch may be 0"
         raise ValueError(
             f"Solver produced non-finite parameter weights. The input data may contain large values and need to be "
-            f"preprocessed: {why}"
+            f"preprocessed: {why}{weighted}"
         ) from why
+    finally:
+        session.fit_ended(keep_steps=incremental or estimator.warm_start)
     if history.stopped == "interrupted":
-        warnings.warn("Training interrupted by user.", stacklevel=2)
+        warnings.warn("Training interrupted by user.", stacklevel=5)
     if held_out is not None:
         watch.restore_best()
 
@@ -82,7 +85,7 @@ def _batch_size(estimator: Any, rows: int) -> int:
         return min(200, rows)
     if estimator.batch_size > rows:
         warnings.warn(
-            "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=2
+            "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=6
         )
     return int(min(estimator.batch_size, rows))
 
@@ -126,7 +129,7 @@ class EpochEnd:
                 f"Stochastic Optimizer: Maximum iterations ({e.max_iter}) reached and the optimization hasn't "
                 f"converged yet.",
                 ConvergenceWarning,
-                stacklevel=8,
+                stacklevel=10,
             )
         return False
 
