@@ -12,17 +12,19 @@ from . import data, functional, nn, optim, schedule
 from .backends import current as current_backend
 from .backends import use_backend
 from .callbacks import EarlyStopping
+from .checkpoint import load_checkpoint, save_checkpoint
 from .compiled import CompiledStep, NotReplayable, compile
 from .gradients import gradcheck
 from .history import History
 from .randomness import manual_seed
 from .stepping import NonFiniteLoss
 from .tensor import Tensor, no_grad
+from .tensor_files import CheckpointError
 from .training import Trainer
 from .version import __version__
 
 __all__ = [
-    "__version__", "CompiledStep", "EarlyStopping", "History", "NonFiniteLoss", "NotReplayable", "Tensor", "Trainer",
-    "compile", "current_backend", "data", "functional", "gradcheck", "manual_seed", "nn", "no_grad", "optim",
-    "schedule", "use_backend",
+    "__version__", "CheckpointError", "CompiledStep", "EarlyStopping", "History", "NonFiniteLoss", "NotReplayable",
+    "Tensor", "Trainer", "compile", "current_backend", "data", "functional", "gradcheck", "load_checkpoint",
+    "manual_seed", "nn", "no_grad", "optim", "save_checkpoint", "schedule", "use_backend",
 ]  # fmt: skip
