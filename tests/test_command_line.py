@@ -12,6 +12,7 @@ import pytest
 from tinynet import command_line
 from tinynet.checkpoint import read_checkpoint
 from tinynet.command_line import main
+from tinynet.tensor_files import write_tensors
 
 ROOT = Path(__file__).parent.parent
 
@@ -327,6 +328,14 @@ def test_what_contradicts_the_checkpoint_is_refused(capsys, tmp_path):
     table.write_text("\n".join(["a,b,c", *rows[:-1]]))
     status, _, said = run(capsys, "--backend", "numpy", "--resume", str(path), "--epochs", "3", "--quiet")
     assert status == 2 and "was trained on other rows" in said
+    found = read_checkpoint(path)
+    for name, value in [("optimizer", "x"), ("dropout", 5), ("hidden", [0]), ("hidden", 3), ("epochs", "many")]:
+        found.state["notes"]["options"] = {**found.notes["options"], name: value}
+        state = {"format": "tinynet checkpoint", "format_version": "1", "state": json.dumps(found.state)}
+        write_tensors(tmp_path / "other", found.tensors, state)
+        status, _, said = run(capsys, "--backend", "numpy", "--resume", str(tmp_path / "other"))
+        assert (status, said.count("\n")) == (2, 1), said
+        found = read_checkpoint(path)
     for wrong, expected in [(table, "is not a safetensors file"), (tmp_path / "none", "No such file")]:
         status, _, said = run(capsys, "--resume", str(wrong))
         assert (status, said.count("\n")) == (2, 1) and expected in said

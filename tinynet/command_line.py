@@ -133,6 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         keeping = kept(parsed)
         options = Options(**{name.name: getattr(parsed, name.name) for name in fields(Options)})
         options = keeping.options(options, given(arguments))
+        parser().parse_args(as_arguments(options))  # a checkpoint's options are checked like any others
         chosen = contenders(parsed)
         check_outputs(parsed.json, parsed.plot)
         experiment = Experiment(options)
@@ -207,6 +208,13 @@ def given(arguments: Sequence[str] | None) -> set[str]:
     names = [option.name for option in fields(Options)]
     parsed = parser().parse_args(arguments, argparse.Namespace(**dict.fromkeys(names, missing)))
     return {name for name in names if getattr(parsed, name) is not missing}
+
+
+def as_arguments(options: Options) -> list[str]:
+    """The command line that asks for these options."""
+    given = {name: value for name, value in vars(options).items() if value is not None and not isinstance(value, bool)}
+    texts = {name: ",".join(map(str, value)) if isinstance(value, tuple) else value for name, value in given.items()}
+    return [f"--{name.replace('_', '-')}={text}" for name, text in texts.items()]
 
 
 def kept(parsed: argparse.Namespace) -> Keeping:
