@@ -1,6 +1,7 @@
 """Checkpoints: everything comes back, nothing is lost or half believed, and a resumed run is the run."""
 
 import errno
+import itertools
 import json
 import os
 import pickle
@@ -25,6 +26,7 @@ from tinynet.checkpoint import _contents, read_checkpoint
 from tinynet.tensor_files import LONGEST_HEADER, read_tensors, write_tensors
 
 ROOT = Path(__file__).parent.parent
+SEEDS = itertools.count(1)
 KILLS = 200
 MUTATIONS = 10_000
 RNG = np.random.default_rng(0)
@@ -41,7 +43,7 @@ def trainer(
     backend="numpy", optimizer="adamw", sched="none", norm="batch", stop=True, dtype="float32", seed=0, **options
 ):
     """Initial weights differ from call to call, so that only what is loaded can agree."""
-    tn.manual_seed(random.randrange(1 << 30))
+    tn.manual_seed(next(SEEDS))
     model = nn.multilayer_perceptron(6, (16, 8), 3, dropout=0.2, norm=norm).to(dtype)
     make = optim.OPTIMIZERS[optimizer]
     return tn.Trainer(

@@ -47,6 +47,7 @@ Write = Callable[[], None]
 def save_checkpoint(path: Path_, target: Target, notes: Mapping[str, Any] | None = None) -> None:
     """Writes the state of a model, an optimizer or a Trainer; an older file there is replaced only by a whole one.
 
+    Of callbacks, EarlyStopping's state is kept; tn.manual_seed's generator, for layers yet to be made, is not.
     notes: what else load_checkpoint is to return, as JSON can hold it. Raises OSError where the file cannot be written,
     CheckpointError for state that a checkpoint cannot hold.
     """
