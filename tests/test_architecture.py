@@ -23,10 +23,11 @@ STOREYS = [
     "kernels.spelling", "kernels.ieee", "kernels.contract",
     "kernels.program", "kernels.numba_backend.simd", "kernels.naive kernels.numpy_backend kernels.numba_backend",
     "kernels.loader", "kernels", "kernels.testing",
-    "tinynet.version", "tinynet.checks tinynet.files", "tinynet.backends", "tinynet.tensor", "tinynet.functional",
-    "tinynet.gradients tinynet.randomness tinynet.history", "tinynet.nn", "tinynet.onnx tinynet.interoperability",
-    "tinynet.optim", "tinynet.compiled", "tinynet.schedule", "tinynet.data tinynet.metrics", "tinynet.callbacks",
-    "tinynet.stepping", "tinynet.training", "tinynet.estimators", "tinynet.experiment",
+    "tinynet.version", "tinynet.checks tinynet.files", "tinynet.backends", "tinynet.tensor", "tinynet.tensor_files",
+    "tinynet.functional", "tinynet.gradients tinynet.randomness tinynet.history", "tinynet.nn",
+    "tinynet.onnx tinynet.interoperability", "tinynet.optim", "tinynet.compiled", "tinynet.schedule",
+    "tinynet.data tinynet.metrics", "tinynet.callbacks", "tinynet.stepping", "tinynet.training",
+    "tinynet.checkpoint tinynet.estimators", "tinynet.experiment",
     "tinynet.comparison", "tinynet.plots", "tinynet.command_line", "tinynet", "train",
 ]  # fmt: skip
 FLOOR = {name: floor for floor, names in enumerate(STOREYS) for name in names.split()}
@@ -242,10 +243,10 @@ def test_a_training_step_computes_by_kernels_only():
 def test_public_names():
     assert {"DECLARATIONS", "Backend", "BackendUnavailable", "available", "load", "names"} < set(kernels.__all__)
     assert set(tn.__all__) == {
-        "CompiledStep", "EarlyStopping", "History", "MLPClassifier", "MLPRegressor", "NonFiniteLoss", "NotReplayable",
-        "Tensor", "Trainer", "__version__", "compile", "current_backend", "data", "export_onnx", "from_sklearn",
-        "from_torch_state_dict", "functional", "gradcheck", "manual_seed", "nn", "no_grad", "optim", "schedule",
-        "use_backend",
+        "CheckpointError", "CompiledStep", "EarlyStopping", "History", "MLPClassifier", "MLPRegressor", "NonFiniteLoss",
+        "NotReplayable", "Tensor", "Trainer", "__version__", "compile", "current_backend", "data", "export_onnx",
+        "from_sklearn", "from_torch_state_dict", "functional", "gradcheck", "load_checkpoint", "manual_seed", "nn",
+        "no_grad", "optim", "save_checkpoint", "schedule", "use_backend",
     }  # fmt: skip
     for package in (tn, tn.nn, tn.optim, tn.functional, tn.data, kernels):
         assert all(hasattr(package, name) for name in package.__all__), package

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from tinynet import command_line
+from tinynet.checkpoint import read_checkpoint
 from tinynet.command_line import main
+from tinynet.tensor_files import write_tensors
 
 ROOT = Path(__file__).parent.parent
 
@@ -265,3 +267,75 @@ def test_a_plot_without_matplotlib_says_what_to_install(capsys, monkeypatch, tmp
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     status, _, complaint = run(capsys, "--plot", str(tmp_path / "plot.png"))
     assert status == 2 and "pip install 'tinynet[plot]'" in complaint
+
+
+# ---- checkpoints ----------------------------------------------------------------------------------------------------
+
+SMALL = ["--dataset", "iris", "--backend", "numpy", "--hidden", "8", "--quiet"]
+
+
+def losses(path):
+    (found,) = json.loads(path.read_text())["runs"]
+    return found["train_loss"], found["test_score"], found["epochs"]
+
+
+def test_save_and_resume_are_one_run(capsys, tmp_path):
+    half, whole, out = tmp_path / "half", tmp_path / "whole", tmp_path / "out.json"
+    assert run(capsys, *SMALL, "--epochs", "4", "--save", str(whole), "--json", str(out)) == (0, "", "")
+    expected = losses(out)
+    assert run(capsys, *SMALL, "--epochs", "2", "--save", str(half)) == (0, "", "")
+    again = ["--resume", str(half), "--save", str(half), "--backend", "numpy", "--quiet", "--json", str(out)]
+    assert run(capsys, *again, "--epochs", "4", "--hidden", "8", "--eager") == (0, "", "")
+    assert losses(out) == expected and len(expected[0]) == 4
+    arrays = [
+        {n: a for n, a in read_checkpoint(path).tensors.items() if n != "history.seconds"} for path in (half, whole)
+    ]
+    assert arrays[0].keys() == arrays[1].keys()
+    for name, array in arrays[0].items():
+        np.testing.assert_array_equal(array, arrays[1][name], name)
+    status, _, said = run(capsys, *again)
+    assert status == 2 and said.endswith("has 4 epochs, expected --epochs above that\n")
+
+
+def test_checkpoints_every_few_epochs(capsys, tmp_path, monkeypatch):
+    from tinynet import experiment
+
+    epochs, save = [], experiment.save_checkpoint
+    monkeypatch.setattr(
+        experiment, "save_checkpoint", lambda path, t, notes: (epochs.append(t.epoch), save(path, t, notes))
+    )
+    assert run(capsys, *SMALL, "--epochs", "5", "--save", str(tmp_path / "x"), "--checkpoint-every", "2")[0] == 0
+    assert epochs == [2, 4, 5] and read_checkpoint(tmp_path / "x").state["trainer"]["epoch"] == 5
+
+
+def test_what_contradicts_the_checkpoint_is_refused(capsys, tmp_path):
+    path, table = tmp_path / "x", tmp_path / "table.csv"
+    rows = [f"{i % 7},{i % 5},{i % 2}" for i in range(40)]
+    table.write_text("\n".join(["a,b,c", *rows]))
+    status, _, said = run(
+        capsys, *SMALL[2:], "--dataset", str(table), "--target", "c", "--epochs", "1", "--save", str(path)
+    )
+    assert (status, said) == (0, "")
+    for options, expected in [
+        (["--lr", "0.1"], f"--lr is 0.1, but the run in {path} has 0.003"),
+        (["--hidden", "9"], f"--hidden is (9,), but the run in {path} has (8,)"),
+        (["--compare"], "--save and --resume go with a single run"),
+        (["--checkpoint-every", "1"], "--checkpoint-every goes with --save"),
+        (["--save", str(tmp_path / "no" / "x")], "does not exist"),
+    ]:
+        status, printed, said = run(capsys, "--backend", "numpy", "--resume", str(path), "--epochs", "3", *options)
+        assert (status, printed, said.count("\n")) == (2, "", 1) and expected in said, said
+    table.write_text("\n".join(["a,b,c", *rows[:-1]]))
+    status, _, said = run(capsys, "--backend", "numpy", "--resume", str(path), "--epochs", "3", "--quiet")
+    assert status == 2 and "was trained on other rows" in said
+    found = read_checkpoint(path)
+    for name, value in [("optimizer", "x"), ("dropout", 5), ("hidden", [0]), ("hidden", 3), ("epochs", "many")]:
+        found.state["notes"]["options"] = {**found.notes["options"], name: value}
+        state = {"format": "tinynet checkpoint", "format_version": "1", "state": json.dumps(found.state)}
+        write_tensors(tmp_path / "other", found.tensors, state)
+        status, _, said = run(capsys, "--backend", "numpy", "--resume", str(tmp_path / "other"))
+        assert (status, said.count("\n")) == (2, 1), said
+        found = read_checkpoint(path)
+    for wrong, expected in [(table, "is not a safetensors file"), (tmp_path / "none", "No such file")]:
+        status, _, said = run(capsys, "--resume", str(wrong))
+        assert (status, said.count("\n")) == (2, 1) and expected in said

@@ -15,6 +15,7 @@ from . import data, functional, nn, optim, schedule
 from .backends import current as current_backend
 from .backends import use_backend
 from .callbacks import EarlyStopping
+from .checkpoint import load_checkpoint, save_checkpoint
 from .compiled import CompiledStep, NotReplayable, compile
 from .gradients import gradcheck
 from .history import History
@@ -23,6 +24,7 @@ from .onnx import export_onnx
 from .randomness import manual_seed
 from .stepping import NonFiniteLoss
 from .tensor import Tensor, no_grad
+from .tensor_files import CheckpointError
 from .training import Trainer
 from .version import __version__
 
@@ -30,10 +32,10 @@ if _TYPE_CHECKING:
     from .estimators import MLPClassifier, MLPRegressor
 
 __all__ = [
-    "__version__", "CompiledStep", "EarlyStopping", "History", "MLPClassifier", "MLPRegressor", "NonFiniteLoss",
-    "NotReplayable", "Tensor", "Trainer", "compile", "current_backend", "data", "export_onnx", "from_sklearn",
-    "from_torch_state_dict", "functional", "gradcheck", "manual_seed", "nn", "no_grad", "optim", "schedule",
-    "use_backend",
+    "__version__", "CheckpointError", "CompiledStep", "EarlyStopping", "History", "MLPClassifier", "MLPRegressor",
+    "NonFiniteLoss", "NotReplayable", "Tensor", "Trainer", "compile", "current_backend", "data", "export_onnx",
+    "from_sklearn", "from_torch_state_dict", "functional", "gradcheck", "load_checkpoint", "manual_seed", "nn",
+    "no_grad", "optim", "save_checkpoint", "schedule", "use_backend",
 ]  # fmt: skip
 
 

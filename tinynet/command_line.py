@@ -14,15 +14,17 @@ import kernels
 from kernels import Backend, BackendUnavailable
 
 from . import data
+from .checkpoint import read_checkpoint
 from .checks import check_above_0, check_at_least_0, check_fraction, check_number, check_positive, check_whole, choose
 from .comparison import aligned, table
-from .experiment import Experiment, Options, Run
+from .experiment import Experiment, Keeping, Options, Run
 from .files import check_writable, write_atomically
 from .nn import ACTIVATIONS, NORMS
 from .optim import OPTIMIZERS
 from .plots import plot_runs, require_matplotlib
 from .schedule import SCHEDULES
 from .stepping import NonFiniteLoss
+from .tensor_files import CheckpointError
 
 BAD_INPUT, INTERRUPTED = 2, 130
 
@@ -103,6 +105,15 @@ def parser() -> Parser:
         help="with --compare: naive, numba scalar, with SIMD, on all threads, and numpy")  # fmt: skip
     add("--budget", type=option(check_above_0, float), default=20.0, metavar="S",
         help="seconds of training a backend gets in a comparison (default: 20)")  # fmt: skip
+    add("--save", type=Path, metavar="PATH", help="write a checkpoint there at the end, also after Ctrl-C")
+    add(
+        "--checkpoint-every",
+        type=option(check_positive, int),
+        metavar="N",
+        help="with --save: after every N epochs too",
+    )
+    add("--resume", type=Path, metavar="PATH",
+        help="go on from this checkpoint, with its options, until there are --epochs in all")  # fmt: skip
     add("--json", type=Path, metavar="PATH", help="write the results there")
     add("--plot", type=Path, metavar="PATH", help="draw loss curves and speeds there (.png, .svg, .pdf)")
     add("--list-datasets", action="store_true", help="print the data sets and stop")
@@ -119,15 +130,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
               ((parsed.list_datasets, datasets_table), (parsed.list_backends, backends_table)) if asked))  # fmt: skip
         return 0
     try:
+        keeping = kept(parsed)
         options = Options(**{name.name: getattr(parsed, name.name) for name in fields(Options)})
+        options = keeping.options(options, given(arguments))
+        parser().parse_args(as_arguments(options))  # a checkpoint's options are checked like any others
         chosen = contenders(parsed)
         check_outputs(parsed.json, parsed.plot)
         experiment = Experiment(options)
     except (ValueError, TypeError, OSError, ImportError) as error:
         return refuse(str(error))
     try:
-        runs = train(experiment, chosen, parsed)
-    except NonFiniteLoss as error:
+        runs = train(experiment, chosen, parsed, keeping)
+    except (NonFiniteLoss, CheckpointError, OSError) as error:
         return refuse(str(error))
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -188,7 +202,33 @@ def check_outputs(json_path: Path | None, plot_path: Path | None) -> None:
         check_writable("--plot", plot_path)
 
 
-def train(experiment: Experiment, chosen: list[Contender], parsed: argparse.Namespace) -> list[Run]:
+def given(arguments: Sequence[str] | None) -> set[str]:
+    """Names of the options that were asked for rather than left at their defaults."""
+    missing = object()
+    names = [option.name for option in fields(Options)]
+    parsed = parser().parse_args(arguments, argparse.Namespace(**dict.fromkeys(names, missing)))
+    return {name for name in names if getattr(parsed, name) is not missing}
+
+
+def as_arguments(options: Options) -> list[str]:
+    """The command line that asks for these options."""
+    given = {name: value for name, value in vars(options).items() if value is not None and not isinstance(value, bool)}
+    texts = {name: ",".join(map(str, value)) if isinstance(value, tuple) else value for name, value in given.items()}
+    return [f"--{name.replace('_', '-')}={text}" for name, text in texts.items()]
+
+
+def kept(parsed: argparse.Namespace) -> Keeping:
+    """Where checkpoints go and come from; refuses what could not be written or read, before any training."""
+    if parsed.compare is not None and (parsed.save or parsed.resume):
+        raise ValueError("--save and --resume go with a single run, not with --compare")
+    if parsed.checkpoint_every and not parsed.save:
+        raise ValueError("--checkpoint-every goes with --save, which says where")
+    if parsed.save:
+        check_writable("--save", parsed.save)
+    return Keeping(parsed.save, parsed.checkpoint_every, read_checkpoint(parsed.resume) if parsed.resume else None)
+
+
+def train(experiment: Experiment, chosen: list[Contender], parsed: argparse.Namespace, keeping: Keeping) -> list[Run]:
     """A run of each contender."""
     limit = parsed.budget if parsed.compare is not None else None
     runs = []
@@ -196,7 +236,7 @@ def train(experiment: Experiment, chosen: list[Contender], parsed: argparse.Name
         if not parsed.quiet:
             rows, columns = experiment.split.train.features.shape
             print(f"{experiment.split.train.name}: {rows} rows x {columns} features on {backend.name}", file=sys.stderr)
-        runs.append(experiment.run(backend, limit, progress=not parsed.quiet, eager=eager))
+        runs.append(experiment.run(backend, limit, progress=not parsed.quiet, eager=eager, keeping=keeping))
         if runs[-1].history.stopped == "interrupted":
             break
     return runs

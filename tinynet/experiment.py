@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+import hashlib
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,11 +12,13 @@ import numpy as np
 from kernels import Backend
 
 from . import data, metrics
+from .checkpoint import Checkpoint, save_checkpoint
 from .history import History
 from .nn import CrossEntropyLoss, MSELoss, multilayer_perceptron
 from .optim import OPTIMIZERS
 from .randomness import manual_seed
 from .schedule import SCHEDULES
+from .tensor_files import CheckpointError
 from .training import Trainer
 
 
@@ -38,6 +42,37 @@ class Options:
     dtype: str = "float32"
     test_size: float = 0.2
     eager: bool = False
+
+
+MAY_CHANGE = ("epochs", "eager")  # in a run that is resumed
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """Where a run's checkpoints go, after how many epochs each, and from which one it goes on."""
+
+    path: Path | None = None
+    every: int | None = None
+    resumed: Checkpoint | None = None
+
+    def options(self, asked: Options, given: set[str]) -> Options:
+        """The resumed run's options, and of those asked for what may change. given: names that were asked for.
+
+        Raises CheckpointError for an option that contradicts the checkpoint.
+        """
+        if self.resumed is None:
+            return asked
+        noted = self.resumed.notes.get("options")
+        if not isinstance(noted, dict) or noted.keys() != {option.name for option in fields(Options)}:
+            raise CheckpointError(f"{self.resumed.path} notes no options, expected a checkpoint that --save wrote")
+        noted["hidden"] = tuple(noted["hidden"])
+        for name in sorted(given - {*MAY_CHANGE}):
+            if getattr(asked, name) != noted[name]:
+                raise CheckpointError(
+                    f"--{name.replace('_', '-')} is {getattr(asked, name)}, but the run in {self.resumed.path} "
+                    f"has {noted[name]}"
+                )
+        return Options(**noted | {name: getattr(asked, name) for name in MAY_CHANGE if name in given})
 
 
 @dataclass
@@ -117,17 +152,47 @@ class Experiment:
             model, loss, optimizer, backend, options.seed, schedule, progress=progress, compile=not steps_eagerly
         )
 
+    def notes(self) -> dict[str, Any]:
+        """What a checkpoint says of the run: its options, and a SHA-256 of the rows it trains on."""
+        train = self.split.train
+        content = b"".join(np.ascontiguousarray(part).tobytes() for part in (train.features, train.target))
+        return {"options": asdict(self.options), "data": hashlib.sha256(content).hexdigest()}
+
+    def _resume(self, trainer: Trainer, checkpoint: Checkpoint) -> None:
+        if checkpoint.notes.get("data") != self.notes()["data"]:
+            raise CheckpointError(f"{checkpoint.path} was trained on other rows than {self.options.dataset} now has")
+        checkpoint.restore(trainer)
+        if trainer.epoch >= self.options.epochs:
+            raise CheckpointError(f"{checkpoint.path} has {trainer.epoch} epochs, expected --epochs above that")
+
     def run(
-        self, backend: Backend, time_limit: float | None = None, progress: bool = True, eager: bool | None = None
+        self,
+        backend: Backend,
+        time_limit: float | None = None,
+        progress: bool = True,
+        eager: bool | None = None,
+        keeping: Keeping | None = None,
     ) -> Run:
-        """Trains on the backend and scores the test part."""
+        """Trains on the backend and scores the test part. Resumed runs train until they have options.epochs."""
         options, (train, test) = self.options, self.split
         if eager is not None:
             options = replace(options, eager=eager)
-        trainer = self.trainer(backend, progress, eager)
-        history = trainer.fit(
-            train.features, train.target, options.epochs, options.batch_size, time_limit=time_limit
-        )  # fmt: skip
+        trainer, keeping = self.trainer(backend, progress, eager), keeping or Keeping()
+        if keeping.resumed:
+            self._resume(trainer, keeping.resumed)
+        path, every, notes = keeping.path, keeping.every, self.notes()
+        if path and every:
+
+            def saved_every(trainer: Trainer, _: History) -> None:
+                if trainer.epoch % every == 0:
+                    save_checkpoint(path, trainer, notes)
+
+            trainer.callbacks = (saved_every,)
+        epochs = options.epochs - trainer.epoch
+        trainer.fit(train.features, train.target, epochs, options.batch_size, time_limit=time_limit)
+        if path:
+            save_checkpoint(path, trainer, notes)
+        history = trainer.history
         score = metrics.score(train.task, test.target, trainer.predict(test.features))
         listing = "" if trainer.program is None else str(trainer.program)
         return Run(backend, options, train.name, history, score, metrics.score_name(train.task), listing)

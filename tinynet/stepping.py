@@ -100,7 +100,9 @@ class Stepper:
             if isinstance(value, np.ndarray) and value.dtype.kind in "iu"
         ]
         trained = [(id(parameter), parameter.requires_grad) for parameter in trainer.model.parameters()]
-        return plain, trained, trainer.clip_norm, trainer.schedule is None, id(trainer.optimizer)
+        # Averages are other arrays after an optimizer was loaded with none; a program keeps those it writes alive.
+        averages = [id(array) for arrays in trainer.optimizer.averages_of_all() for array in arrays]
+        return plain, trained, averages, trainer.clip_norm, trainer.schedule is None, id(trainer.optimizer)
 
     def _key(self, size: int) -> Any:
         """What decides which program runs."""

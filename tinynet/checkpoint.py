@@ -1,0 +1,344 @@
+"""Checkpoints: the state of a model, an optimizer or a whole Trainer in one safetensors file.
+
+Arrays: ``model.NAME`` (parameters, buffers), ``optimizer.group.I`` (a group's options), ``optimizer.I.NAME`` (running
+averages of parameter I), ``history.NAME``, ``early_stopping.I.NAME`` (the best weights). The text ``state`` holds the
+rest as JSON. Nothing in a file is ever run.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .callbacks import EarlyStopping
+from .checks import check_number, check_whole
+from .files import check_writable
+from .history import History
+from .nn import Module
+from .optim import Optimizer
+from .optim.optimizer import CHECKS, uninterrupted
+from .schedule import Schedule
+from .stepping import PLAIN
+from .tensor import Array
+from .tensor_files import CheckpointError, read_tensors, write_tensors
+from .training import Position, Trainer
+from .version import __version__
+
+FORMAT, FORMAT_VERSION = "tinynet checkpoint", "1"
+HISTORY = {
+    "train_loss": np.float64, "validation_loss": np.float64, "seconds": np.float64, "samples": np.int64,
+    "learning_rate": np.float64, "step_loss": np.float64,
+}  # fmt: skip
+
+Target = Module | Optimizer | Trainer
+Path_ = str | PathLike[str]
+Contents = tuple[dict[str, Array], dict[str, Any]]
+Write = Callable[[], None]
+
+
+def save_checkpoint(path: Path_, target: Target, notes: Mapping[str, Any] | None = None) -> None:
+    """Writes the state of a model, an optimizer or a Trainer; an older file there is replaced only by a whole one.
+
+    Of callbacks, EarlyStopping's state is kept; tn.manual_seed's generator, for layers yet to be made, is not.
+    notes: what else load_checkpoint is to return, as JSON can hold it. Raises OSError where the file cannot be written,
+    CheckpointError for state that a checkpoint cannot hold.
+    """
+    _check_target(target)
+    check_writable("path", Path(path))
+    with uninterrupted():
+        tensors, state = _contents(target)
+        try:
+            text = json.dumps(_encoded({**state, "notes": dict(notes or {})}), allow_nan=False)
+        except TypeError as error:
+            raise CheckpointError(f"the state of {type(target).__name__} or the notes: {error}") from None
+        versions = {"format": FORMAT, "format_version": FORMAT_VERSION, "tinynet": __version__}
+        write_tensors(Path(path), tensors, {**versions, "state": text})
+
+
+def load_checkpoint(path: Path_, target: Target) -> dict[str, Any]:
+    """Restores what save_checkpoint wrote, and returns its notes.
+
+    A Trainer is built before as the saved one was (model, optimizer, loss, schedule, seed, callbacks), and goes on with
+    the same bits on the same backend. A model or an optimizer can be loaded from a Trainer's checkpoint too.
+
+    Raises CheckpointError for what is no checkpoint, is damaged or does not fit, before anything of the target is
+    changed; OSError where the file cannot be read.
+    """
+    checkpoint = read_checkpoint(path)
+    checkpoint.restore(target)
+    return checkpoint.notes
+
+
+@dataclass
+class Checkpoint:
+    """A checkpoint's contents in memory."""
+
+    path: Path
+    tensors: dict[str, Array]
+    state: dict[str, Any]
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        """What was noted when it was saved."""
+        return dict(self.state["notes"])
+
+    def restore(self, target: Target) -> None:
+        """Copies the state into the target, after all of it has been checked."""
+        _check_target(target)
+        try:
+            writes = _checked(target, self.tensors, self.state)
+        except CheckpointError as error:
+            raise CheckpointError(f"{self.path} does not fit: {error}") from None
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+            # Intact, but put together by something else.
+            raise CheckpointError(f"{self.path} holds no state that can be restored: {error!r}") from None
+        with uninterrupted():
+            for write in writes:
+                write()
+
+
+def read_checkpoint(path: Path_) -> Checkpoint:
+    """Reads a checkpoint. Raises as load_checkpoint does."""
+    tensors, texts = read_tensors(Path(path))
+    if texts.get("format") != FORMAT or texts.get("format_version") != FORMAT_VERSION:
+        found = f"{texts.get('format')!r}, version {texts.get('format_version')}"
+        raise CheckpointError(f"{path} has the format {found}, expected {FORMAT!r}, version {FORMAT_VERSION}")
+    try:
+        state = json.loads(texts["state"], object_hook=_decoded)
+        dict(state["notes"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise CheckpointError(f"{path} holds no state that can be read") from None
+    return Checkpoint(Path(path), tensors, state)
+
+
+def _contents(target: Target) -> Contents:
+    if isinstance(target, Module):
+        return {f"model.{name}": array for name, array in target.arrays().items()}, {"model": {}}
+    if isinstance(target, Optimizer):
+        return _optimizer(target)
+    (tensors, model), (averages, optimizer) = _contents(target.model), _optimizer(target.optimizer)
+    rest, trainer = _trainer(target)
+    return tensors | averages | rest, model | optimizer | trainer
+
+
+def _check_target(target: Any) -> None:
+    if not isinstance(target, Target):
+        raise TypeError(f"target is a {type(target).__name__}, expected a Module, an Optimizer or a Trainer")
+
+
+def _checked(target: Target, tensors: dict[str, Array], state: dict[str, Any]) -> list[Write]:
+    """What restores the state, once nothing more can fail."""
+    if isinstance(target, Module):
+        found = _part("model", tensors, state)
+        _check_arrays("the model", found, target.arrays())
+        return [lambda: target.load_state_dict(found)]
+    if isinstance(target, Optimizer):
+        return [_optimizer_checked(target, _part("optimizer", tensors, state), state["optimizer"])]
+    _part("trainer", tensors, state)
+    writes = _checked(target.model, tensors, state) + _checked(target.optimizer, tensors, state)
+    return [*writes, _trainer_checked(target, tensors, state["trainer"])]
+
+
+def _part(part: str, tensors: dict[str, Array], state: dict[str, Any]) -> dict[str, Array]:
+    if part not in state:
+        raise CheckpointError(f"it holds no {part}, but {' and '.join(sorted(state.keys() - {'notes'}))}")
+    return _under(part, tensors)
+
+
+def _under(prefix: str, tensors: dict[str, Array]) -> dict[str, Array]:
+    """The arrays whose names begin with the prefix and a dot, by the rest."""
+    return {n.removeprefix(prefix + "."): array for n, array in tensors.items() if n.startswith(prefix + ".")}
+
+
+def _check_arrays(whose: str, found: Mapping[str, Array], own: Mapping[str, Array]) -> None:
+    """The same names, shapes and dtypes."""
+    if missing := own.keys() - found.keys():
+        raise CheckpointError(f"{whose} has {_named(missing)}, which it lacks")
+    if unknown := found.keys() - own.keys():
+        raise CheckpointError(f"it has {_named(unknown)}, which {whose} lacks")
+    for name, array in own.items():
+        if found[name].shape != array.shape:
+            raise CheckpointError(f"its {name} has shape {found[name].shape}, {whose} expects {array.shape}")
+        if found[name].dtype != array.dtype:
+            raise CheckpointError(f"its {name} has dtype {found[name].dtype}, {whose} expects {array.dtype}")
+
+
+def _named(names: set[str]) -> str:
+    some = sorted(names)
+    return ", ".join(some[:3]) + (f" and {len(some) - 3} more" if len(some) > 3 else "")
+
+
+# ---- optimizers -----------------------------------------------------------------------------------------------------
+
+
+def _optimizer(optimizer: Optimizer) -> Contents:
+    tensors = {f"optimizer.group.{i}": group.hyper for i, group in enumerate(optimizer.groups)}
+    for i, parameter in enumerate(_parameters(optimizer)):
+        averages = optimizer.state.get(id(parameter), {})
+        tensors |= {f"optimizer.{i}.{name}": average for name, average in averages.items()}
+    kept = {"class": type(optimizer).__name__, "groups": [[*g.names, len(g.params)] for g in optimizer.groups]}
+    return tensors, {"optimizer": kept}
+
+
+def _optimizer_checked(optimizer: Optimizer, found: dict[str, Array], state: dict[str, Any]) -> Write:
+    _check_equal("optimizer", state, _optimizer(optimizer)[1]["optimizer"])
+    averages = []
+    own = {f"group.{i}": group.hyper for i, group in enumerate(optimizer.groups)}
+    for i, parameter in enumerate(_parameters(optimizer)):
+        averages.append(_under(str(i), found))
+        if averages[-1]:  # there are none before the first step
+            own |= {f"{i}.{name}": parameter.data for name in optimizer.averages}
+    _check_arrays("the optimizer", found, own)
+    groups = []
+    for i, group in enumerate(optimizer.groups):
+        groups.append(dict(zip(group.names, found[f"group.{i}"].tolist(), strict=True)))
+        for name, value in groups[-1].items():
+            CHECKS[name](f"its {name}", value)
+    ordered = [{name: a[name] for name in optimizer.averages if name in a} for a in averages]
+    return lambda: optimizer.load_state_dict({"groups": groups, "averages": ordered})
+
+
+def _parameters(optimizer: Optimizer) -> list[Any]:
+    return [parameter for group in optimizer.groups for parameter in group.params]
+
+
+# ---- trainers -------------------------------------------------------------------------------------------------------
+
+
+def _trainer(trainer: Trainer) -> Contents:
+    history, stopping = trainer.history, _stopping(trainer)
+    tensors = {f"history.{name}": np.array(getattr(history, name), dtype) for name, dtype in HISTORY.items()}
+    states = [callback.state_dict() for callback in stopping]
+    for i, state in enumerate(states):
+        tensors |= {f"early_stopping.{i}.{name}": array for name, array in state.pop("weights").items()}
+    rest = {name: value for name, value in asdict(history).items() if name not in HISTORY}
+    return tensors, {
+        "trainer": {
+            "settings": _settings(trainer),
+            "epoch": trainer.epoch,
+            "step": trainer.step,
+            "position": asdict(trainer.position),
+            "schedule": trainer.schedule.state_dict() if trainer.schedule else None,
+            "early_stopping": states,
+            "history": rest,
+        }
+    }
+
+
+def _trainer_checked(trainer: Trainer, tensors: dict[str, Array], state: dict[str, Any]) -> Write:
+    for name, value in json.loads(json.dumps(_encoded(_settings(trainer))), object_hook=_decoded).items():
+        _check_equal(name, state["settings"][name], value)
+    epoch, step = check_whole("its epoch", state["epoch"]), check_whole("its step", state["step"])
+    position = Position(**state["position"])
+    for name in ("rows", "batch_size", "steps_done", "rows_done"):
+        check_whole(name, getattr(position, name))
+    check_number("loss", position.loss)
+    schedule = copy.deepcopy(trainer.schedule)
+    if schedule:
+        schedule.load_state_dict(state["schedule"])
+        if schedule.state_dict()["initial"] is not None:
+            groups = trainer.optimizer.groups
+            for _, rate in zip(groups, schedule.rates(step), strict=True):
+                check_number("its learning rate", rate)
+    stopping = _stopping(trainer)
+    best: list[dict[str, Any]] = []
+    for i, kept in enumerate(state["early_stopping"]):
+        weights = _under(f"early_stopping.{i}", tensors)
+        if weights:  # there are none before the first epoch's end
+            _check_arrays("early stopping", weights, trainer.model.arrays())
+        best.append({"best": float(kept["best"]), "best_epoch": check_whole("it", kept["best_epoch"])})
+        best[-1]["weights"] = weights
+    if len(best) != len(stopping):
+        raise CheckpointError(f"it has {len(best)} early stoppings, the trainer {len(stopping)}")
+    found = _under("history", tensors)
+    for name, dtype in HISTORY.items():
+        if found[name].ndim != 1 or found[name].dtype != dtype:
+            raise CheckpointError(f"its history.{name} is no list of {np.dtype(dtype)}")
+    rest = History(**state["history"])
+    check_number("compile_seconds", rest.compile_seconds), check_whole("kernels_compiled", rest.kernels_compiled)
+    if not isinstance(rest.stopped, str) or not isinstance(rest.continues, bool):
+        raise CheckpointError("its history holds what is none")
+    history = replace(rest, **{name: found[name].tolist() for name in HISTORY})
+
+    def write() -> None:
+        trainer.epoch, trainer.step, trainer.position, trainer.histories = epoch, step, position, [history]
+        if trainer.schedule:
+            trainer.schedule.load_state_dict(state["schedule"])
+        for callback, kept in zip(stopping, best, strict=True):
+            callback.load_state_dict(kept)
+
+    return write
+
+
+def _stopping(trainer: Trainer) -> list[EarlyStopping]:
+    return [callback for callback in trainer.callbacks if isinstance(callback, EarlyStopping)]
+
+
+def _settings(trainer: Trainer) -> dict[str, Any]:
+    """What a Trainer is built with, and a checkpoint does not restore but compare."""
+    return {
+        "seed": trainer.seed,
+        "clip_norm": trainer.clip_norm,
+        "loss function": _described(trainer.loss_function),
+        "schedule": _described(trainer.schedule),
+        "early stopping": [_described(callback) for callback in _stopping(trainer)],
+    }
+
+
+def _described(part: Any) -> Any:
+    """Class and plain options; what changes in training is left out."""
+    if part is None:
+        return None
+    if not hasattr(part, "__dict__") or isinstance(part, type) or hasattr(part, "__qualname__"):
+        return getattr(part, "__qualname__", type(part).__name__)
+    changing = {"training", "steps_per_epoch", "total_steps"}
+    if isinstance(part, Schedule | EarlyStopping):
+        changing |= part.state_dict().keys()
+    options = {
+        name: value
+        for name, value in vars(part).items()
+        if isinstance(value, PLAIN) and name not in changing and not name.startswith("_")
+    }
+    inside = {name: _described(value) for name, value in vars(part).items() if isinstance(value, Schedule)}
+    return {"class": type(part).__name__, **options, **inside}
+
+
+def _check_equal(name: str, found: Any, own: Any) -> None:
+    if found != own:
+        raise CheckpointError(f"its {name} is {_short(found)}, here it is {_short(own)}")
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, dict) and "class" in value:
+        return f"{value['class']}({', '.join(f'{n}={_short(v)}' for n, v in value.items() if n != 'class')})"
+    return repr(value)
+
+
+# ---- JSON -----------------------------------------------------------------------------------------------------------
+
+
+def _encoded(value: Any) -> Any:
+    """As JSON can hold it: infinity, which it cannot, as an object."""
+    if isinstance(value, Mapping):
+        return {str(name): _encoded(inside) for name, inside in value.items()}
+    if isinstance(value, list | tuple):
+        return [_encoded(inside) for inside in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"nonfinite": repr(value)}
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(f"{type(value).__name__} is nothing that JSON holds")
+
+
+def _decoded(found: dict[str, Any]) -> Any:
+    return float(found["nonfinite"]) if found.keys() == {"nonfinite"} else found
