@@ -44,6 +44,7 @@ class Stepper:
         self._replays: dict[Any, Replay] = {}
         self._step_seconds: dict[Any, float] = {}
         self._signature: Any = None
+        self._kept: list[tuple[Array, Array]] = []  # all that steps change, and copies of it
         self.program: Program | None = None  # the last that was replayed
 
     def fit_begins(self, features: Array, target: Array) -> None:
@@ -54,7 +55,9 @@ class Stepper:
         arrays = [p.data for p in self.trainer.model.parameters()]
         arrays += [buffer for _, buffer in self.trainer.model.named_buffers()]
         arrays += [a for average in self.trainer.optimizer.averages_of_all() for a in average]
-        self._kept = [(array, array.copy()) for array in [*arrays, *(g.hyper for g in self.trainer.optimizer.groups)]]
+        arrays += [group.hyper for group in self.trainer.optimizer.groups]
+        if [id(array) for array in arrays] != [id(array) for array, _ in self._kept]:
+            self._kept = [(array, np.empty_like(array)) for array in arrays]
 
     def epoch_begins(self) -> None:
         """Notes what to fall back to, switches the model to training, and looks whether steps are what they were."""

@@ -55,7 +55,7 @@ ARRIVED, GENERATION = 0, 16  # places in the shared words, on cache lines of the
 SPINS = 20000  # before a waiting thread gives way to others on its core
 # Runs on all threads and on one that are compared at first; runs that count; seconds until the slower is tried again,
 # unless it took this many times as long.
-TRIALS, RECENT, AGAIN, HOPELESS = 2, 3, 5.0, 2.0
+TRIALS, RECENT, AGAIN, HOPELESS = 2, 3, 5.0, 1.4
 
 
 @inlined
