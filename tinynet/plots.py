@@ -34,7 +34,7 @@ def plot_runs(runs: Sequence[Run], path: Path) -> None:
         # Curves that agree lie on top of each other: earlier ones are wider, so that all are seen.
         curves.plot(
             range(1, len(losses) + 1), losses, label=run.label, color=COLOURS[position % len(COLOURS)],
-            linewidth=2 + 3 * (len(runs) - 1 - position), alpha=0.75,
+            linewidth=2 + 2 * (len(runs) - 1 - position), alpha=0.75,
             marker="o" if len(losses) < 3 else None, markersize=4 + 4 * (len(runs) - 1 - position),
         )  # fmt: skip
     curves.set(xlabel="epoch", ylabel="training loss", title=f"{runs[0].dataset}: training loss")
@@ -52,7 +52,7 @@ def plot_runs(runs: Sequence[Run], path: Path) -> None:
     bars.invert_yaxis()
     if len(runs) > 1:
         bars.set_xscale("log")
-        bars.set_xlim(slowest / 3, max(speeds) * 100)
+        bars.set_xlim(slowest / 3, max(speeds) * 1000)
     else:
         bars.set_xlim(0, max(speeds) * 1.35)
     bars.set(xlabel="samples/s" + (" (logarithmic)" if len(runs) > 1 else ""), title="training speed")
