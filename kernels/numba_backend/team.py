@@ -21,7 +21,7 @@ from numba import types
 
 from .compilation import address_of
 from .invocation import Launcher
-from .words import WORDS, atomic_add, atomic_exchange, atomic_load, atomic_store, call_kernel, yield_core
+from .words import WORDS, atomic_add, atomic_exchange, atomic_load, atomic_store, call_kernel, inlined, yield_core
 
 # Places in the shared words, each on a cache line of its own; each thread has a flag that says it sleeps.
 GENERATION, PENDING, REPORTED, ASLEEP, LINE = 0, 8, 16, 32, 16
@@ -31,6 +31,17 @@ SPINS, YIELDS = 3000, 6000  # some 50 us of spinning, then some 2 ms of giving w
 I64 = types.int64
 LEAD, JOIN = I64(WORDS, WORDS, I64, I64, I64), types.void(WORDS, WORDS, I64, I64)
 FOLLOW = I64(WORDS, WORDS, I64, I64, I64)
+
+
+@inlined
+def run_first_share(shared, words, threads, reports):
+    """Runs share 0, and waits until the other threads have reported."""
+    call_kernel(words, 0, threads)
+    spins = 0
+    while atomic_load(shared, REPORTED) < reports:
+        spins += 1
+        if spins > SPINS:
+            yield_core(0)
 
 
 def _lead(shared: Any, words: Any, threads: Any, generation: Any, reports: Any) -> Any:
@@ -45,23 +56,13 @@ def _lead(shared: Any, words: Any, threads: Any, generation: Any, reports: Any) 
     if sleeping != 0:
         atomic_store(shared, PENDING, sleeping)
         return sleeping
-    call_kernel(words, 0, threads)
-    spins = 0
-    while atomic_load(shared, REPORTED) < reports:
-        spins += 1
-        if spins > SPINS:
-            yield_core(0)
+    run_first_share(shared, words, threads, reports)
     return 0
 
 
 def _join(shared: Any, words: Any, threads: Any, reports: Any) -> None:
     """What is left of ``_lead`` when the sleepers have been woken."""
-    call_kernel(words, 0, threads)
-    spins = 0
-    while atomic_load(shared, REPORTED) < reports:
-        spins += 1
-        if spins > SPINS:
-            yield_core(0)
+    run_first_share(shared, words, threads, reports)
 
     atomic_store(shared, PENDING, 0)
 

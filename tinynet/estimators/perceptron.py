@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -154,7 +155,7 @@ class MultilayerPerceptron(BaseEstimator):  # type: ignore[misc]
         self.intercepts_: list[Array] = []
         names = [*activations, activations[-1] if activations else self.activation]
         for fan_in, fan_out, activation in zip(widths[:-1], widths[1:], names, strict=True):
-            bound = np.sqrt((2.0 if activation == "logistic" else 6.0) / (fan_in + fan_out))
+            bound = math.sqrt((2.0 if activation == "logistic" else 6.0) / (fan_in + fan_out))
             self.coefs_.append(self._random_state.uniform(-bound, bound, (fan_in, fan_out)).astype(self._dtype()))
             self.intercepts_.append(self._random_state.uniform(-bound, bound, fan_out).astype(self._dtype()))
         if self.solver != "lbfgs":
