@@ -27,7 +27,7 @@ STOREYS = [
     "tinynet.functional", "tinynet.gradients tinynet.randomness tinynet.history", "tinynet.nn",
     "tinynet.onnx tinynet.interoperability", "tinynet.optim", "tinynet.compiled", "tinynet.schedule",
     "tinynet.data tinynet.metrics", "tinynet.callbacks", "tinynet.stepping", "tinynet.training",
-    "tinynet.checkpoint tinynet.estimators", "tinynet.experiment",
+    "tinynet.checkpoint", "tinynet.estimators", "tinynet.experiment",
     "tinynet.comparison", "tinynet.plots", "tinynet.command_line", "tinynet", "train",
 ]  # fmt: skip
 FLOOR = {name: floor for floor, names in enumerate(STOREYS) for name in names.split()}
@@ -245,8 +245,8 @@ def test_public_names():
     assert set(tn.__all__) == {
         "CheckpointError", "CompiledStep", "EarlyStopping", "History", "MLPClassifier", "MLPRegressor", "NonFiniteLoss",
         "NotReplayable", "Tensor", "Trainer", "__version__", "compile", "current_backend", "data", "export_onnx",
-        "from_sklearn", "from_torch_state_dict", "functional", "gradcheck", "load_checkpoint", "manual_seed", "nn",
-        "no_grad", "optim", "save_checkpoint", "schedule", "use_backend",
+        "from_sklearn", "from_torch_state_dict", "functional", "gradcheck", "load_checkpoint", "load_estimator",
+        "manual_seed", "nn", "no_grad", "optim", "save_checkpoint", "schedule", "use_backend",
     }  # fmt: skip
     for package in (tn, tn.nn, tn.optim, tn.functional, tn.data, kernels):
         assert all(hasattr(package, name) for name in package.__all__), package

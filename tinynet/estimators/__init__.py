@@ -2,5 +2,6 @@
 
 from .classifier import MLPClassifier
 from .regressor import MLPRegressor
+from .saving import load_estimator
 
-__all__ = ["MLPClassifier", "MLPRegressor"]
+__all__ = ["MLPClassifier", "MLPRegressor", "load_estimator"]
