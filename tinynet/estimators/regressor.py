@@ -13,6 +13,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..tensor import Array
+from .objectives import REGRESSION, Loss
 from .perceptron import MultilayerPerceptron, dense
 
 
@@ -28,19 +29,19 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):  # type: ignore[misc]
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **MultilayerPerceptron._parameter_constraints,
-        "loss": [StrOptions({"squared_error", "poisson"})],
+        "loss": [StrOptions(set(REGRESSION)), callable],
     }
 
     def __init__(
         self,
-        loss: str = "squared_error",
+        loss: Any = "squared_error",
         hidden_layer_sizes: Any = (100,),
         activation: Any = "relu",
         *,
         solver: str = "adam",
         alpha: float = 0.0001,
         batch_size: int | str = "auto",
-        learning_rate: str = "constant",
+        learning_rate: Any = "constant",
         learning_rate_init: float = 0.001,
         power_t: float = 0.5,
         max_iter: int = 200,
@@ -60,8 +61,13 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):  # type: ignore[misc]
         max_fun: int = 15000,
         backend: Any = None,
         dtype: Any = "float32",
-        dropout: float = 0.0,
-        norm: str = "none",
+        dropout: Any = 0.0,
+        norm: Any = "none",
+        weight_decay: float = 0.0,
+        max_grad_norm: float | None = None,
+        scoring: Any = None,
+        callbacks: Any = None,
+        threads: int | None = None,
     ):
         self.loss = loss
         self.hidden_layer_sizes, self.activation, self.solver, self.alpha = (
@@ -74,12 +80,15 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):  # type: ignore[misc]
         self.validation_fraction, self.beta_1, self.beta_2 = validation_fraction, beta_1, beta_2
         self.epsilon, self.n_iter_no_change, self.max_fun = epsilon, n_iter_no_change, max_fun
         self.backend, self.dtype, self.dropout, self.norm = backend, dtype, dropout, norm
+        self.weight_decay, self.max_grad_norm, self.scoring = weight_decay, max_grad_norm, scoring
+        self.callbacks, self.threads = callbacks, threads
 
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
     def fit(self, X: Any, y: Any, sample_weight: Any = None, eval_set: Any = None) -> Self:
         """Fits to X (rows, features) and y (rows,) or (rows, outputs).
 
-        eval_set: (X, y) whose mean loss, without the penalty, is noted after each epoch in validation_loss_curve_.
+        eval_set: (X, y) whose mean loss, without the penalty, is noted after each epoch in validation_loss_curve_. With
+        early_stopping it decides when to stop, and all of X is learned from.
         """
         self._fit(X, y, sample_weight, eval_set=eval_set)
         return self
@@ -96,8 +105,10 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):  # type: ignore[misc]
         check_is_fitted(self)
         return self._original(self._outputs(self._checked_X(X)))
 
-    def _settle_loss(self) -> str:
-        return "exp" if self.loss == "poisson" else "identity"
+    def _settle_loss(self) -> tuple[str, Loss]:
+        if callable(self.loss):
+            return "identity", self.loss
+        return "exp" if self.loss == "poisson" else "identity", REGRESSION[self.loss]
 
     def _checked_targets(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Array, Array, Array | None]:
         X, y = validate_data(
