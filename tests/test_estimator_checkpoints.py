@@ -38,6 +38,8 @@ OPTIONS = {
     "plain": {},
     "float64 sgd": {"dtype": "float64", "solver": "sgd", "learning_rate": "invscaling"},
     "all": {"dtype": np.float32, "dropout": 0.2, "norm": "batch", "activation": ["gelu", "logistic"], "alpha": np.float64(0.1)},
+    "warmup": {"learning_rate": tn.schedule.LinearWarmup(2, tn.schedule.Cosine(0.1)), "weight_decay": 0.1, "max_grad_norm": 1.0},
+    "plateau": {"learning_rate": tn.schedule.ReduceOnPlateau(patience=0, threshold=0.5), "dropout": [0.0, 0.1], "norm": ["none", "layer"]},
     "stopping": {"early_stopping": True, "n_iter_no_change": np.inf, "tol": np.float32(1e-3)},
     "lbfgs": {"solver": "lbfgs", "hidden_layer_sizes": np.array([8, 6])},
 }  # fmt: skip
@@ -59,6 +61,13 @@ def bits(estimator):
     """All that a checkpoint holds."""
     tensors, state = contents(estimator)
     return {name: (a.dtype, a.shape, a.tobytes()) for name, a in tensors.items()}, json.dumps(state, default=str)
+
+
+def plain(estimator):
+    """The parameters that compare by value."""
+    return {
+        n: v for n, v in estimator.get_params().items() if np.ndim(v) == 0 and not isinstance(v, tn.schedule.Schedule)
+    }
 
 
 def outputs(estimator):
@@ -90,9 +99,7 @@ def test_an_estimator_comes_back_whole(tmp_path, target, options):
         assert outputs(other).tobytes() == expected.tobytes()
         predicted = other.predict(DIGITS)
         assert predicted.dtype == same.dtype and np.array_equal(predicted, same)
-        assert {n: v for n, v in other.get_params().items() if np.ndim(v) == 0} == {
-            n: v for n, v in a.get_params().items() if np.ndim(v) == 0
-        }
+        assert plain(other) == plain(a)
     assert bits(more(b, target)) == bits(more(a, target)) != bits(c)
 
 
@@ -157,6 +164,7 @@ def test_what_a_checkpoint_cannot_hold_is_refused_at_saving(tmp_path):
         "random_state of the estimator draws from PCG64": {"random_state": np.random.RandomState(np.random.PCG64())},
         "backend of the estimator is <": {"backend": __import__("kernels").loader.from_module(loaded("numpy"), "mine")},
         "activation of the estimator is <built-in function len>": {"activation": len},
+        r"callbacks\.0 of the estimator is <built-in function len>": {"callbacks": [len]},
     }
     for said, options in refused.items():
         with pytest.raises(tn.CheckpointError, match=said):
@@ -212,7 +220,7 @@ def test_states_put_together_by_others_are_refused_or_predict(tmp_path):
         tensors, texts = read_tensors(path)
         b = fitted(target, seed=1)
         before = bits(b)
-        for _ in range(150):
+        for _ in range(80):
             state, arrays = json.loads(texts["state"]), dict(tensors)
             inside = state["estimator"]
             while True:
@@ -235,6 +243,7 @@ def test_states_put_together_by_others_are_refused_or_predict(tmp_path):
                 refused += 1
                 assert bits(b) == before
                 continue
+            b.set_params(backend="numpy", threads=None)  # another name may be one that is not installed here
             assert len(b.predict(DIGITS[:5])) == 5
             b = fitted(target, seed=1)
     assert trials / 2 < refused < trials

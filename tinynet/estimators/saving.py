@@ -2,14 +2,15 @@
 
 Beside the network (``model.NAME``) and the optimizer's averages (``optimizer.I.NAME``), as a Trainer's checkpoint has
 them, stand the arrays among the parameters and attributes (``estimator.NAME``), and in the state ``estimator``: class,
-parameters, attributes, and the design of the network.
+parameters, attributes, and the session: what decides the network and its training.
 """
 
 from __future__ import annotations
 
+import inspect
 import itertools
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,9 @@ import kernels
 from kernels import Backend
 
 from ..checkpoint import Contents, Path_, Write, check_arrays, checked, contents, part, read_checkpoint
-from ..checks import check_positive, check_whole, choose
+from ..checks import check_number, check_positive, check_whole, choose
 from ..nn import Linear
+from ..schedule import SCHEDULES, Schedule
 from ..tensor import Array
 from ..tensor_files import DTYPES, CheckpointError
 from .classifier import MLPClassifier
@@ -69,7 +71,11 @@ def _(target: MultilayerPerceptron) -> Contents:
             for name, value in vars(target).items()
             if name not in parameters and name not in REBUILT
         },
-        "design": asdict(session.design),
+        "session": {
+            name: writer.written(name, value)
+            for name, value in session.state().items()
+            if name not in ("model", "optimizer")
+        },
     }
     own = {f"estimator.{name}": array for name, array in writer.arrays.items()}
     return arrays | averages | own, {**model, **optimizer, "estimator": saved}
@@ -81,15 +87,15 @@ def _(target: MultilayerPerceptron, tensors: dict[str, Array], state: dict[str, 
     if saved["class"] != type(target).__name__:
         raise CheckpointError(f"it holds a {saved['class']}, expected a {type(target).__name__}")
     found = type(target)()
-    found.set_params(**{name: reader.read(value) for name, value in saved["parameters"].items()})
+    found.set_params(**reader.read_all(saved["parameters"]))
     found._validate_params()
     for name, value in saved["attributes"].items():
         if name in REBUILT or hasattr(found, name):
             raise CheckpointError(f"it has an attribute {name}, which is none that fit sets")
         setattr(found, name, reader.read(value))
+    session = _session(reader.read_all(saved["session"]), tensors, state)
     if unused := reader.arrays.keys() - reader.used:
         raise CheckpointError(f"it has an array {min(unused)} that nothing names")
-    session = _session(saved["design"], tensors, state)
     found._session, found._saved = session, None
     found.coefs_, found.intercepts_ = session.coefs, session.intercepts
     _check_attributes(found, session.design.structure)
@@ -101,24 +107,29 @@ def _(target: MultilayerPerceptron, tensors: dict[str, Array], state: dict[str, 
     return [write]
 
 
-def _session(design: Mapping[str, Any], tensors: dict[str, Array], state: dict[str, Any]) -> Session:
-    """The network and its optimizer, of the design and with the arrays that were saved."""
-    structure = dict(design["structure"])
-    widths = tuple(check_positive("a width", width) for width in structure.pop("widths"))
+def _session(saved: dict[str, Any], tensors: dict[str, Array], state: dict[str, Any]) -> Session:
+    """The session of the design and with the arrays that were saved."""
+    design: Design = saved["design"]
+    widths = tuple(check_positive("a width", width) for width in design.structure.widths)
     arrays = part("model", tensors, state)
     if sum(a * b for a, b in itertools.pairwise(widths)) > sum(array.size for array in arrays.values()):
         raise CheckpointError(f"its network has the widths {widths}, more than it has weights for")
-    built = Structure(widths, activations=tuple(structure.pop("activations")), **structure)
-    model = network(built)
+    model = network(design.structure)
     check_arrays("the network", arrays, model.arrays())
     linear = [name for name, module in model.named_modules() if isinstance(module, Linear)]
     session = Session(
-        Design(**{**design, "structure": built}),
-        [arrays[f"{name}.weight"] for name in linear],
-        [arrays[f"{name}.bias"] for name in linear],
+        design, [arrays[f"{name}.weight"] for name in linear], [arrays[f"{name}.bias"] for name in linear]
     )
     for write in checked(session.model, tensors, state) + checked(session.optimizer, tensors, state):
         write()
+    own = session.state()
+    if {*own} != {*saved, "model", "optimizer"}:
+        raise CheckpointError(f"its session has {', '.join(saved)}, expected {', '.join(own)}")
+    session.restore({**own, **saved}, optimizer=True)
+    step, schedule = check_whole("its step", session.trainer.step), session.schedule
+    if schedule is not None and schedule.schedule.state_dict()["initial"] is not None:
+        for _, rate in zip(session.optimizer.groups, schedule.rates(step), strict=True):
+            check_number("its learning rate", rate)
     return session
 
 
@@ -162,7 +173,7 @@ class Writer:
 
     def __init__(self) -> None:
         self.arrays: dict[str, Array] = {}
-        self.generators: list[Any] = []
+        self.shared: list[Any] = []
 
     def written(self, name: str, value: Any) -> Any:
         """The value, arrays of numbers put aside under the name. Raises CheckpointError for what has no form."""
@@ -180,8 +191,12 @@ class Writer:
             return self._array(name, value)
         if isinstance(value, np.dtype) or (isinstance(value, type) and issubclass(value, np.floating | float)):
             return {"dtype": np.dtype(value).name}
-        if isinstance(value, np.random.RandomState):
-            return self._generator(name, value)
+        if isinstance(value, np.random.RandomState) or type(value) in SCHEDULES.values():
+            return self._shared(name, value)
+        if isinstance(value, Design | Structure):
+            kind = type(value).__name__
+            inside = {field.name: self.written(field.name, getattr(value, field.name)) for field in fields(value)}
+            return {kind: inside}
         if isinstance(value, LabelBinarizer):
             return {"labels": {key: self.written(f"{name}.{key}", inside) for key, inside in vars(value).items()}}
         if isinstance(value, Backend) and value.name in kernels.names():
@@ -189,7 +204,7 @@ class Writer:
             return {"backend": [value.name, options]}
         raise CheckpointError(
             f"{name} of the estimator is {value!r}, expected what a checkpoint can hold: numbers, texts, arrays, "
-            f"lists, tuples, dicts, RandomState or a backend loaded by name"
+            f"lists, tuples, dicts, RandomState, tinynet's schedules or a backend loaded by name"
         )
 
     def _all(self, name: str, values: Any) -> list[Any]:
@@ -204,19 +219,29 @@ class Writer:
             raise CheckpointError(f"{name} of the estimator has dtype {array.dtype}, which a checkpoint cannot hold")
         return {"truths" if truths else "array": name}
 
-    def _generator(self, name: str, generator: np.random.RandomState) -> Any:
-        """One that several attributes share comes back as one; that of np.random is the one of the process."""
-        if generator is np.random.mtrand._rand:
-            return {"generator": None}
-        known = next((i for i, other in enumerate(self.generators) if other is generator), None)
+    def _shared(self, name: str, value: Any) -> Any:
+        """An object that stands in several places comes back as one."""
+        known = next((i for i, other in enumerate(self.shared) if other is value), None)
         if known is not None:
-            return {"generator": known}
+            return {"again": known}
+        if isinstance(value, Schedule):
+            parameters = inspect.signature(type(value)).parameters
+            kind = next(kind for kind, make in SCHEDULES.items() if make is type(value))
+            form = {"schedule": [kind, {key: self.written(f"{name}.{key}", getattr(value, key)) for key in parameters}]}
+        else:
+            form = {"generator": self._generator(name, value)}
+        self.shared.append(value)
+        return form
+
+    def _generator(self, name: str, generator: np.random.RandomState) -> Any:
+        """None is NumPy's own, which the process has already."""
+        if generator is np.random.mtrand._rand:
+            return None
         state: Any = generator.get_state(legacy=False)
         if state["bit_generator"] != "MT19937":
             raise CheckpointError(f"{name} of the estimator draws from {state['bit_generator']}, expected MT19937")
-        self.generators.append(generator)
         self.arrays[name] = state["state"]["key"].copy()
-        return {"generator": [name, int(state["state"]["pos"]), int(state["has_gauss"]), float(state["gauss"])]}
+        return [name, int(state["state"]["pos"]), int(state["has_gauss"]), float(state["gauss"])]
 
 
 class Reader:
@@ -224,7 +249,7 @@ class Reader:
 
     def __init__(self, arrays: dict[str, Array]):
         self.arrays, self.used = arrays, set[str]()
-        self.generators: list[Any] = []
+        self.shared: list[Any] = []
         self.kinds: dict[str, Callable[[Any], Any]] = {
             "tuple": lambda inside: tuple(self.read(inside)),
             "dict": lambda inside: dict(map(self.read, inside)),
@@ -233,11 +258,13 @@ class Reader:
             "array": self._taken,
             "truths": lambda name: self._taken(name).astype(bool),
             "dtype": lambda name: np.dtype(choose("dtype", name, ("float32", "float64"))).type,
+            "again": lambda place: self.shared[check_whole("its place", place)],
             "generator": self._generator,
+            "schedule": self._schedule,
+            "Design": lambda inside: Design(**self.read_all(inside)),
+            "Structure": lambda inside: Structure(**self.read_all(inside)),
             "labels": self._labels,
-            "backend": lambda inside: kernels.load(
-                inside[0], **{key: self.read(value) for key, value in inside[1].items()}
-            ),
+            "backend": lambda inside: kernels.load(inside[0], **self.read_all(inside[1])),
         }
 
     def read(self, value: Any) -> Any:
@@ -248,6 +275,18 @@ class Reader:
             return value
         ((kind, inside),) = value.items()
         return self.kinds[kind](inside)
+
+    def read_all(self, inside: dict[str, Any]) -> dict[str, Any]:
+        """Values by name."""
+        return {name: self.read(value) for name, value in inside.items()}
+
+    def _shared(self, value: Any) -> Any:
+        self.shared.append(value)
+        return value
+
+    def _schedule(self, inside: Any) -> Any:
+        kind, options = inside
+        return self._shared(SCHEDULES[kind](**self.read_all(options)))
 
     def _taken(self, name: str) -> Array:
         self.used.add(name)
@@ -260,9 +299,7 @@ class Reader:
 
     def _generator(self, inside: Any) -> Any:
         if inside is None:
-            return np.random.mtrand._rand
-        if isinstance(inside, int):
-            return self.generators[check_whole("its generator", inside)]
+            return self._shared(np.random.mtrand._rand)
         name, position, has_gauss, gauss = inside
         key = self._taken(name)
         if key.shape != (WORDS_OF_MT19937,) or key.dtype != np.uint32:
@@ -271,14 +308,13 @@ class Reader:
             raise CheckpointError(f"its generator's position is {position}, expected at most {WORDS_OF_MT19937}")
         generator = np.random.RandomState()
         generator.set_state(("MT19937", key, position, check_whole("it", has_gauss), float(gauss)))
-        self.generators.append(generator)
-        return generator
+        return self._shared(generator)
 
     def _labels(self, inside: dict[str, Any]) -> LabelBinarizer:
         if not inside.keys() <= BINARIZER:
             raise CheckpointError(f"its labels have {min(inside.keys() - BINARIZER)}, expected {', '.join(BINARIZER)}")
         binarizer = LabelBinarizer()
-        vars(binarizer).update({name: self.read(value) for name, value in inside.items()})
+        vars(binarizer).update(self.read_all(inside))
         return binarizer
 
 
