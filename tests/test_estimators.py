@@ -140,6 +140,47 @@ def test_probabilities_are_scikit_learns():
         np.testing.assert_allclose(ours.predict_log_proba(X), theirs.predict_log_proba(X), atol=1e-9)
 
 
+# ---- going on where scikit-learn was -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("setting", ["adam", "sgd", "sgd without momentum", "invscaling", "early stopping"])
+def test_a_fitted_estimator_of_scikit_learn_goes_on(target, setting):
+    name, options, X, y = TARGETS[target]
+    options = {**SMALL, **SETTINGS[setting], **options, "max_iter": 3, "random_state": np.random.RandomState(0)}
+    theirs = getattr(sklearn.neural_network, name)(**options).fit(X[:300], y[:300])
+    ours = tn.estimator_from_sklearn(theirs)
+    assert type(ours).__name__ == name and ours.dtype == "float64"
+    assert_same(ours, theirs, X[:50])
+    if setting == "early stopping":  # with a warm start scikit-learn trains the very arrays that it kept as the best
+        return
+    for rows in (slice(0, 200), slice(100, 170)):
+        assert_same(ours.partial_fit(X[rows], y[rows]), theirs.partial_fit(X[rows], y[rows]), X[:50])
+    for estimator in (ours, theirs):
+        estimator.set_params(warm_start=True).fit(X[:300], y[:300])
+    assert_same(ours, theirs, X[:50])
+
+
+def test_conversion_copies_and_takes_parameters():
+    frame = pytest.importorskip("pandas").DataFrame(DIABETES).rename(columns=str)
+    theirs = sklearn.neural_network.MLPRegressor(**SMALL).fit(frame, PROGRESS)
+    ours = tn.estimator_from_sklearn(theirs, dtype="float32", backend="numpy", dropout=0.1)
+    before = theirs.predict(frame)
+    assert list(ours.feature_names_in_) == list(frame)
+    np.testing.assert_allclose(ours.predict(frame), before, atol=1e-5)
+    assert ours.partial_fit(frame, PROGRESS).coefs_[0].dtype == np.float32 and ours.backend == "numpy"
+    np.testing.assert_array_equal(theirs.predict(frame), before)
+    classifier = sklearn.neural_network.MLPClassifier(solver="lbfgs", **SMALL).fit(DIGITS, LABELS)
+    ours = tn.estimator_from_sklearn(classifier)
+    np.testing.assert_allclose(ours.predict_proba(DIGITS), classifier.predict_proba(DIGITS), atol=1e-9)
+    with pytest.raises(NotFittedError):
+        tn.estimator_from_sklearn(sklearn.neural_network.MLPClassifier())
+    with pytest.raises(TypeError, match="estimator is a StandardScaler, expected scikit-learn's MLPClassifier"):
+        tn.estimator_from_sklearn(StandardScaler())
+    with pytest.raises(ValueError, match="Invalid parameter 'depth'"):
+        tn.estimator_from_sklearn(theirs, depth=3)
+
+
 # ---- scikit-learn's checks -----------------------------------------------------------------------------------------
 
 
