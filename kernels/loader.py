@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from functools import partial
 from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Any
@@ -47,7 +48,9 @@ def load(name: str, **options: Any) -> Backend:
     options: what the backend takes, such as ``threads=`` and ``simd_width=`` of numba. Raises ValueError for an unknown
     name or option, BackendUnavailable where a dependency is missing, TypeError for a module that breaks the contract.
     """
-    return from_module(_module(name), name, **options)
+    backend = from_module(_module(name), name, **options)
+    backend.reload = partial(load, name, **options)
+    return backend
 
 
 def from_module(module: Any, name: str, **options: Any) -> Backend:

@@ -1,5 +1,7 @@
 """Calls are checked against the declarations before anything runs, the same on every backend."""
 
+import copy
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -268,3 +270,16 @@ def test_masks_do_not_depend_on_shape_or_dtype():
     for shape in ((6, 10), (10, 6), (1, 60)):
         mask = backend.dropout_mask(counter, 9, 0.5, out=np.empty(shape))
         np.testing.assert_array_equal(mask.ravel(), flat)
+
+
+def test_a_backend_is_pickled_as_its_name_and_options():
+    for name, options in (("numpy", {}), ("numba", {"threads": 1}), ("numba", {})):
+        backend = kernels.load(name, **options)
+        other = pickle.loads(pickle.dumps(backend))
+        assert (other.name, other.asked, other.options) == (name, options, backend.options)
+        np.testing.assert_array_equal(other.exp(np.zeros(3)), 1)
+        assert copy.deepcopy(backend) is copy.copy(backend) is backend
+    module = from_module(kernels.load("numpy"), "mine")
+    assert copy.deepcopy(module) is module
+    with pytest.raises(TypeError, match="backend 'mine' was not loaded by its name, so it cannot be pickled"):
+        pickle.dumps(module)

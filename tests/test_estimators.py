@@ -17,6 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+import kernels
 import tinynet as tn
 from tinynet import nn, optim
 
@@ -279,14 +280,16 @@ def test_an_interrupted_fit_keeps_what_was_learned(monkeypatch):
 
 
 def test_pickles_hold_no_compiled_code_and_predict_the_same():
-    for options in ({}, {"dropout": 0.2, "norm": "batch"}, {"backend": loaded("numpy")}):
+    for options in ({}, {"dropout": 0.2, "norm": "batch"}, {"backend": kernels.load("numba", threads=1)}):
         model = tn.MLPClassifier(**SMALL, **options).fit(DIGITS, LABELS)
         data = pickle.dumps(model)
         assert len(data) < 200_000
         for other in (pickle.loads(data), copy.deepcopy(model)):
             np.testing.assert_array_equal(other.predict_proba(DIGITS), model.predict_proba(DIGITS))
             other.partial_fit(DIGITS, LABELS)
-        assert not hasattr(clone(model), "coefs_")
+        assert not hasattr(clone(model), "coefs_") and clone(model).backend is model.backend
+        if "backend" in options:
+            assert (other.backend.name, other.backend.asked) == ("numba", {"threads": 1})
 
 
 def test_grid_search_and_pipeline():

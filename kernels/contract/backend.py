@@ -39,6 +39,7 @@ class Backend:
         self.name = name
         self.options = dict(options or {})
         self.asked: dict[str, Any] = {}  # those of the options that were not left to the backend
+        self.reload: Callable[[], Backend] | None = None  # where it was loaded by name: loads it again
         self.implementations = dict(implementations)
         self.native = frozenset(implementations)
         self.empty = empty
@@ -83,6 +84,19 @@ class Backend:
             found.flags.writeable = False
             self._constants[key] = found  # type: ignore[index]
         return found
+
+    def __reduce__(self) -> tuple[Callable[[], Backend], tuple[()]]:
+        """A pickle holds the name and the options that were asked for; what was left to the backend is chosen anew."""
+        if self.reload is None:
+            raise TypeError(f"backend {self.name!r} was not loaded by its name, so it cannot be pickled")
+        return self.reload, ()
+
+    def __copy__(self) -> Backend:
+        """Itself: nothing of it changes what kernels compute."""
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Backend:
+        return self
 
     def __repr__(self) -> str:
         options = "".join(f", {name}={value!r}" for name, value in self.options.items())

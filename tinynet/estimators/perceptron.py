@@ -11,8 +11,6 @@ from sklearn.base import BaseEstimator, is_classifier
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
-from kernels import Backend
-
 from ..backends import running_on, with_options
 from ..tensor import Array
 from .early_stopping import Validation
@@ -183,12 +181,10 @@ class MultilayerPerceptron(BaseEstimator):  # type: ignore[misc]
             return self._network().outputs(X)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Weights, averages and options; no compiled code, and of a loaded backend its name."""
+        """Weights, averages and options; no compiled code."""
         state = dict(super().__getstate__())
         if state.get("_session") is not None:
             state["_saved"], state["_session"] = self._state(), None
-        if isinstance(state.get("backend"), Backend):
-            state["backend"] = state["backend"].name
         return state
 
     def _stratified(self) -> bool:

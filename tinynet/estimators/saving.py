@@ -199,7 +199,7 @@ class Writer:
             return {kind: inside}
         if isinstance(value, LabelBinarizer):
             return {"labels": {key: self.written(f"{name}.{key}", inside) for key, inside in vars(value).items()}}
-        if isinstance(value, Backend) and value.name in kernels.names():
+        if isinstance(value, Backend) and value.reload is not None:
             options = {key: self.written(f"{name}.{key}", option) for key, option in value.asked.items()}
             return {"backend": [value.name, options]}
         raise CheckpointError(
