@@ -299,6 +299,40 @@ def test_grid_search_and_pipeline():
     assert search.score(DIGITS, LABELS) > 0.9
 
 
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_frames_are_arrays_with_names(library):
+    frames = pytest.importorskip(library)
+    names = [f"column {i}" for i in range(DIABETES.shape[1])]
+    frame = frames.DataFrame(dict(zip(names, DIABETES.T, strict=True)))
+    ours, theirs = both("MLPRegressor", **SMALL)
+    plain = clone(ours).fit(DIABETES, PROGRESS)
+    for estimator in (ours, theirs):
+        estimator.fit(frame, frames.Series(PROGRESS))
+    assert list(ours.feature_names_in_) == names and ours.loss_curve_ == plain.loss_curve_
+    np.testing.assert_array_equal(ours.partial_fit(frame[:50], PROGRESS[:50]).predict(frame), ours.predict(frame))
+    for wrong in (frame[names[::-1]], frame[names[:-1]]):
+        messages = []
+        for estimator in (ours, theirs):
+            with pytest.raises(ValueError, match="feature names should match") as caught:
+                estimator.predict(wrong)
+            messages.append(str(caught.value).replace("MLP", ""))
+        assert messages[0] == messages[1]
+    with pytest.warns(UserWarning, match="X does not have valid feature names, but MLPRegressor was fitted with"):
+        ours.predict(DIABETES)
+    for y, columns in (
+        (frames.Series(np.where(LABELS > 4, "many", "few")), 2),
+        (frames.DataFrame({"a": LABELS > 4, "b": LABELS > 2}), 2),
+    ):
+        classifier = tn.MLPClassifier(**SMALL).fit(DIGITS, y)
+        assert classifier.predict_proba(DIGITS).shape == (len(DIGITS), columns)
+    for transform in ("pandas", "polars", "default"):
+        pytest.importorskip("polars" if transform == "polars" else "pandas")
+        pipeline = make_pipeline(StandardScaler(), clone(ours)).set_output(transform=transform)
+        names_in = getattr(pipeline.fit(frame, PROGRESS)[-1], "feature_names_in_", None)
+        assert names_in is None if transform == "default" else list(names_in) == names
+        np.testing.assert_allclose(pipeline.predict(frame), plain.predict(DIABETES), atol=1e-9)
+
+
 def test_sparse_input_gives_the_same():
     dense, sparse = (tn.MLPClassifier(**SMALL).fit(X, LABELS) for X in (DIGITS, scipy.sparse.csr_array(DIGITS)))
     assert dense.loss_curve_ == sparse.loss_curve_

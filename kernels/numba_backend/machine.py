@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ from .compilation import address_of
 from .invocation import Launcher
 from .products import EPILOGUES, epilogue_signature, gemm
 from .simd import host, vector
-from .team import team_of
+from .team import MOST_THREADS, team_of
 
 BUILDERS: dict[str, Callable[..., Any]] = {
     "gemm": gemm,
@@ -91,3 +92,13 @@ class Machine:
 def best_width() -> int:
     """Lanes of float32 in the CPU's widest vector register."""
     return host.lanes(np.float32)
+
+
+def best_threads() -> int:
+    """The CPUs that the process may use, or fewer where NUMBA_NUM_THREADS or else OMP_NUM_THREADS says so."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    for variable in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS"):
+        number = os.environ.get(variable, "").partition(",")[0].strip()  # OpenMP takes one for each nested level
+        if number.isdecimal() and int(number) > 0:
+            return min(int(number), cores, MOST_THREADS)
+    return min(cores, MOST_THREADS)
