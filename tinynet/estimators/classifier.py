@@ -99,14 +99,14 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
 
     @available_if(lambda self: self._check_solver())  # type: ignore[untyped-decorator]
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
-    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
-        """One epoch over these rows. classes: all there will be, needed in the first call."""
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None, eval_set: Any = None) -> Self:
+        """One epoch over these rows. classes: all there will be, needed in the first call. eval_set: as in fit."""
         if self.class_weight == "balanced":
             raise ValueError("class_weight='balanced' needs all labels at once: give partial_fit a dict")
         if _check_partial_fit_first_call(self, classes):
             self._label_binarizer = LabelBinarizer()
             self._label_binarizer.fit(y if type_of_target(y).startswith("multilabel") else classes)
-        self._fit(X, y, sample_weight, incremental=True)
+        self._fit(X, y, sample_weight, incremental=True, eval_set=eval_set)
         return self
 
     def predict(self, X: Any) -> Array:

@@ -103,7 +103,10 @@ def schedule(estimator: Any) -> str | Schedule | None:
 def refuse_contradictions(estimator: Any, incremental: bool, eval_set: Any, sample_weight: Any) -> None:
     """Raises ValueError or TypeError for parameters that make no sense together."""
     if estimator.early_stopping and incremental:
-        raise ValueError("partial_fit does not support early_stopping=True")
+        raise ValueError(
+            "partial_fit does not support early_stopping=True: the caller decides when to stop, by the "
+            "validation_loss_curve_ of an eval_set"
+        )
     if estimator.scoring is not None and not estimator.early_stopping:
         raise ValueError("scoring decides when to stop early: expected early_stopping=True with it, or scoring=None")
     weighted = sample_weight is not None or getattr(estimator, "class_weight", None) is not None
