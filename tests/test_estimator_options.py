@@ -68,6 +68,41 @@ def test_weights_are_repetitions_of_rows(loss):
     np.testing.assert_allclose(weighted.loss_curve_, repeated.loss_curve_, rtol=1e-9)
 
 
+def average(losses, sample_weight):
+    return losses.mean() if sample_weight is None else (losses * sample_weight).sum() / sample_weight.sum()
+
+
+def log_loss(outputs, labels, sample_weight=None):
+    return average(F.cross_entropy(outputs, labels, reduction="none"), sample_weight)
+
+
+def squared_error(outputs, targets, sample_weight=None):
+    return average(((outputs - targets) * (outputs - targets)).sum(axis=1) / 2.0, sample_weight)
+
+
+@pytest.mark.parametrize(
+    "make, name, function, X, y",
+    [
+        (tn.MLPClassifier, "log_loss", log_loss, DIGITS, LABELS),
+        (tn.MLPRegressor, "squared_error", squared_error, DIABETES, PROGRESS),
+    ],
+)
+def test_a_function_gets_weights(make, name, function, X, y):
+    for sample_weight in (None, 1.0 + np.arange(len(y)) % 4):
+        options = SMALL | {"dtype": "float64", "early_stopping": True, "scoring": "loss"}
+        named, given = (make(**options, loss=loss).fit(X, y, sample_weight) for loss in (name, function))
+        np.testing.assert_allclose(given.loss_curve_, named.loss_curve_, rtol=1e-9)
+        np.testing.assert_allclose(given.validation_scores_, named.validation_scores_, rtol=1e-9)
+
+
+def test_targets_are_tensors_so_that_arithmetic_on_them_is_replayed():
+    def hinge(outputs, targets):
+        return (1 - outputs * (2 * targets - 1)).relu().mean()
+
+    model = tn.MLPClassifier(**SMALL | {"max_iter": 30}, loss=hinge, warm_start=True).fit(DIGITS, LABELS > 4)
+    assert model.score(DIGITS, LABELS > 4) > 0.8 and "relu" in str(model._session.trainer.program)
+
+
 def test_a_loss_may_change_between_epochs():
     factor = [1.0]
 
@@ -97,7 +132,7 @@ def test_bad_losses_are_refused():
         tn.MLPClassifier(**SMALL, loss=lambda outputs, labels: outputs).fit(DIGITS, LABELS)
     for weights in ({"class_weight": "balanced"}, {}):
         model = tn.MLPClassifier(**SMALL, loss=nn.CrossEntropyLoss(), **weights)
-        with pytest.raises(ValueError, match="which gets no weights"):
+        with pytest.raises(ValueError, match="without a parameter sample_weight"):
             model.fit(DIGITS, LABELS, sample_weight=None if weights else np.ones(len(LABELS)))
 
 

@@ -20,13 +20,24 @@ from .perceptron import MultilayerPerceptron, dense
 
 
 class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc]
-    """Minimises the log-loss of a multilayer perceptron: scikit-learn's MLPClassifier, and more.
+    """Minimises the log-loss, or any other, of a multilayer perceptron: scikit-learn's MLPClassifier, and more.
 
     Parameters, attributes and methods are scikit-learn's, with the same defaults and the same random numbers: initial
-    weights, order of batches and held-out rows. Beyond them: activation also takes a list, one name a hidden layer,
-    and tinynet's other activations; backend, a name or a loaded one; dtype, of weights and outputs; class_weight, None,
-    "balanced" or a dict; dropout, the probability behind each hidden layer; norm, "none", "batch" or "layer".
-    verbose shows a progress bar on a terminal. Sparse matrices are made dense.
+    weights, order of batches and held-out rows. Beyond them:
+
+    loss: "log_loss", or a function of the network's raw outputs (a Tensor) and the targets that returns a scalar Tensor:
+    labels (rows,) for three classes or more, else a Tensor (rows, outputs) of 0 and 1.
+    class_weight: None, "balanced" or a dict.
+    activation also takes tinynet's other activations; activation, norm ("none", "batch", "layer") and dropout (the
+    probability behind a layer) one for all hidden layers or a list.
+    learning_rate also takes tinynet's schedules, by name or as objects, for "sgd" and "adam".
+    weight_decay is decoupled, as AdamW's; max_grad_norm bounds a step's gradient.
+    scoring, for early stopping: None for accuracy, "loss", a scorer's name or a scorer.
+    callbacks: functions of (trainer, history) that hear each epoch's end; True stops.
+    backend: a name or a loaded one; threads: how many it may use; dtype: of weights and outputs.
+
+    verbose shows a progress bar on a terminal. Sparse matrices are made dense. Refuses what does not fit together with a
+    ValueError.
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {

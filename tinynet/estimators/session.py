@@ -99,7 +99,10 @@ class Session:
         decayed = self.optimizer.groups[0]
         place = decayed.names.index("weight_decay")
         self.loss = PenalisedLoss(
-            objective(design.loss, structure.widths[-1]), design.alpha, weights, decayed.hyper[place : place + 1]
+            objective(design.loss, structure.output, structure.widths[-1]),
+            design.alpha,
+            weights,
+            decayed.hyper[place : place + 1],
         )
         self.trainer = self._new_trainer(0, self._new_schedule())
 
