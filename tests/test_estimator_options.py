@@ -182,6 +182,13 @@ def test_an_eval_set_decides_and_all_rows_are_learned_from(scoring):
     assert last[scoring] == max(model.validation_scores_) > model.validation_scores_[0]
 
 
+def test_a_warm_start_may_change_how_it_stops():
+    model = tn.MLPClassifier(**SMALL, warm_start=True, solver="lbfgs").fit(DIGITS, LABELS)
+    for options in ({"solver": "adam"}, {"early_stopping": True}, {"early_stopping": False}):
+        model.set_params(**options).fit(DIGITS, LABELS)
+    assert len(model.loss_curve_) == 18 and len(model.validation_scores_) == 6 and np.isfinite(model.best_loss_)
+
+
 def test_partial_fit_notes_the_loss_of_an_eval_set():
     model = tn.MLPRegressor(**SMALL, shuffle=False)
     whole = clone(model).fit(DIABETES, TWO, eval_set=(DIABETES, TWO))
@@ -200,6 +207,7 @@ def test_partial_fit_notes_the_loss_of_an_eval_set():
 def test_partial_fit_goes_on_where_it_stopped(solver, rate):
     options = SMALL | {"solver": solver, "learning_rate": rate, "shuffle": False, "max_grad_norm": 0.5}
     options |= {"weight_decay": 0.1, "dropout": [0.2, 0], "norm": ["none", "batch"], "n_iter_no_change": np.inf}
+    options |= {"loss": nn.CrossEntropyLoss(label_smoothing=0.1)}
     whole = tn.MLPClassifier(**options).fit(DIGITS, LABELS)
     parts = tn.MLPClassifier(**options)
     for epoch in range(6):

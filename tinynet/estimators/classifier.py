@@ -25,8 +25,8 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
     Parameters, attributes and methods are scikit-learn's, with the same defaults and the same random numbers: initial
     weights, order of batches and held-out rows. Beyond them:
 
-    loss: "log_loss", or a function of the network's raw outputs (a Tensor) and the targets that returns a scalar Tensor:
-    labels (rows,) for three classes or more, else a Tensor (rows, outputs) of 0 and 1.
+    loss: "log_loss", or a function of the network's raw outputs, a Tensor, and the targets that returns a scalar
+    Tensor. Targets are labels (rows,) for three classes or more, else a Tensor (rows, outputs) of 0 and 1.
     class_weight: None, "balanced" or a dict.
     activation also takes tinynet's other activations; activation, norm ("none", "batch", "layer") and dropout (the
     probability behind a layer) one for all hidden layers or a list.
@@ -36,8 +36,8 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
     callbacks: functions of (trainer, history) that hear each epoch's end; True stops.
     backend: a name or a loaded one; threads: how many it may use; dtype: of weights and outputs.
 
-    verbose shows a progress bar on a terminal. Sparse matrices are made dense. Refuses what does not fit together with a
-    ValueError.
+    verbose shows a progress bar on a terminal. Sparse matrices are made dense. Raises ValueError for parameters that
+    contradict each other.
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {

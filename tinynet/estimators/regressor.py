@@ -33,8 +33,8 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):  # type: ignore[misc]
     callbacks: functions of (trainer, history) that hear each epoch's end; True stops.
     backend: a name or a loaded one; threads: how many it may use; dtype: of weights and outputs.
 
-    verbose shows a progress bar on a terminal. Sparse matrices are made dense. Refuses what does not fit together with a
-    ValueError.
+    verbose shows a progress bar on a terminal. Sparse matrices are made dense. Raises ValueError for parameters that
+    contradict each other.
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
