@@ -73,10 +73,17 @@ class Replay:
     def __init__(self, step: Callable[..., Any], backend: Backend, without: Collection[str] = ()):
         self.step, self.backend, self.without = step, backend, without
         self.recorded: Recording | None = None
-        self.program: Program | None = None
+        self._program: Program | None = None
         self.runner: Runner | None = None
         self._recordings = 0
         self._structure = -1
+
+    @property
+    def program(self) -> Program | None:
+        """What was recorded last, after all passes; None before that."""
+        if self._program is None and self.recorded is not None:
+            self._program = optimise(self.recorded.program, self.backend, self.without)
+        return self._program
 
     @property
     def ready(self) -> bool:
@@ -102,7 +109,6 @@ class Replay:
         self.recorded, returned = record(self.step, arguments, arrays)
         changed = self._structure != structure()
         self._structure = structure()
-        self.program = self.program or optimise(self.recorded.program, self.backend, self.without)
         if before is None:
             return returned
         why = difference(before.program, self.recorded.program)
@@ -111,7 +117,7 @@ class Replay:
                 self._prepare()
             self._recordings = 0
         else:
-            self.runner = None
+            self.runner = self._program = None
             if self._recordings >= self.MOST_RECORDINGS and not changed:
                 raise NotReplayable(f"the step cannot be replayed: {why}")
         return returned
@@ -122,8 +128,8 @@ class Replay:
             if bound.view.buffer.array is not None:
                 owner = bound.view.buffer.array
                 check_below(bound.kernel, bound.operand, _whole(bound.view, owner), bound.limit)
-        self.program = optimise(self.recorded.program, self.backend, self.without)
-        self.runner = prepare(self.program, self.backend)
+        self._program = optimise(self.recorded.program, self.backend, self.without)
+        self.runner = prepare(self._program, self.backend)
 
     def check(self, arrays: Sequence[Array]) -> None:
         """Refuses indices among the arguments that are out of range."""
