@@ -12,7 +12,6 @@ import numpy as np
 from kernels.program import Program
 
 from .backends import current
-from .callbacks import EarlyStopping
 from .compiled import NotReplayable, Replay
 from .nn.module import structure
 from .optim import clip_grad_norm_
@@ -63,7 +62,7 @@ class Stepper:
         """Notes what to fall back to, switches the model to training, and looks whether steps are what they were."""
         for array, copy in self._kept:
             np.copyto(copy, array)
-        if self._structure != structure() or not all(isinstance(c, EarlyStopping) for c in self.trainer.callbacks):
+        if self._structure != structure() or not all(map(_ours, self.trainer.callbacks)):
             # Validation has switched modes, or a callback has run code of the user's.
             self._check_steps(self._all_ours() or not self.trainer.callbacks)
 
@@ -83,7 +82,7 @@ class Stepper:
         """Whether steps run no code but tinynet's."""
         trainer = self.trainer
         parts = [*(module for _, module in trainer.model.named_modules()), trainer.loss_function, trainer.optimizer]
-        return all(type(part).__module__.startswith("tinynet.") for part in parts)
+        return all(map(_ours, parts))
 
     def _signed(self) -> Any:
         """What a step depends on besides arrays: plain attributes of modules, loss and Trainer."""
@@ -220,6 +219,11 @@ class Stepper:
             f"the loss became {self._failed} in epoch {trainer.epoch + 1}, step {trainer.step + 1}, at learning rate "
             f"{lr:g}; {kept}: try a smaller learning rate or gradient clipping"
         )
+
+
+def _ours(part: Any) -> bool:
+    """Whether an object runs no code but tinynet's."""
+    return type(part).__module__.startswith("tinynet.")
 
 
 def targets_of(target: Array, rows: Array) -> Array:
