@@ -15,7 +15,7 @@ import numpy as np
 
 from kernels import Backend
 from kernels.contract.checks import check_below
-from kernels.program import Program, Runner, View, difference, optimise, prepare, recorder, recording
+from kernels.program import Profile, Program, Runner, View, difference, optimise, prepare, profile, recorder, recording
 
 from .backends import current, running_on
 from .nn.module import structure
@@ -175,6 +175,20 @@ class CompiledStep:
         assert replay.runner is not None
         replay.runner.run(1, [array[None] for array in arrays])
         return self._returned(replay)
+
+    def profile(self, *arguments: Any, steps: int = 100) -> Profile:
+        """Where the time of the step goes, kernel by kernel, in so many replays with these arguments.
+
+        What steps change besides their arguments is as before when it returns. Raises ValueError unless the step has
+        been replayed with arguments of these shapes: call it three times before.
+        """
+        prepared, key = zip(*map(_prepared, range(len(arguments)), arguments), strict=True) if arguments else ((), ())
+        arrays = [a.data if isinstance(a, Tensor) else a for a in prepared if isinstance(a, Tensor | np.ndarray)]
+        replay = self._replays.get((current(), key))
+        if replay is None or replay.runner is None or not replay.ready:
+            raise ValueError("the step has not been replayed with such arguments: call it three times before")
+        replay.check(arrays)
+        return profile(replay.runner, steps, [np.broadcast_to(a.copy(), (steps, *a.shape)) for a in arrays])
 
     def _returned(self, replay: Replay) -> Any:
         """Copies of what the step returns; the leaves' gradients are set where the step leaves them."""

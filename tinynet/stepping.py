@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kernels.program import Program
+from kernels.program import Profile, Program, profile
 
 from .backends import current
 from .compiled import NotReplayable, Replay
@@ -143,9 +143,9 @@ class Stepper:
         self.program = replay.program
         batches = batches[: max(1, int(AT_A_TIME / self._step_seconds.get(key, AT_A_TIME)))]
         count, counters = len(batches), self._counters()
-        losses = np.full((count, 1), math.nan, self.trainer.dtype)
+        arguments, losses = self._arguments(batches)
         started = time.perf_counter()
-        done = replay.runner.run(count, [batches, self._rates(count), losses, self.features[None], self.target[None]])
+        done = replay.runner.run(count, arguments)
         self._step_seconds[key] = max(1e-7, (time.perf_counter() - started) / count)
         if done < count:
             self._failed = float(losses[done, 0])
@@ -153,6 +153,38 @@ class Stepper:
                 hyper[place] = before + done
         found: list[float] = losses[:done, 0].tolist()
         return found
+
+    def _arguments(self, batches: Array) -> tuple[list[Array], Array]:
+        """What a replayed step is given for each of the batches; among that, where it leaves the losses."""
+        losses = np.full((len(batches), 1), math.nan, self.trainer.dtype)
+        return [batches, self._rates(len(batches)), losses, self.features[None], self.target[None]], losses
+
+    def profile(self, batches: Array) -> Profile:
+        """Profiles replayed steps on the batches, a few of them or all of them again and again.
+
+        What steps change is as before when it returns. Raises ValueError where steps are not replayed.
+        """
+        key, enough = self._key(batches.shape[1]), len(batches)
+        for array, copy in self._kept:
+            np.copyto(copy, array)
+        try:
+            for _ in range(Replay.MOST_RECORDINGS):
+                replay = self._replays.setdefault(key, Replay(self.step, current()))
+                if not self.compiles or replay.ready:
+                    break
+                self._record(replay, batches)
+            if not self.compiles or replay.runner is None:
+                raise ValueError("there is no recorded step to profile: the steps run eagerly")
+            replay.runner.run(enough, self._arguments(batches)[0])
+            started = time.perf_counter()
+            replay.runner.run(enough, self._arguments(batches)[0])
+            seconds = (time.perf_counter() - started) / enough
+            steps = max(1, int(AT_A_TIME / seconds))
+            return profile(replay.runner, steps, self._arguments(np.resize(batches, (steps, batches.shape[1])))[0])
+        finally:
+            self._failed = None
+            for array, copy in self._kept:
+                np.copyto(array, copy)
 
     def _record(self, replay: Replay, batches: Array) -> list[float]:
         """One eager step that is recorded; or, if steps cannot be replayed, the end of all recording."""

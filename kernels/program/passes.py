@@ -13,7 +13,7 @@ import numpy as np
 from ..contract.backend import Backend
 from ..contract.declaration import ACTIVATIONS, OUTPUT_ACTIVATIONS
 from .dependencies import overlap, predecessors
-from .instruction import PERSISTENT, TEMPORARY, Buffer, Instruction, Program, View
+from .instruction import OPTIMIZER, PERSISTENT, TEMPORARY, Buffer, Instruction, Program, View
 
 Pass = Callable[[Program, Backend], Program]
 
@@ -59,9 +59,8 @@ def fuse_activation_gradients(program: Program, backend: Backend) -> Program:
         if gradient["grad"] != between:
             return None
         a, b, turned_a, turned_b = (product[name] for name in ("a", "b", "transpose_a", "transpose_b"))
-        return Instruction(
-            "matmul_gradient", (a, b, gradient["y"], kernels[second.kernel], turned_a, turned_b, gradient["out"])
-        )
+        operands = (a, b, gradient["y"], kernels[second.kernel], turned_a, turned_b, gradient["out"])
+        return Instruction("matmul_gradient", operands, first.part)
 
     return _fuse(program, "matmul", fused)
 
@@ -168,7 +167,7 @@ def keep_transposed(program: Program, backend: Backend) -> Program:
         instructions[i] = instruction.with_operands(b=copies[weight], transpose_b=False)
     if not copies:
         return program
-    transposed = {weight: Instruction("transpose", (weight, copy)) for weight, copy in copies.items()}
+    transposed = {weight: Instruction("transpose", (weight, copy), OPTIMIZER) for weight, copy in copies.items()}
     found = list[Instruction]()
     for instruction in instructions:
         found.append(instruction)
