@@ -40,7 +40,7 @@ PERMITTED = {
     "array", "asarray", "ascontiguousarray", "empty", "zeros", "ones", "zeros_like",
             "empty_like", "full", "dtype", "shape", "argwhere",
     "isfinite", "array_equal", "trunc", "may_share_memory", "broadcast_shapes", "concatenate", "cumsum", "flatnonzero",
-    "where", "array2string", "copyto",
+    "where", "array2string", "copyto", "resize", "broadcast_to",
 }  # fmt: skip
 
 
