@@ -219,6 +219,23 @@ def test_partial_fit_goes_on_where_it_stopped(solver, rate):
     assert same_weights(whole, again) and not same_weights(whole, again.fit(DIGITS, LABELS))
 
 
+def test_each_call_visits_all_its_rows_also_after_an_interrupted_one():
+    calls = []
+
+    def loss(outputs, labels):
+        calls.append(len(labels))
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return F.cross_entropy(outputs, labels)
+
+    model = tn.MLPClassifier(**SMALL, loss=loss)
+    with pytest.warns(UserWarning, match="interrupted by user"):
+        model.partial_fit(DIGITS, LABELS, classes=range(10))
+    assert model.n_iter_ == 0 and model._session.trainer.step == 1
+    model.partial_fit(DIGITS, LABELS)
+    assert model.n_iter_ == 1 and model._session.trainer.step == 1 + 8
+
+
 def test_the_learning_rate_follows_the_schedule():
     rates, schedule = [], tn.schedule.Cosine(floor=0.2)
 
@@ -287,6 +304,25 @@ def test_threads_are_the_backends():
     for make in (tn.MLPClassifier, tn.MLPRegressor):
         with pytest.raises(ValueError, match="backend 'numpy' has no option 'threads'"):
             make(**SMALL, backend="numpy", threads=2).fit(DIGITS, LABELS)
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+def test_backends_agree_on_all_options(solver):
+    options = SMALL | {"max_iter": 2, "solver": solver, "dtype": "float64", "loss": log_loss, "learning_rate": "cosine"}
+    options |= {
+        "weight_decay": 0.5,
+        "max_grad_norm": 0.3,
+        "norm": ["layer", "none"],
+        "class_weight": "balanced",
+        "batch_size": 16,
+    }
+    models = [
+        tn.MLPClassifier(**options, backend=backend).fit(DIGITS[:40], LABELS[:40], eval_set=EVALUATION)
+        for backend in ("numba", "numpy", "naive")
+    ]
+    for other in models[1:]:
+        np.testing.assert_allclose(other.loss_curve_, models[0].loss_curve_, rtol=1e-9)
+        np.testing.assert_allclose(other.validation_loss_curve_, models[0].validation_loss_curve_, rtol=1e-9)
 
 
 def test_each_layer_has_its_norm_and_dropout():
