@@ -20,15 +20,16 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import clock
-import machine
-import peak
 import report
 from cases import SIZES, Timed, chosen
 from contenders import Contender, Refused, of_backend, of_numpy, of_torch, torch_module
 from problem import Problem
+from quiet import cpu_share
 from threadpoolctl import ThreadpoolController
 
 import kernels
+from kernels import hardware
+from kernels.hardware import peak
 
 PEAK_SECONDS = 0.3  # for each figure of the machine, if the budget is as long
 
@@ -84,7 +85,7 @@ def checked(options: argparse.Namespace) -> argparse.Namespace:
             raise BadOption(f"--{name} got {str(path)!r}, whose folder does not exist")
     if options.plot and not importlib.util.find_spec("matplotlib"):
         raise BadOption("--plot needs matplotlib, which is not installed: pip install matplotlib")
-    options.threads = sorted({int(count) for count in options.threads} or {1, machine.cpu_count()})
+    options.threads = sorted({int(count) for count in options.threads} or {1, hardware.cpu_count()})
     return options
 
 
@@ -107,7 +108,9 @@ class Session:
 
     def measure_peaks(self) -> None:
         budget = min(PEAK_SECONDS, self.options.budget)
-        self.peaks = {threads: peak.measure(self.options.dtype, threads, budget) for threads in self.options.threads}
+        for threads in self.options.threads:
+            copies = {level: peak.gigabytes(level, threads, budget) for level in hardware.LEVELS}
+            self.peaks[threads] = {"gflops": peak.gflops(self.options.dtype, threads, budget), **copies}
 
     def rows(self, line: Timed) -> Iterator[dict[str, Any]]:
         """A row for each number of threads."""
@@ -126,9 +129,9 @@ class Session:
             contenders = self.contenders(problem, backend, row)
         except Refused as refusal:
             return {**row, "refused": str(refusal)}
-        before = peak.cpu_share(threads)  # this waits for a quiet process
+        before = cpu_share(threads)  # this waits for a quiet process
         timings = clock.contest({role: c.call for role, c in contenders.items()}, self.options.budget, threads)
-        share = min(before, peak.cpu_share(threads))
+        share = min(before, cpu_share(threads))
         return report.filled(row, problem, contenders, timings, self.peaks[threads], share)
 
     def contenders(self, problem: Problem, backend: kernels.Backend, row: dict[str, Any]) -> dict[str, Contender]:
@@ -149,8 +152,8 @@ class Session:
 
 def run(options: argparse.Namespace) -> int:
     """Measures, prints, writes. The exit status is 1 if a result was wrong; no time decides it."""
-    session, described = Session(options), machine.description()
-    machine.print_description(described)
+    session, described = Session(options), hardware.description()
+    hardware.print_description(described)
     lines = chosen(options.kernels, options.shapes)
     if not lines:
         raise BadOption(f"--shapes got {','.join(options.shapes)}, of which the chosen kernels have none")

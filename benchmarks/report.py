@@ -9,8 +9,10 @@ from typing import Any
 from cases import FAMILIES
 from clock import STEADY, Timing
 from contenders import Contender
-from peak import LEVELS, level_of
 from problem import Problem
+
+from kernels.hardware import LEVELS
+from kernels.hardware.peak import level_of
 
 Row = dict[str, Any]
 

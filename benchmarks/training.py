@@ -21,14 +21,14 @@ from typing import Any
 # The project's folder first: in this folder, ``kernels`` is the kernels' benchmark.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import machine
-import peak
 import training_report as report
 from training_contest import SHARED, contest
 from training_peers import Contender, contenders
 from training_problem import SIZES, Size
 from training_sweeps import CONTENDERS, SWEEPS
 
+from kernels import hardware
+from kernels.hardware import peak
 from kernels.spelling import did_you_mean
 
 PACKAGES = ("numpy", "numba", "scikit-learn", "torch", "jax", "optax")
@@ -116,7 +116,7 @@ def present(names: list[str], usual: Iterable[str]) -> tuple[list[Contender], li
 
 def lines(options: argparse.Namespace) -> list[tuple[int | None, Size, list[int]]]:
     """What is measured: the sweep's value or None, the network, the numbers of threads."""
-    all_cpus = machine.cpu_count()
+    all_cpus = hardware.cpu_count()
     if not options.sweep:
         threads = options.threads or sorted({1, all_cpus})
         return [(None, SIZES[name], threads) for name in options.sizes or SIZES]
@@ -132,8 +132,8 @@ def run(options: argparse.Namespace) -> int:
     """Measures, prints, writes. The exit status is 1 if a contender was refused; no time decides it."""
     usual = CONTENDERS if options.sweep else [name for name, one in contenders().items() if one.usual]
     entrants, skipped = present(options.contenders, usual)
-    described = machine.description(PACKAGES)
-    machine.print_description(described)
+    described = hardware.description(PACKAGES)
+    hardware.print_description(described)
     for reason in skipped:
         print(f"skipped: {reason}")
     wanted = lines(options)

@@ -17,8 +17,8 @@ from statistics import median
 from threading import Timer
 from typing import Any
 
-import peak
 from clock import Timing, settle
+from quiet import cpu_share
 from training_peers import Contender
 from training_problem import Problem, Size
 
@@ -116,7 +116,7 @@ def contest(
             except Failed as failure:
                 rows.append({**_entry(contender, threads), "refused": str(failure)})
         settle()
-        share = peak.cpu_share(most)
+        share = cpu_share(most)
         for turn in range(rounds):
             first = turn % max(1, len(workers))
             for worker in workers[first:] + workers[:first]:
@@ -126,7 +126,7 @@ def contest(
                     rows.append({**_entry(worker.contender, worker.threads), "refused": str(failure)})
                     workers = [other for other in workers if other is not worker]
                     worker.close()
-        share = min(share, peak.cpu_share(most))
+        share = min(share, cpu_share(most))
         measured = [_measured(worker, size, peaks[worker.threads]) for worker in workers]
     finally:
         for worker in workers:

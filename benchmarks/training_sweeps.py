@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from machine import cpu_count
 from training_problem import SIZES, Size
+
+from kernels.hardware import cpu_count
 
 ROWS, BATCH, FEATURES, WIDTH, CLASSES = 1792, 64, 64, 128, 10  # where the sweep does not say otherwise
 

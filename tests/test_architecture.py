@@ -20,9 +20,9 @@ ROOT = Path(__file__).parent.parent
 
 # From the ground up; a module may import from those before it (and from its own package).
 STOREYS = [
-    "kernels.spelling", "kernels.ieee", "kernels.contract",
+    "kernels.spelling kernels.text", "kernels.ieee", "kernels.contract",
     "kernels.program", "kernels.numba_backend.simd", "kernels.naive kernels.numpy_backend kernels.numba_backend",
-    "kernels.loader", "kernels", "kernels.testing",
+    "kernels.hardware", "kernels.loader", "kernels", "kernels.testing",
     "tinynet.version", "tinynet.checks tinynet.files", "tinynet.backends", "tinynet.tensor", "tinynet.tensor_files",
     "tinynet.functional", "tinynet.gradients tinynet.randomness tinynet.history", "tinynet.nn",
     "tinynet.onnx tinynet.interoperability", "tinynet.optim", "tinynet.compiled", "tinynet.schedule",
@@ -40,7 +40,7 @@ PERMITTED = {
     "array", "asarray", "ascontiguousarray", "empty", "zeros", "ones", "zeros_like",
             "empty_like", "full", "dtype", "shape", "argwhere",
     "isfinite", "array_equal", "trunc", "may_share_memory", "broadcast_shapes", "concatenate", "cumsum", "flatnonzero",
-    "where", "array2string", "copyto",
+    "where", "array2string", "copyto", "resize", "broadcast_to",
 }  # fmt: skip
 
 

@@ -12,11 +12,12 @@ from typing import Any, NoReturn
 
 import kernels
 from kernels import Backend, BackendUnavailable
+from kernels.text import aligned
 
 from . import data
 from .checkpoint import read_checkpoint
 from .checks import check_above_0, check_at_least_0, check_fraction, check_number, check_positive, check_whole, choose
-from .comparison import aligned, table
+from .comparison import table
 from .experiment import Experiment, Keeping, Options, Run
 from .files import check_writable, write_atomically
 from .nn import ACTIVATIONS, NORMS

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from kernels.text import aligned
+
 from .experiment import Run
 
 
@@ -57,16 +59,3 @@ def times(speed: float, slowest: float) -> str:
         return "-"
     ratio = speed / slowest
     return f"{ratio:,.0f}x" if ratio >= 100 else f"{ratio:.3g}x"
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of text as columns under a header and a rule; columns of numbers flush right."""
-    header, *body = rows
-    widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
-    numeric = [all(row[column][:1].isdigit() or row[column] == "-" for row in body) for column in range(len(header))]
-
-    def line(row: Sequence[str]) -> str:
-        cells = zip(row, widths, numeric, strict=True)
-        return "  ".join(cell.rjust(width) if right else cell.ljust(width) for cell, width, right in cells).rstrip()
-
-    return "\n".join([line(header), "-" * (sum(widths) + 2 * len(widths) - 2), *map(line, body)])

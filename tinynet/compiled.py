@@ -15,7 +15,7 @@ import numpy as np
 
 from kernels import Backend
 from kernels.contract.checks import check_below
-from kernels.program import Program, Runner, View, difference, optimise, prepare, recorder, recording
+from kernels.program import Profile, Program, Runner, View, difference, optimise, prepare, profile, recorder, recording
 
 from .backends import current, running_on
 from .nn.module import structure
@@ -73,10 +73,17 @@ class Replay:
     def __init__(self, step: Callable[..., Any], backend: Backend, without: Collection[str] = ()):
         self.step, self.backend, self.without = step, backend, without
         self.recorded: Recording | None = None
-        self.program: Program | None = None
+        self._program: Program | None = None
         self.runner: Runner | None = None
         self._recordings = 0
         self._structure = -1
+
+    @property
+    def program(self) -> Program | None:
+        """What was recorded last, after all passes; None before that."""
+        if self._program is None and self.recorded is not None:
+            self._program = optimise(self.recorded.program, self.backend, self.without)
+        return self._program
 
     @property
     def ready(self) -> bool:
@@ -102,7 +109,6 @@ class Replay:
         self.recorded, returned = record(self.step, arguments, arrays)
         changed = self._structure != structure()
         self._structure = structure()
-        self.program = self.program or optimise(self.recorded.program, self.backend, self.without)
         if before is None:
             return returned
         why = difference(before.program, self.recorded.program)
@@ -111,7 +117,7 @@ class Replay:
                 self._prepare()
             self._recordings = 0
         else:
-            self.runner = None
+            self.runner = self._program = None
             if self._recordings >= self.MOST_RECORDINGS and not changed:
                 raise NotReplayable(f"the step cannot be replayed: {why}")
         return returned
@@ -122,8 +128,8 @@ class Replay:
             if bound.view.buffer.array is not None:
                 owner = bound.view.buffer.array
                 check_below(bound.kernel, bound.operand, _whole(bound.view, owner), bound.limit)
-        self.program = optimise(self.recorded.program, self.backend, self.without)
-        self.runner = prepare(self.program, self.backend)
+        self._program = optimise(self.recorded.program, self.backend, self.without)
+        self.runner = prepare(self._program, self.backend)
 
     def check(self, arrays: Sequence[Array]) -> None:
         """Refuses indices among the arguments that are out of range."""
@@ -169,6 +175,20 @@ class CompiledStep:
         assert replay.runner is not None
         replay.runner.run(1, [array[None] for array in arrays])
         return self._returned(replay)
+
+    def profile(self, *arguments: Any, steps: int = 100) -> Profile:
+        """Where the time of the step goes, kernel by kernel, in so many replays with these arguments.
+
+        What steps change besides their arguments is as before when it returns. Raises ValueError unless the step has
+        been replayed with arguments of these shapes: call it three times before.
+        """
+        prepared, key = zip(*map(_prepared, range(len(arguments)), arguments), strict=True) if arguments else ((), ())
+        arrays = [a.data if isinstance(a, Tensor) else a for a in prepared if isinstance(a, Tensor | np.ndarray)]
+        replay = self._replays.get((current(), key))
+        if replay is None or replay.runner is None or not replay.ready:
+            raise ValueError("the step has not been replayed with such arguments: call it three times before")
+        replay.check(arrays)
+        return profile(replay.runner, steps, [np.broadcast_to(a.copy(), (steps, *a.shape)) for a in arrays])
 
     def _returned(self, replay: Replay) -> Any:
         """Copies of what the step returns; the leaves' gradients are set where the step leaves them."""

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kernels.program import Program
+from kernels.program import Profile, Program, profile
 
 from .backends import current
-from .callbacks import EarlyStopping
 from .compiled import NotReplayable, Replay
 from .nn.module import structure
 from .optim import clip_grad_norm_
@@ -63,7 +62,7 @@ class Stepper:
         """Notes what to fall back to, switches the model to training, and looks whether steps are what they were."""
         for array, copy in self._kept:
             np.copyto(copy, array)
-        if self._structure != structure() or not all(isinstance(c, EarlyStopping) for c in self.trainer.callbacks):
+        if self._structure != structure() or not all(map(_ours, self.trainer.callbacks)):
             # Validation has switched modes, or a callback has run code of the user's.
             self._check_steps(self._all_ours() or not self.trainer.callbacks)
 
@@ -83,7 +82,7 @@ class Stepper:
         """Whether steps run no code but tinynet's."""
         trainer = self.trainer
         parts = [*(module for _, module in trainer.model.named_modules()), trainer.loss_function, trainer.optimizer]
-        return all(type(part).__module__.startswith("tinynet.") for part in parts)
+        return all(map(_ours, parts))
 
     def _signed(self) -> Any:
         """What a step depends on besides arrays: plain attributes of modules, loss and Trainer."""
@@ -144,9 +143,9 @@ class Stepper:
         self.program = replay.program
         batches = batches[: max(1, int(AT_A_TIME / self._step_seconds.get(key, AT_A_TIME)))]
         count, counters = len(batches), self._counters()
-        losses = np.full((count, 1), math.nan, self.trainer.dtype)
+        arguments, losses = self._arguments(batches)
         started = time.perf_counter()
-        done = replay.runner.run(count, [batches, self._rates(count), losses, self.features[None], self.target[None]])
+        done = replay.runner.run(count, arguments)
         self._step_seconds[key] = max(1e-7, (time.perf_counter() - started) / count)
         if done < count:
             self._failed = float(losses[done, 0])
@@ -154,6 +153,38 @@ class Stepper:
                 hyper[place] = before + done
         found: list[float] = losses[:done, 0].tolist()
         return found
+
+    def _arguments(self, batches: Array) -> tuple[list[Array], Array]:
+        """What a replayed step is given for each of the batches; among that, where it leaves the losses."""
+        losses = np.full((len(batches), 1), math.nan, self.trainer.dtype)
+        return [batches, self._rates(len(batches)), losses, self.features[None], self.target[None]], losses
+
+    def profile(self, batches: Array) -> Profile:
+        """Profiles replayed steps on the batches, a few of them or all of them again and again.
+
+        What steps change is as before when it returns. Raises ValueError where steps are not replayed.
+        """
+        key, enough = self._key(batches.shape[1]), len(batches)
+        for array, copy in self._kept:
+            np.copyto(copy, array)
+        try:
+            for _ in range(Replay.MOST_RECORDINGS):
+                replay = self._replays.setdefault(key, Replay(self.step, current()))
+                if not self.compiles or replay.ready:
+                    break
+                self._record(replay, batches)
+            if not self.compiles or replay.runner is None:
+                raise ValueError("there is no recorded step to profile: the steps run eagerly")
+            replay.runner.run(enough, self._arguments(batches)[0])
+            started = time.perf_counter()
+            replay.runner.run(enough, self._arguments(batches)[0])
+            seconds = (time.perf_counter() - started) / enough
+            steps = max(1, int(AT_A_TIME / seconds))
+            return profile(replay.runner, steps, self._arguments(np.resize(batches, (steps, batches.shape[1])))[0])
+        finally:
+            self._failed = None
+            for array, copy in self._kept:
+                np.copyto(array, copy)
 
     def _record(self, replay: Replay, batches: Array) -> list[float]:
         """One eager step that is recorded; or, if steps cannot be replayed, the end of all recording."""
@@ -220,6 +251,11 @@ class Stepper:
             f"the loss became {self._failed} in epoch {trainer.epoch + 1}, step {trainer.step + 1}, at learning rate "
             f"{lr:g}; {kept}: try a smaller learning rate or gradient clipping"
         )
+
+
+def _ours(part: Any) -> bool:
+    """Whether an object runs no code but tinynet's."""
+    return type(part).__module__.startswith("tinynet.")
 
 
 def targets_of(target: Array, rows: Array) -> Array:

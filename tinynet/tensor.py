@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from kernels.program import refuse
+from kernels.program import BACKWARD, refuse, within
 
 from .backends import current
 
@@ -150,7 +150,8 @@ class Tensor:
         else:
             seed = as_float_array(gradient, self.dtype, "gradient").reshape(self.array.shape)
         # A leaf keeps its gradient, so it must not be the shared unit or the caller's array.
-        _flow_back(self, seed.copy() if self._rule is None else seed)
+        with within(BACKWARD):
+            _flow_back(self, seed.copy() if self._rule is None else seed)
 
     if TYPE_CHECKING:  # tinynet.functional adds these; each is the function of the same name there
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from tqdm import tqdm
 
-from kernels.program import Program
+from kernels.program import Profile, Program
 
 from .backends import BackendLike, current, resolve, running_on
 from .callbacks import Callback
@@ -120,6 +120,21 @@ class Trainer:
             if validation is not None:
                 self._check_fit(*validation)
             return run.run()
+
+    def profile(self, X: ArrayLike, y: ArrayLike, batch_size: int = 32) -> Profile:
+        """Where the time of a recorded step on these rows goes, kernel by kernel; print it for a table.
+
+        Some hundred steps run, timed and untimed in turn; weights and averages are then as before. The steps are those
+        of ``fit``, in training mode. Raises ValueError where steps run eagerly (``compile=False``, or what cannot be
+        recorded).
+        """
+        check_positive("batch_size", batch_size)
+        features, target = self._checked(X, y, "X", "y")
+        size = min(batch_size, len(features))
+        batches = self.order(len(features))[: len(features) // size * size].reshape(-1, size)
+        with running_on(self.backend):
+            self._stepper.fit_begins(features, target)
+            return self._stepper.profile(batches)
 
     def order(self, rows: int) -> Array:
         """The numbers of all rows, in the order in which the next epoch visits them. A subclass may choose another."""

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from ..program.dependencies import height
 from ..program.instruction import ARGUMENT, PERSISTENT, TEMPORARY, Array, Program, View
 from ..program.interpreter import persistent
 from ..program.recording import address, extent
+from ..program.timings import Timings
 from .access import regions
 from .compilation import address_of
 from .invocation import Launcher
@@ -43,6 +45,7 @@ from .words import (
     pointer,
     rows,
     stride_bytes,
+    ticks,
     yield_core,
 )  # fmt: skip
 
@@ -50,7 +53,8 @@ SINGLE, DOUBLE = vector("float32", 1), vector("float64", 1)
 ROW = 64  # words of an instruction
 BARRIER, HALT = 1, 2  # flags of an instruction: wait behind it; and end the run there if the watched flag is raised
 # Operands of the executor itself.
-CODE, MOVES, SHARED, STEPS, DONE, WATCHED, WATCHED_BYTES = range(7)
+CODE, MOVES, SHARED, STEPS, DONE, WATCHED, WATCHED_BYTES, TIMES = range(8)
+READINGS = 4  # of the clock, an instruction
 ARRIVED, GENERATION = 0, 16  # places in the shared words, on cache lines of their own
 SPINS = 20000  # before a waiting thread gives way to others on its core
 # Runs on all threads and on one that are compared at first; runs that count; seconds until the slower is tried again,
@@ -75,35 +79,58 @@ def wait(shared, threads):
             pause(0)
 
 
-def _walk(words: Any, thread: Any, threads: Any) -> None:
-    """Operands: code, what moves each step and how far, shared words, steps, steps done, watched flag, its bytes."""
-    code = place(follow(words, FIRST_OPERAND + OPERAND_WORDS * CODE), thread * (stride_bytes(words, CODE) // 8))
-    moves = follow(words, FIRST_OPERAND + OPERAND_WORDS * MOVES)
-    shared = follow(words, FIRST_OPERAND + OPERAND_WORDS * SHARED)
-    done = follow(words, FIRST_OPERAND + OPERAND_WORDS * DONE)
-    narrow, wide, is_wide = (
-        pointer(SINGLE, words, WATCHED),
-        pointer(DOUBLE, words, WATCHED),
-        number(words, WATCHED_BYTES) == 8,
-    )
-    count, steps = done[1], number(words, STEPS)
-    step = 0
-    while step < steps:
-        for i in range(count):
-            row = place(code, i * ROW)
-            call_kernel(row, thread, threads)
-            if row[1] != 0:
-                if threads > 1:
-                    wait(shared, threads)
-                if row[1] & HALT != 0 and (wide[0] if is_wide else narrow[0]) != 0.0:
-                    if thread == 0:
-                        done[0] = step
-                    return
-        for move in range(rows(words, MOVES)):
-            code[moves[2 * move]] += moves[2 * move + 1]
-        step += 1
-    if thread == 0:
-        done[0] = step
+def _walker(timed: bool) -> Callable[..., None]:
+    """The kernel that walks the rows; timed: it also notes what each call took."""
+
+    def walk(words: Any, thread: Any, threads: Any) -> None:
+        """Operands: code, what moves each step and how far, shared words, steps, steps done, watched flag, its bytes.
+
+        Timed, also a row of clock readings for each thread: for each instruction the sum of what the kernel took, the
+        sum of what waiting behind it took, and where it began and ended last; then where the run began and ended.
+        """
+        code = place(follow(words, FIRST_OPERAND + OPERAND_WORDS * CODE), thread * (stride_bytes(words, CODE) // 8))
+        times = place(follow(words, FIRST_OPERAND + OPERAND_WORDS * TIMES), thread * (stride_bytes(words, TIMES) // 8))
+        moves = follow(words, FIRST_OPERAND + OPERAND_WORDS * MOVES)
+        shared = follow(words, FIRST_OPERAND + OPERAND_WORDS * SHARED)
+        done = follow(words, FIRST_OPERAND + OPERAND_WORDS * DONE)
+        narrow, wide, is_wide = (
+            pointer(SINGLE, words, WATCHED),
+            pointer(DOUBLE, words, WATCHED),
+            number(words, WATCHED_BYTES) == 8,
+        )
+        count, steps = done[1], number(words, STEPS)
+        step, ended = 0, 0
+        if timed:
+            times[READINGS * count] = ticks(0)
+        while step < steps:
+            if timed:
+                ended = ticks(0)
+            for i in range(count):
+                row = place(code, i * ROW)
+                call_kernel(row, thread, threads)
+                if timed:
+                    began, ended = ended, ticks(0)
+                    times[READINGS * i] += ended - began
+                    times[READINGS * i + 2], times[READINGS * i + 3] = began, ended
+                if row[1] != 0:
+                    if threads > 1:
+                        wait(shared, threads)
+                        if timed:
+                            began, ended = ended, ticks(0)
+                            times[READINGS * i + 1] += ended - began
+                    if row[1] & HALT != 0 and (wide[0] if is_wide else narrow[0]) != 0.0:
+                        if thread == 0:
+                            done[0] = step
+                        return
+            for move in range(rows(words, MOVES)):
+                code[moves[2 * move]] += moves[2 * move + 1]
+            step += 1
+        if timed:
+            times[READINGS * count + 1] = ticks(0)
+        if thread == 0:
+            done[0] = step
+
+    return walk
 
 
 class Executor:
@@ -125,6 +152,7 @@ class Executor:
         self._moving: list[tuple[int, int, int]] = []  # word, argument, offset
         self._flag: Array | None = None  # what watch_finite raises
         self._code = np.zeros((machine.threads, len(program) * ROW), np.int64)
+        self._order = [i for phase in order for i in phase]
         self._encode(order, calls)
         # One thread runs the prologue: it is short, and its calls may depend on each other.
         self._prologue = [
@@ -133,10 +161,10 @@ class Executor:
         ]
         self._moves = np.array([(word, 0) for word, _, _ in self._moving], np.int64).reshape(-1, 2)
         self._shared, self._done = np.zeros(2 * GENERATION, np.int64), np.array([0, len(program)], np.int64)
-        self._launcher = Launcher(address_of("executor", lambda: _walk))
+        self._launcher = Launcher(address_of("executor", lambda: _walker(timed=False)))
         self._turn = threading.Lock()
         self._retry_at = time.monotonic() + AGAIN
-        # Nanoseconds a step of the last runs, alone and on the team.
+        # Seconds a step of the last runs, alone and on the team.
         self._recent = {threads: deque[float](maxlen=RECENT) for threads in (1, machine.threads)}
         self.results = [self._array(view) for view in program.results]
 
@@ -185,25 +213,43 @@ class Executor:
     def run(self, steps: int, arguments: Sequence[Array]) -> int:
         """See kernels.program.Runner. Callers on several threads take turns: code and arena are one run's."""
         with self._turn:
-            return self._run(steps, arguments)
+            threads = self._chosen()
+            seconds = self._run(self._launcher, threads, steps, arguments)
+            self._recent[threads].append(seconds / steps)
+            return int(self._done[0])
 
-    def _run(self, steps: int, arguments: Sequence[Array]) -> int:
+    def timed(self, steps: int, arguments: Sequence[Array]) -> Timings:
+        """See kernels.program.Runner."""
+        with self._turn:
+            threads, count = self._chosen(), len(self.program)
+            readings = np.zeros((threads, READINGS * count + 2), np.int64)
+            seconds = self._run(_timed_launcher(), threads, steps, arguments, readings)
+        began, ended = readings[:, -2:].T
+        unit = seconds / max(1, ended[0] - began[0])
+        in_program_order = np.argsort(self._order)
+        times = readings[:, :-2].reshape(threads, count, READINGS)[:, in_program_order] * unit
+        last = readings[:, :-2].reshape(threads, count, READINGS)[:, in_program_order, 2:]
+        last = (last - last[..., 0].min(initial=ended.max())) * unit
+        return Timings(seconds / steps, times[..., 0] / steps, times[..., 1] / steps, last[..., 0], last[..., 1])
+
+    def _run(
+        self, launcher: Launcher, threads: int, steps: int, arguments: Sequence[Array], readings: Array | None = None
+    ) -> float:
+        """Runs the steps on so many threads; seconds."""
         places = [address(argument) for argument in arguments]
         for i, (word, position, offset) in enumerate(self._moving):
             self._code[:, word] = places[position] + offset
             self._moves[i, 1] = arguments[position].strides[0]
         width = 0.0 if self._flag is None else float(self._flag.itemsize)
-        operands = (self._code, self._moves, self._shared, float(steps), self._done, self._flag, width)
+        operands = (self._code, self._moves, self._shared, float(steps), self._done, self._flag, width, readings)
         for kernel, arrays in self._prologue:
             kernel.run(arrays)
-        threads = self._chosen()
-        started = time.perf_counter_ns()
+        started = time.perf_counter()
         if threads > 1:
-            team_of(threads).run(self._launcher, operands)
+            team_of(threads).run(launcher, operands)
         else:
-            self._launcher.run(operands)
-        self._recent[threads].append((time.perf_counter_ns() - started) / steps)
-        return int(self._done[0])
+            launcher.run(operands)
+        return time.perf_counter() - started
 
     def _chosen(self) -> int:
         """One thread or all, whichever has been faster of late; the other is tried again from time to time."""
@@ -216,3 +262,8 @@ class Executor:
             if min(self._recent[slower]) < HOPELESS * min(self._recent[faster]):
                 return slower
         return faster
+
+
+@cache
+def _timed_launcher() -> Launcher:
+    return Launcher(address_of("executor-timed", lambda: _walker(timed=True)))

@@ -257,6 +257,22 @@ def pause(typing, nothing):
 
 
 @intrinsic
+def ticks(typing, nothing):
+    """A clock of the CPU that goes on at a constant rate, the same on all cores; its unit is the CPU's own.
+
+    x86's time-stamp counter, AArch64's virtual counter; elsewhere what LLVM takes for a cycle counter.
+    """
+
+    def codegen(context, builder, signature, arguments):
+        if host.is_aarch64():
+            return builder.asm(ir.FunctionType(I64, []), "mrs $0, cntvct_el0", "=r", [], side_effect=True)
+        counter = ir.FunctionType(I64, [])
+        return builder.call(cgutils.get_or_insert_function(builder.module, counter, "llvm.readcyclecounter"), [])
+
+    return types.int64(nothing), codegen
+
+
+@intrinsic
 def yield_core(typing, nothing):
     """Lets another thread or process have the core (POSIX sched_yield; elsewhere nothing)."""
 

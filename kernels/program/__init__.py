@@ -1,10 +1,12 @@
 """A training step as a program: recorded kernel calls, passes over them, and what runs them."""
 
 from ..contract.backend import Backend
-from .instruction import Bound, Buffer, Instruction, Program, View
+from .instruction import BACKWARD, FORWARD, OPTIMIZER, PARTS, Bound, Buffer, Instruction, Program, View
 from .interpreter import Interpreter, Runner
 from .passes import PASSES, optimise
-from .recording import Tape, difference, recorder, recording, refuse
+from .profile import Profile, profile
+from .recording import Tape, difference, recorder, recording, refuse, within
+from .timings import Timings
 
 
 def prepare(program: Program, backend: Backend) -> Runner:
@@ -16,6 +18,7 @@ def prepare(program: Program, backend: Backend) -> Runner:
 
 
 __all__ = [
-    "PASSES", "Bound", "Buffer", "Instruction", "Interpreter", "Program", "Runner", "Tape", "View", "difference",
-    "optimise", "prepare", "recorder", "recording", "refuse",
+    "BACKWARD", "FORWARD", "OPTIMIZER", "PARTS", "PASSES", "Bound", "Buffer", "Instruction", "Interpreter", "Profile",
+    "Program", "Runner", "Tape", "Timings", "View", "difference", "optimise", "prepare", "profile", "recorder",
+    "recording", "refuse", "within",
 ]  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .instruction import Instruction, View
+from .instruction import Buffer, Instruction, View
 
 
 def overlap(a: View, b: View) -> bool:
@@ -32,19 +32,18 @@ def row_stride(view: View) -> int:
     return view.strides[0] if height(view) > 1 else 0
 
 
-def conflict(first: Instruction, second: Instruction) -> bool:
-    """Whether one writes what the other reads or writes."""
-    return any(
-        overlap(written, touched)
-        for one, other in ((first, second), (second, first))
-        for written in one.writes
-        for touched in [*other.reads, *other.writes]
-    )
-
-
 def predecessors(instructions: Sequence[Instruction]) -> list[set[int]]:
-    """For each instruction the earlier ones that it must come after."""
-    return [
-        {i for i, earlier in enumerate(instructions[:j]) if conflict(earlier, instruction)}
-        for j, instruction in enumerate(instructions)
-    ]
+    """For each instruction the earlier ones that it must come after: one of the two writes what the other touches."""
+    touched: dict[Buffer, list[tuple[int, View, bool]]] = {}
+    found: list[set[int]] = []
+    for j, instruction in enumerate(instructions):
+        own = [(view, False) for view in instruction.reads] + [(view, True) for view in instruction.writes]
+        before: set[int] = set()
+        for view, written in own:
+            for i, other, other_written in touched.get(view.buffer, ()):
+                if (written or other_written) and i not in before and overlap(other, view):
+                    before.add(i)
+        for view, written in own:
+            touched.setdefault(view.buffer, []).append((j, view, written))
+        found.append(before)
+    return found

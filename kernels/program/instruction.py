@@ -6,6 +6,7 @@ given (an argument), that outlives it (persistent: parameters, averages, data) o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -14,10 +15,12 @@ from typing import Any
 import numpy as np
 
 from ..contract.declaration import DECLARATIONS, Declaration
+from .work import operations
 
 Array = np.ndarray[Any, Any]
 
 ARGUMENT, PERSISTENT, TEMPORARY = "argument", "persistent", "temporary"
+FORWARD, BACKWARD, OPTIMIZER = PARTS = "forward", "backward", "optimizer"
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +50,7 @@ class View:
 
     @cached_property
     def size(self) -> int:
-        return int(np.prod(self.shape))
+        return math.prod(self.shape)
 
     @property
     def ndim(self) -> int:
@@ -79,10 +82,11 @@ Operand = View | float | int | bool | str | None
 
 @dataclass(frozen=True)
 class Instruction:
-    """A kernel call. operands: in the order of the kernel's declaration, results last."""
+    """A kernel call. operands: in the order of the kernel's declaration, results last. part: of the step, in PARTS."""
 
     kernel: str
     operands: tuple[Operand, ...]
+    part: str = FORWARD
 
     @property
     def declaration(self) -> Declaration:
@@ -108,20 +112,18 @@ class Instruction:
             if isinstance(view, View) and (operand.written or operand.kind == "Mutable")
         ]
 
-    @property
+    @cached_property
     def flops(self) -> int:
-        """Floating-point operations: 2 m n k of a product; elsewhere one an element of the largest operand."""
-        views = [view for view in self.operands if isinstance(view, View)]
-        if self.kernel.startswith(("matmul", "linear")):
-            m, n = views[-1].shape
-            k = views[0].size // m if m else 0
-            return 2 * m * n * k
-        return max((view.size for view in views if view.dtype.kind == "f"), default=0)
+        """Floating-point operations, as kernels.program.work counts them."""
+        return operations(self.kernel, tuple((o.shape, o.dtype) if isinstance(o, View) else o for o in self.operands))
 
-    @property
+    @cached_property
     def bytes(self) -> int:
-        """Bytes read and written if each operand crosses the memory bus once."""
-        return sum(view.nbytes for view in [*self.reads, *self.writes])
+        """Bytes read and written if each operand crosses the memory bus once; of a table the rows that are wanted."""
+        views = [*self.reads, *self.writes]
+        if self.kernel in ("gather_rows", "gather_labels"):
+            views = [self.reads[1], *self.writes, *self.writes]
+        return sum(view.nbytes for view in views)
 
     def with_operands(self, **changed: Operand) -> Instruction:
         """The same call with some operands exchanged."""

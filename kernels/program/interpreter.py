@@ -6,7 +6,9 @@ copied into buffers of their own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import time
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,6 +17,7 @@ import numpy as np
 from . import arena
 from .instruction import ARGUMENT, PERSISTENT, TEMPORARY, Array, Program, View
 from .recording import address
+from .timings import Timings
 
 if TYPE_CHECKING:
     from ..contract.backend import Backend
@@ -37,6 +40,9 @@ class Runner(Protocol):
         one), each entry contiguous. A step may write an entry of its own.
         ``self.results`` hold what the last step returned.
         """
+
+    def timed(self, steps: int, arguments: Sequence[Array]) -> Timings:
+        """The same, looking at a clock behind each instruction."""
 
 
 class Interpreter:
@@ -96,19 +102,45 @@ class Interpreter:
         with self._context():
             return self._run(steps, arguments)
 
-    def _run(self, steps: int, arguments: Sequence[Array]) -> int:
+    def timed(self, steps: int, arguments: Sequence[Array]) -> Timings:
+        """See Runner."""
+        count = len(self.program)
+        taken, begins, ends = np.zeros(count), np.zeros(count), np.zeros(count)
+        started = time.perf_counter()
+        with self._context():
+            self._run(steps, arguments, (taken, begins, ends))
+        seconds = time.perf_counter() - started
+        first = begins.min(initial=math.inf)
+        return Timings(
+            seconds / steps, taken[None] / steps, np.zeros((1, count)), begins[None] - first, ends[None] - first
+        )
+
+    def _run(self, steps: int, arguments: Sequence[Array], clock: tuple[Array, Array, Array] | None = None) -> int:
         shared = self._share(steps, arguments)
         for step in range(steps):
             for memory, argument, same in zip(self._arguments, arguments, shared, strict=True):
                 if not same:
                     memory[:] = argument[step].reshape(-1).view(np.uint8)
-            for implementation, operands in self._calls:
-                implementation(*operands)
+            for i, (implementation, operands) in enumerate(self._calls):
+                if clock is None:
+                    implementation(*operands)
+                else:
+                    _timed_call(implementation, operands, i, *clock)
                 if implementation is self._watch and operands[1][0] != 0:  # type: ignore[index]
                     return step
             for number in self._written:
                 arguments[number][step].reshape(-1).view(np.uint8)[:] = self._arguments[number]
         return steps
+
+
+def _timed_call(
+    implementation: Callable[..., None], operands: tuple[Any, ...], i: int, taken: Array, begins: Array, ends: Array
+) -> None:
+    """Calls an implementation, and notes when it began, when it ended, and the sum of what its calls took."""
+    begins[i] = time.perf_counter()
+    implementation(*operands)
+    ends[i] = time.perf_counter()
+    taken[i] += ends[i] - begins[i]
 
 
 def persistent(view: View, owner: Array) -> Array:

@@ -2,18 +2,8 @@
 
 from __future__ import annotations
 
+from ..text import aligned, scaled
 from .instruction import Instruction, Program, View
-
-UNITS = ("", "k", "M", "G", "T")
-
-
-def scaled(number: float) -> str:
-    """A number with at most three digits and a decimal prefix."""
-    for unit in UNITS:
-        if number < 1000 or unit == UNITS[-1]:
-            return f"{number:.3g}{unit}"
-        number /= 1000
-    raise AssertionError
 
 
 def operands_of(instruction: Instruction) -> str:
@@ -36,12 +26,6 @@ def listing(program: Program) -> str:
         (str(i), instruction.kernel, operands_of(instruction), scaled(instruction.flops), scaled(instruction.bytes))
         for i, instruction in enumerate(program.instructions)
     ]
-    head = ("", "kernel", "operands", "FLOP", "bytes")
-    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
-    lines = []
-    for number, kernel, operands, flops, size in [head, *rows]:
-        line = f"{number:>{widths[0]}}  {kernel:<{widths[1]}}  {operands:<{widths[2]}}"
-        lines.append(f"{line}  {flops:>{widths[3]}}  {size:>{widths[4]}}")
     temporary = sum(buffer.nbytes for buffer in program.temporaries)
     total = f"{len(program)} instructions, {scaled(program.flops)} FLOP, {scaled(temporary)}B of temporaries"
-    return "\n".join([*lines, total, *program.notes])
+    return "\n".join([aligned([("", "kernel", "operands", "FLOP", "bytes"), *rows]), total, *program.notes])

@@ -13,7 +13,7 @@ import numpy as np
 from ..contract.backend import Backend
 from ..contract.declaration import ACTIVATIONS, OUTPUT_ACTIVATIONS
 from .dependencies import overlap, predecessors
-from .instruction import PERSISTENT, TEMPORARY, Buffer, Instruction, Program, View
+from .instruction import OPTIMIZER, PERSISTENT, TEMPORARY, Buffer, Instruction, Program, View
 
 Pass = Callable[[Program, Backend], Program]
 
@@ -39,13 +39,13 @@ def fuse_activations(program: Program, backend: Backend) -> Program:
     """linear, then an activation that alone reads its result: one call."""
 
     def fused(first: Instruction, second: Instruction, between: View) -> Instruction | None:
-        if first.kernel != "linear" or second.kernel not in ACTIVATIONS or "linear" not in backend.native:
+        if second.kernel not in ACTIVATIONS or "linear" not in backend.native:
             return None
         if dict(first.named())["activation"] != "identity":
             return None
         return first.with_operands(activation=second.kernel, out=dict(second.named())["out"])
 
-    return _fuse(program, fused)
+    return _fuse(program, "linear", fused)
 
 
 def fuse_activation_gradients(program: Program, backend: Backend) -> Program:
@@ -53,25 +53,26 @@ def fuse_activation_gradients(program: Program, backend: Backend) -> Program:
     kernels = {f"{activation}_gradient": activation for activation in OUTPUT_ACTIVATIONS}
 
     def fused(first: Instruction, second: Instruction, between: View) -> Instruction | None:
-        if first.kernel != "matmul" or second.kernel not in kernels or "matmul_gradient" not in backend.native:
+        if second.kernel not in kernels or "matmul_gradient" not in backend.native:
             return None
         product, gradient = dict(first.named()), dict(second.named())
         if gradient["grad"] != between:
             return None
         a, b, turned_a, turned_b = (product[name] for name in ("a", "b", "transpose_a", "transpose_b"))
-        return Instruction(
-            "matmul_gradient", (a, b, gradient["y"], kernels[second.kernel], turned_a, turned_b, gradient["out"])
-        )
+        operands = (a, b, gradient["y"], kernels[second.kernel], turned_a, turned_b, gradient["out"])
+        return Instruction("matmul_gradient", operands, first.part)
 
-    return _fuse(program, fused)
+    return _fuse(program, "matmul", fused)
 
 
-def _fuse(program: Program, fused: Callable[[Instruction, Instruction, View], Instruction | None]) -> Program:
-    """Replaces pairs of which the second alone reads the first's only result."""
+def _fuse(
+    program: Program, kernel: str, fused: Callable[[Instruction, Instruction, View], Instruction | None]
+) -> Program:
+    """Replaces pairs of which the first calls the kernel, and the second alone reads its only result."""
     instructions = list(program.instructions)
     i = 0
     while i < len(instructions):
-        pair = _sole_reader(instructions, i, program)
+        pair = _sole_reader(instructions, i, program) if instructions[i].kernel == kernel else None
         if pair is not None:
             j, between = pair
             made = fused(instructions[i], instructions[j], between)
@@ -129,16 +130,16 @@ def update_behind_gradient(program: Program, backend: Backend) -> Program:
     done: set[int] = set()
     order: list[int] = []
 
-    def first(i: int) -> bool:
+    def first(instruction: Instruction) -> bool:
         """What updates wait for, and the updates themselves, come as early as they can."""
-        instruction = program.instructions[i]
         counts = all(view.buffer.kind == PERSISTENT and view.nbytes <= SMALL for view in instruction.writes)
         return counts or instruction.kernel in UPDATES
 
+    early = [first(instruction) for instruction in program.instructions]
     left = list(range(len(program)))
     while left:
         ready = [i for i in left if before[i] <= done]
-        chosen = next((i for i in ready if first(i)), ready[0])
+        chosen = next((i for i in ready if early[i]), ready[0])
         order.append(chosen)
         done.add(chosen)
         left.remove(chosen)
@@ -166,7 +167,7 @@ def keep_transposed(program: Program, backend: Backend) -> Program:
         instructions[i] = instruction.with_operands(b=copies[weight], transpose_b=False)
     if not copies:
         return program
-    transposed = {weight: Instruction("transpose", (weight, copy)) for weight, copy in copies.items()}
+    transposed = {weight: Instruction("transpose", (weight, copy), OPTIMIZER) for weight, copy in copies.items()}
     found = list[Instruction]()
     for instruction in instructions:
         found.append(instruction)

@@ -17,7 +17,19 @@ import numpy as np
 
 from ..contract.backend import Backend
 from ..contract.checks import axis_length
-from .instruction import ARGUMENT, PERSISTENT, TEMPORARY, Array, Bound, Buffer, Instruction, Operand, Program, View
+from .instruction import (
+    ARGUMENT,
+    FORWARD,
+    PERSISTENT,
+    TEMPORARY,
+    Array,
+    Bound,
+    Buffer,
+    Instruction,
+    Operand,
+    Program,
+    View,
+)
 
 _tape: ContextVar[Tape | None] = ContextVar("kernels_tape", default=None)
 
@@ -50,6 +62,7 @@ class Tape:
         self.buffers: list[tuple[int, int, Buffer]] = []
         self.counts = {ARGUMENT: 0, PERSISTENT: 0, TEMPORARY: 0}
         self.arguments = [self.add(ARGUMENT, array) for array in arguments]
+        self.part = FORWARD  # of the step, which comes now
         self.refused: str | None = None  # why what was recorded is not the whole step
 
     def add(self, kind: str, array: Array) -> Buffer:
@@ -75,7 +88,7 @@ class Tape:
 
     def note(self, kernel: str, arguments: Sequence[Any]) -> None:
         operands: list[Operand] = [self.view(a) if isinstance(a, np.ndarray) else a for a in arguments]
-        self.instructions.append(Instruction(kernel, tuple(operands)))
+        self.instructions.append(Instruction(kernel, tuple(operands), self.part))
 
     def program(self, results: Sequence[Array]) -> Program:
         """What was recorded, as a program with these results."""
@@ -151,6 +164,20 @@ def recording(arguments: Sequence[Array] = ()) -> Iterator[Tape]:
         yield tape
     finally:
         _tape.reset(token)
+
+
+@contextmanager
+def within(part: str) -> Iterator[None]:
+    """Says, if this thread records, which part of the step the block is."""
+    tape = _tape.get()
+    if tape is None:
+        yield
+        return
+    before, tape.part = tape.part, part
+    try:
+        yield
+    finally:
+        tape.part = before
 
 
 def refuse(why: str) -> None:

@@ -20,13 +20,24 @@ from .perceptron import MultilayerPerceptron, dense
 
 
 class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc]
-    """Minimises the log-loss of a multilayer perceptron: scikit-learn's MLPClassifier, and more.
+    """Minimises the log-loss, or any other, of a multilayer perceptron: scikit-learn's MLPClassifier, and more.
 
     Parameters, attributes and methods are scikit-learn's, with the same defaults and the same random numbers: initial
-    weights, order of batches and held-out rows. Beyond them: activation also takes a list, one name a hidden layer,
-    and tinynet's other activations; backend, a name or a loaded one; dtype, of weights and outputs; class_weight, None,
-    "balanced" or a dict; dropout, the probability behind each hidden layer; norm, "none", "batch" or "layer".
-    verbose shows a progress bar on a terminal. Sparse matrices are made dense.
+    weights, order of batches and held-out rows. Beyond them:
+
+    loss: "log_loss", or a function of the network's raw outputs, a Tensor, and the targets that returns a scalar
+    Tensor. Targets are labels (rows,) for three classes or more, else a Tensor (rows, outputs) of 0 and 1.
+    class_weight: None, "balanced" or a dict.
+    activation also takes tinynet's other activations; activation, norm ("none", "batch", "layer") and dropout (the
+    probability behind a layer) one for all hidden layers or a list.
+    learning_rate also takes tinynet's schedules, by name or as objects, for "sgd" and "adam".
+    weight_decay is decoupled, as AdamW's; max_grad_norm bounds a step's gradient.
+    scoring, for early stopping: None for accuracy, "loss", a scorer's name or a scorer.
+    callbacks: functions of (trainer, history) that hear each epoch's end; True stops.
+    backend: a name or a loaded one; threads: how many it may use; dtype: of weights and outputs.
+
+    verbose shows a progress bar on a terminal. Sparse matrices are made dense. Raises ValueError for parameters that
+    contradict each other.
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
@@ -99,14 +110,14 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
 
     @available_if(lambda self: self._check_solver())  # type: ignore[untyped-decorator]
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
-    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
-        """One epoch over these rows. classes: all there will be, needed in the first call."""
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None, eval_set: Any = None) -> Self:
+        """One epoch over these rows. classes: all there will be, needed in the first call. eval_set: as in fit."""
         if self.class_weight == "balanced":
             raise ValueError("class_weight='balanced' needs all labels at once: give partial_fit a dict")
         if _check_partial_fit_first_call(self, classes):
             self._label_binarizer = LabelBinarizer()
             self._label_binarizer.fit(y if type_of_target(y).startswith("multilabel") else classes)
-        self._fit(X, y, sample_weight, incremental=True)
+        self._fit(X, y, sample_weight, incremental=True, eval_set=eval_set)
         return self
 
     def predict(self, X: Any) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -90,23 +91,47 @@ class KernelObjective:
 
 
 class FunctionObjective:
-    """The user's function of the network's raw outputs and the targets, which gives the loss of a batch."""
+    """The user's function of the network's raw outputs and the targets, which gives the loss of a batch.
 
-    def __init__(self, function: Callable[..., Tensor]):
-        self.function = function
+    It is called as function(outputs, targets), and where there are weights as function(outputs, targets,
+    sample_weight=weights). targets: labels, int64 (rows,), if ``classes``, else a Tensor (rows, outputs); weights: a
+    Tensor (rows,).
+    """
+
+    def __init__(self, function: Callable[..., Tensor], outputs: int, classes: bool):
+        self.function, self.outputs, self.classes = function, outputs, classes
 
     def __call__(self, prediction: Tensor, target: Array) -> tuple[Tensor, Any]:
-        """The loss, a scalar, and W, the number of rows. Raises TypeError where the function returns something else."""
-        value = self.function(prediction, target)
+        """The loss, a scalar, and W: the sum of the weights, or the rows where there are none.
+
+        Raises TypeError where the function returns something else.
+        """
+        k = current()
+        wanted: Any = target if target.ndim == 1 else target[:, : self.outputs]
+        if self.classes and target.ndim == 2:
+            wanted = k.argmax(wanted, axis=1)
+        wanted = wanted if self.classes else Tensor(wanted)
+        weights, total = {}, float(len(prediction))
+        if target.ndim == 2 and target.shape[1] > self.outputs:
+            weight = k.sum(target[:, -1:], axis=1)
+            weights, total = {"sample_weight": Tensor(weight)}, k.sum(weight)
+        value = self.function(prediction, wanted, **weights)
         if not isinstance(value, Tensor) or value.size != 1:
             what = f"a Tensor of shape {value.shape}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
             raise TypeError(f"loss returned {what}, expected a scalar Tensor")
-        return value, float(len(prediction))
+        return value, total
 
 
 Objective = KernelObjective | FunctionObjective
 
 
-def objective(loss: Loss, outputs: int) -> Objective:
-    """A kernel's name or a function as the loss of a network with so many outputs."""
-    return KernelObjective(loss, outputs) if isinstance(loss, str) else FunctionObjective(loss)
+def objective(loss: Loss, output: str, outputs: int) -> Objective:
+    """A kernel's name or a function as the loss of a network with so many outputs and an output activation."""
+    if isinstance(loss, str):
+        return KernelObjective(loss, outputs)
+    return FunctionObjective(loss, outputs, classes=output == "softmax")
+
+
+def takes_weights(function: Callable[..., Tensor]) -> bool:
+    """Whether a function has a parameter sample_weight."""
+    return "sample_weight" in inspect.signature(function).parameters

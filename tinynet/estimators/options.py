@@ -15,6 +15,7 @@ from kernels import Backend
 from ..callbacks import EarlyStopping
 from ..nn import ACTIVATIONS, NORMS
 from ..schedule import SCHEDULES, Schedule
+from .objectives import takes_weights
 
 HIDDEN_ACTIVATIONS = {"logistic", *ACTIVATIONS} - {"sigmoid"}  # scikit-learn's four, and tinynet's others
 SCIKIT_RATES = ("constant", "invscaling", "adaptive")
@@ -103,14 +104,17 @@ def schedule(estimator: Any) -> str | Schedule | None:
 def refuse_contradictions(estimator: Any, incremental: bool, eval_set: Any, sample_weight: Any) -> None:
     """Raises ValueError or TypeError for parameters that make no sense together."""
     if estimator.early_stopping and incremental:
-        raise ValueError("partial_fit does not support early_stopping=True")
+        raise ValueError(
+            "partial_fit does not support early_stopping=True: the caller decides when to stop, by the "
+            "validation_loss_curve_ of an eval_set"
+        )
     if estimator.scoring is not None and not estimator.early_stopping:
         raise ValueError("scoring decides when to stop early: expected early_stopping=True with it, or scoring=None")
     weighted = sample_weight is not None or getattr(estimator, "class_weight", None) is not None
-    if callable(estimator.loss) and weighted:
+    if callable(estimator.loss) and weighted and not takes_weights(estimator.loss):
         raise ValueError(
-            "loss is a function of outputs and targets, which gets no weights: expected a loss by name with "
-            "sample_weight or class_weight"
+            "loss is a function without a parameter sample_weight: expected one, or a loss by name, with sample_weight "
+            "or class_weight"
         )
     for callback in estimator.callbacks or ():
         if not callable(callback):

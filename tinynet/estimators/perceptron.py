@@ -78,6 +78,7 @@ class MultilayerPerceptron(BaseEstimator):  # type: ignore[misc]
             if self.solver == "lbfgs":
                 minimise(self, session, X, y, sample_weight)
             else:
+                self._start_curves(first)
                 train(self, session, given, X, y, sample_weight, incremental, validation)
         if not all(np.isfinite(array).all() for array in (*self.coefs_, *self.intercepts_)):
             raise ValueError(
@@ -99,7 +100,7 @@ class MultilayerPerceptron(BaseEstimator):  # type: ignore[misc]
         )  # fmt: skip
 
     def _initialise(self, widths: tuple[int, ...], activations: tuple[str, ...]) -> None:
-        """Initial weights, drawn as scikit-learn draws them, and empty curves."""
+        """Initial weights, drawn as scikit-learn draws them."""
         self.n_iter_ = self.t_ = 0
         self.n_layers_ = len(widths)
         self.coefs_: list[Array] = []
@@ -109,13 +110,20 @@ class MultilayerPerceptron(BaseEstimator):  # type: ignore[misc]
             bound = math.sqrt((2.0 if activation == "logistic" else 6.0) / (fan_in + fan_out))
             self.coefs_.append(self._random_state.uniform(-bound, bound, (fan_in, fan_out)).astype(self._dtype()))
             self.intercepts_.append(self._random_state.uniform(-bound, bound, fan_out).astype(self._dtype()))
-        if self.solver != "lbfgs":
+
+    def _start_curves(self, first: bool) -> None:
+        """Empty curves, or after a warm start those that are still missing."""
+        if first or not hasattr(self, "loss_curve_"):
             self.loss_curve_: list[float] = []
             self.validation_loss_curve_: list[float] | None = None
             self._no_improvement_count = 0
-            self.validation_scores_: list[float] | None = [] if self.early_stopping else None
-            self.best_validation_score_: float | None = -np.inf if self.early_stopping else None
-            self.best_loss_: float | None = None if self.early_stopping else np.inf
+            self.validation_scores_: list[float] | None = None
+            self.best_validation_score_: float | None = None
+            self.best_loss_: float | None = None
+        if not self.early_stopping and self.best_loss_ is None:
+            self.best_loss_ = np.inf
+        if self.early_stopping and self.validation_scores_ is None:
+            self.validation_scores_, self.best_validation_score_ = [], -np.inf
 
     def _session_of(self, design: Design, first: bool, incremental: bool) -> Session:
         """What trains: the session of the last call where nothing has changed, with the weights as they are now."""
@@ -173,7 +181,9 @@ class MultilayerPerceptron(BaseEstimator):  # type: ignore[misc]
 
     def _running(self) -> running_on:
         """A block in which the kernels are those of the backend asked for."""
-        return running_on(self.backend if self.threads is None else with_options(self.backend, threads=self.threads))
+        return running_on(
+            self.backend if self.threads is None else with_options(self.backend, threads=int(self.threads))
+        )
 
     def _outputs(self, X: Array) -> Array:
         """The network's outputs for checked rows."""

@@ -18,13 +18,23 @@ from .perceptron import MultilayerPerceptron, dense
 
 
 class MLPRegressor(RegressorMixin, MultilayerPerceptron):  # type: ignore[misc]
-    """Minimises the squared error, or the Poisson deviance, of a multilayer perceptron: scikit-learn's MLPRegressor.
+    """Minimises the squared error, or another loss, of a multilayer perceptron: scikit-learn's MLPRegressor.
 
     Parameters, attributes and methods are scikit-learn's, with the same defaults and the same random numbers: initial
-    weights, order of batches and held-out rows. Beyond them: activation also takes a list, one name a hidden layer,
-    and tinynet's other activations; backend, a name or a loaded one; dtype, of weights and outputs; dropout, the
-    probability behind each hidden layer; norm, "none", "batch" or "layer". verbose shows a progress bar on a terminal.
-    Sparse matrices are made dense.
+    weights, order of batches and held-out rows. Beyond them:
+
+    loss: also "huber" (delta 1), "absolute_error", or a function of the predictions and the targets, Tensors
+    (rows, outputs), that returns a scalar Tensor.
+    activation also takes tinynet's other activations; activation, norm ("none", "batch", "layer") and dropout (the
+    probability behind a layer) one for all hidden layers or a list.
+    learning_rate also takes tinynet's schedules, by name or as objects, for "sgd" and "adam".
+    weight_decay is decoupled, as AdamW's; max_grad_norm bounds a step's gradient.
+    scoring, for early stopping: None for R2, "loss", a scorer's name or a scorer.
+    callbacks: functions of (trainer, history) that hear each epoch's end; True stops.
+    backend: a name or a loaded one; threads: how many it may use; dtype: of weights and outputs.
+
+    verbose shows a progress bar on a terminal. Sparse matrices are made dense. Raises ValueError for parameters that
+    contradict each other.
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
@@ -95,9 +105,9 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):  # type: ignore[misc]
 
     @available_if(lambda self: self._check_solver())  # type: ignore[untyped-decorator]
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
-    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """One epoch over these rows."""
-        self._fit(X, y, sample_weight, incremental=True)
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, eval_set: Any = None) -> Self:
+        """One epoch over these rows. eval_set: as in fit."""
+        self._fit(X, y, sample_weight, incremental=True, eval_set=eval_set)
         return self
 
     def predict(self, X: Any) -> Array:

@@ -99,7 +99,10 @@ class Session:
         decayed = self.optimizer.groups[0]
         place = decayed.names.index("weight_decay")
         self.loss = PenalisedLoss(
-            objective(design.loss, structure.widths[-1]), design.alpha, weights, decayed.hyper[place : place + 1]
+            objective(design.loss, structure.output, structure.widths[-1]),
+            design.alpha,
+            weights,
+            decayed.hyper[place : place + 1],
         )
         self.trainer = self._new_trainer(0, self._new_schedule())
 
@@ -108,8 +111,8 @@ class Session:
 
     def _new_trainer(self, step: int, schedule: Horizon | None) -> OrderedTrainer:
         """A Trainer with no data, and no steps recorded."""
-        # As a method, the loss is no code of tinynet's to the Trainer: what a user's function does may change, so that
-        # every epoch's first step is recorded again.
+        # As a method, the loss is no code of tinynet's to the Trainer: what a user's function does may change wherever
+        # code of the user's runs between epochs, and steps are recorded again.
         loss = self.loss if isinstance(self.design.loss, str) else self.loss.forward
         clip_norm = self.design.max_grad_norm
         trainer = OrderedTrainer(self.model, loss, self.optimizer, schedule=schedule, clip_norm=clip_norm)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from kernels.program import OPTIMIZER, within
+
 from ..backends import current
 from ..checks import check_above_0
 from ..nn import Parameter
@@ -20,11 +22,12 @@ def clip_grad_norm_(params: Iterable[Parameter], max_norm: float) -> Array:
     gradients = [p.grad.reshape(p.array.shape) for p in params if p.grad is not None]
     if not gradients:
         raise ValueError("clip_grad_norm_ got no parameter with a gradient: call it between backward() and step()")
-    total = k.sum_of_squares(gradients[0])
-    for gradient in gradients[1:]:
-        total = k.add(total, k.sum_of_squares(gradient))
-    norm: Array = k.sqrt(total)
-    factor = k.minimum(k.divide(max_norm, norm), 1.0)  # a norm of 0 gives infinity, and so the factor 1
-    for gradient in gradients:
-        k.multiply(gradient, factor, out=gradient)
+    with within(OPTIMIZER):
+        total = k.sum_of_squares(gradients[0])
+        for gradient in gradients[1:]:
+            total = k.add(total, k.sum_of_squares(gradient))
+        norm: Array = k.sqrt(total)
+        factor = k.minimum(k.divide(max_norm, norm), 1.0)  # a norm of 0 gives infinity, and so the factor 1
+        for gradient in gradients:
+            k.multiply(gradient, factor, out=gradient)
     return norm

@@ -11,6 +11,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from kernels.program import OPTIMIZER, within
+
 from ..backends import current
 from ..checks import check_above_0, check_at_least_0, check_fraction, choose
 from ..nn import Parameter
@@ -118,7 +120,7 @@ class Optimizer:
 
     def step(self) -> None:
         """One update of every parameter that has a gradient. Ctrl-C waits until all are updated."""
-        with uninterrupted():
+        with uninterrupted(), within(OPTIMIZER):
             for group in self.groups:
                 if "step" in group.names:
                     counter = group.hyper[group.names.index("step") :][:1]

@@ -23,6 +23,10 @@ def is_x86():
     return platform.machine().lower() in ("x86_64", "amd64", "i386", "i686")
 
 
+def is_aarch64():
+    return platform.machine().lower() in ("aarch64", "arm64")
+
+
 @cache
 def cpu_features():
     """Names of the CPU features Numba compiles for, as LLVM spells them ("avx512f", "fma", "neon").

@@ -9,10 +9,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from threadpoolctl import threadpool_info
-
-from kernels.numba_backend.simd import host
-
 HOBBLING = {
     "OPENBLAS_CORETYPE": "makes OpenBLAS use the kernels of another CPU",
     "OPENBLAS_L2_SIZE": "makes OpenBLAS cut its blocks for another cache",
@@ -48,23 +44,46 @@ def installed(package: str) -> str | None:
 
 
 def description(packages: tuple[str, ...] = PACKAGES) -> dict[str, Any]:
-    """The machine as the report and its JSON state it; nothing that names a host or a user."""
+    """The machine as reports and their JSON state it; nothing that names a host or a user.
+
+    What Numba or threadpoolctl would tell is left empty where they are not installed.
+    """
     return {
         "cpu": cpu_model(),
         "cpus": cpu_count(),
-        "vector_bits": 8 * host.vector_bytes(),
-        "features": [name for name in FEATURES if host.has_feature(name)],
-        "cache_bytes": {f"L{level}": host.cache_bytes(level) for level in (1, 2, 3)},
+        **_vectors(),
         "system": platform.system(),
         "python": platform.python_version(),
         "versions": {package: installed(package) for package in packages},
-        "blas": [
-            {key: library.get(key) for key in ("internal_api", "version", "architecture", "threading_layer")}
-            for library in threadpool_info()
-            if library["user_api"] == "blas"
-        ],
+        "blas": blas(),
         "hobbled_by": {name: os.environ[name] for name in HOBBLING if name in os.environ},
     }
+
+
+def _vectors() -> dict[str, Any]:
+    """What code is compiled for: bits of a vector, features, and the sizes of the caches."""
+    try:
+        from ..numba_backend.simd import host
+    except ImportError:
+        return {"vector_bits": None, "features": [], "cache_bytes": {}}
+    return {
+        "vector_bits": 8 * host.vector_bytes(),
+        "features": [name for name in FEATURES if host.has_feature(name)],
+        "cache_bytes": {f"L{level}": host.cache_bytes(level) for level in (1, 2, 3)},
+    }
+
+
+def blas() -> list[dict[str, Any]]:
+    """The BLAS libraries in this process, and the kernels that they chose."""
+    try:
+        from threadpoolctl import threadpool_info
+    except ImportError:
+        return []
+    return [
+        {key: library.get(key) for key in ("internal_api", "version", "architecture", "threading_layer")}
+        for library in threadpool_info()
+        if library["user_api"] == "blas"
+    ]
 
 
 def print_description(machine: dict[str, Any]) -> None:
@@ -74,9 +93,17 @@ def print_description(machine: dict[str, Any]) -> None:
             f"warning: {name}={value} {HOBBLING[name]}, so NumPy is slower than it need be: run under env -u {name}",
             file=sys.stderr,
         )
+    print("\n".join(as_lines(machine)))
+
+
+def as_lines(machine: dict[str, Any]) -> list[str]:
+    """CPU, vectors and caches; versions and BLAS."""
     caches = ", ".join(f"{name} {size / 1024:,.0f} KiB" for name, size in machine["cache_bytes"].items())
     versions = ", ".join(f"{name} {number or 'not installed'}" for name, number in machine["versions"].items())
-    blas = ", ".join(f"{b['internal_api']} {b['version']} for {b['architecture']}" for b in machine["blas"])
+    libraries = ", ".join(f"{b['internal_api']} {b['version']} for {b['architecture']}" for b in machine["blas"])
     features = ", ".join(machine["features"]) or "no features known"
-    print(f"{machine['cpu']}; {machine['cpus']} CPUs; {machine['vector_bits']}-bit vectors ({features}); {caches}")
-    print(f"Python {machine['python']}, {versions}; BLAS: {blas or 'unknown'}")
+    vectors = f"{machine['vector_bits']}-bit vectors ({features})" if machine["vector_bits"] else features
+    return [
+        f"{machine['cpu']}; {machine['cpus']} CPUs; {vectors}" + (f"; {caches}" if caches else ""),
+        f"Python {machine['python']}, {versions}; BLAS: {libraries or 'unknown'}",
+    ]

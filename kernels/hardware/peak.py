@@ -1,0 +1,188 @@
+"""What the machine can do at most: multiply-adds in registers, and bytes moved in each level of the memory hierarchy.
+
+All loops are written with the numba backend's SIMD vectors and run on plain Python threads, so that no threading layer
+and no array library has a part in them. A figure is the best of many short bursts.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from threading import Barrier
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from ..numba_backend import simd
+from ..numba_backend.simd import host
+from .ceilings import LEVELS
+
+Array = np.ndarray[Any, Any]
+
+# In flight at once: two to four units, each with a latency of four or five cycles. More would not fit 16 registers.
+ACCUMULATORS = 12 if host.vector_registers() == 16 else 24
+BURST_SECONDS = 2e-3
+BYTES_MEMORY = 4  # the loops in memory work on this many times the last cache
+LINE = 64
+
+
+@simd.staged
+def accumulators(zero: Any) -> Any:
+    """The independent sums, each starting elsewhere, lest the compiler sees that they are equal."""
+    return tuple(zero + float(n) for n in range(ACCUMULATORS))
+
+
+@simd.staged
+def advance(sums: Any, factor: Any, term: Any) -> Any:
+    """Each sum times factor plus term."""
+    return tuple(simd.multiply_add(total, factor, term) for total in sums)
+
+
+@simd.staged
+def total_of(sums: Any) -> Any:
+    """All sums in one, so that none of them can be left out."""
+    result = sums[0]
+    for other in sums[1:]:
+        result = result + other
+    return simd.sum_lanes(result)
+
+
+@cache
+def multiply_add_loop(dtype: str, lanes: int) -> Any:
+    """loop(rounds, factor, term): ``rounds`` times a multiply-add of every accumulator."""
+    vector = simd.vector(dtype, lanes)
+
+    @njit(nogil=True)
+    def loop(rounds, factor, term):
+        sums, factors, terms = accumulators(vector(0)), vector(factor), vector(term)
+        for _ in range(rounds):
+            sums = advance(sums, factors, terms)
+        return total_of(sums)
+
+    loop(1, 0.5, 0.25)
+    return loop
+
+
+@cache
+def streams() -> dict[str, tuple[int, Any]]:
+    """Loops over arrays, four registers at a time, each with the number of arrays that it touches.
+
+    copy: out = x; add: out = x + y, two loads for a store; read: loads alone. What a core can do in a cycle of each
+    differs from CPU to CPU. The names are those of McCalpin's STREAM benchmark, but for read.
+    """
+    vector = simd.vector(np.float32, host.lanes(np.float32))
+    lanes = vector.lanes
+
+    @njit(nogil=True)
+    def copy(out, x, y, repeats):
+        for _ in range(repeats):
+            for i in range(0, len(x) - 4 * lanes + 1, 4 * lanes):
+                a, b = vector.load(x, i), vector.load(x, i + lanes)
+                c, d = vector.load(x, i + 2 * lanes), vector.load(x, i + 3 * lanes)
+                simd.store(out, i, a)
+                simd.store(out, i + lanes, b)
+                simd.store(out, i + 2 * lanes, c)
+                simd.store(out, i + 3 * lanes, d)
+
+    @njit(nogil=True)
+    def add(out, x, y, repeats):
+        for _ in range(repeats):
+            for i in range(0, len(x) - 4 * lanes + 1, 4 * lanes):
+                a, b = vector.load(x, i) + vector.load(y, i), vector.load(x, i + lanes) + vector.load(y, i + lanes)
+                c = vector.load(x, i + 2 * lanes) + vector.load(y, i + 2 * lanes)
+                d = vector.load(x, i + 3 * lanes) + vector.load(y, i + 3 * lanes)
+                simd.store(out, i, a)
+                simd.store(out, i + lanes, b)
+                simd.store(out, i + 2 * lanes, c)
+                simd.store(out, i + 3 * lanes, d)
+
+    @njit(nogil=True)
+    def read(out, x, y, repeats):
+        for _ in range(repeats):
+            a, b, c, d = vector(0), vector(0), vector(0), vector(0)
+            for i in range(0, len(x) - 4 * lanes + 1, 4 * lanes):
+                a, b = a + vector.load(x, i), b + vector.load(x, i + lanes)
+                c, d = c + vector.load(x, i + 2 * lanes), d + vector.load(x, i + 3 * lanes)
+            out[0] = simd.sum_lanes(a + b + (c + d))
+
+    return {"copy": (2, copy), "add": (3, add), "read": (1, read)}
+
+
+def together_seconds(pool: ThreadPoolExecutor, works: list[Any]) -> float:
+    """Seconds from a common start until the last thread has done its work."""
+    barrier = Barrier(len(works))
+
+    def run(work: Any) -> tuple[float, float]:
+        barrier.wait()
+        start = time.perf_counter()
+        work()
+        return start, time.perf_counter()
+
+    times = list(pool.map(run, works))
+    return max(end for _, end in times) - min(start for start, _ in times)
+
+
+def best_seconds(works: list[Any], budget: float) -> float:
+    """The shortest of as many runs as the budget in seconds allows, at least three; each work has its own thread."""
+    best, runs, end = math.inf, 0, time.perf_counter() + budget
+    with ThreadPoolExecutor(len(works)) as pool:
+        while runs < 3 or time.perf_counter() < end:
+            best, runs = min(best, together_seconds(pool, works)), runs + 1
+    return best
+
+
+def repeats_for(work: Callable[[int], object]) -> int:
+    """How many repeats last about a burst."""
+    repeats = 1
+    while True:
+        start = time.perf_counter()
+        work(repeats)
+        if (seconds := time.perf_counter() - start) > BURST_SECONDS / 4:
+            return max(1, round(repeats * BURST_SECONDS / seconds))
+        repeats *= 4
+
+
+def gflops(dtype: str, threads: int, budget: float, lanes: int | None = None) -> float:
+    """Billions of floating-point operations a second; a multiply-add is two. lanes: by default those of a register."""
+    wide = host.lanes(dtype) if lanes is None else lanes
+    loop = multiply_add_loop(dtype, wide)
+    rounds = repeats_for(lambda rounds: loop(rounds, 0.5, 0.25))
+    seconds = best_seconds([lambda: loop(rounds, 0.5, 0.25)] * threads, budget)
+    return 2.0 * rounds * ACCUMULATORS * wide * threads / seconds / 1e9
+
+
+def gigabytes(level: str, threads: int, budget: float, stream: str = "copy") -> float:
+    """Billions of bytes a second, read and written, by threads that each work on arrays of their own.
+
+    A thread's arrays fill half of its L1 or L2; all threads' together half of the L3, or four times that of memory.
+    """
+    (count, loop), number = streams()[stream], LEVELS.index(level) + 1
+    if number <= 2:
+        working_set = host.cache_bytes(number) // 2
+    else:
+        working_set = int(host.cache_bytes(3) * (0.5 if level == "L3" else BYTES_MEMORY)) // threads
+    sets = [[aligned(working_set // (4 * count)) for _ in range(3)] for _ in range(threads)]
+    for arrays in sets:
+        for array in arrays:
+            array.fill(1)  # memory that was never written is one page of zeros, over and over
+    out, x, y = sets[0]
+    loop(out[:0] if stream != "read" else out, x[:0], y[:0], 1)
+    repeats = repeats_for(lambda repeats: loop(out, x, y, repeats))
+    seconds = best_seconds([lambda arrays=arrays: loop(*arrays, repeats) for arrays in sets], budget)
+    return float(count) * x.nbytes * repeats * threads / seconds / 1e9
+
+
+def aligned(count: int) -> Array:
+    """So many float32 from a cache line on, as NumPy's own arrays mostly do not begin."""
+    buffer = np.empty(4 * count + LINE, np.uint8)
+    return buffer[-buffer.ctypes.data % LINE :][: 4 * count].view(np.float32)
+
+
+def level_of(bytes_touched: int, threads: int) -> str:
+    """The smallest level that holds what a kernel touches; L1 and L2 belong to a thread, L3 is shared."""
+    holds = {"L1": threads * host.cache_bytes(1), "L2": threads * host.cache_bytes(2), "L3": host.cache_bytes(3)}
+    return next((level for level, size in holds.items() if bytes_touched <= size), "memory")

@@ -1,0 +1,227 @@
+"""Where the time of a step goes: each instruction's seconds, operations, bytes, and how near it comes to the roof."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..text import aligned, scaled
+from .instruction import BACKWARD, FORWARD, OPTIMIZER, PARTS, PERSISTENT, Array, Instruction, Program
+from .listing import operands_of
+from .timings import Timings
+
+if TYPE_CHECKING:
+    from ..hardware.ceilings import Ceilings
+    from .interpreter import Runner
+
+ROUNDS = 5
+BAR = 20  # characters that the longest bar has
+# Backward is two products a layer: the gradient of its weight and that of its input.
+GROUPS = FORWARD, "dW", "dX", OPTIMIZER
+
+
+@dataclass(frozen=True)
+class Row:
+    """An instruction with what it took: seconds are those of a step, the mean of the threads."""
+
+    number: int
+    instruction: Instruction
+    group: str
+    seconds: float
+    waiting: float  # for other threads, behind it
+    roof_seconds: float | None  # that it would take under the machine's roof
+
+    @property
+    def gflops(self) -> float:
+        """Billions of floating-point operations a second."""
+        return self.instruction.flops / self.seconds / 1e9 if self.seconds else 0.0
+
+    @property
+    def gigabytes(self) -> float:
+        """Billions of bytes a second, if each operand crosses the bus once."""
+        return self.instruction.bytes / self.seconds / 1e9 if self.seconds else 0.0
+
+    @property
+    def intensity(self) -> float:
+        """Floating-point operations a byte."""
+        return self.instruction.flops / self.instruction.bytes if self.instruction.bytes else math.inf
+
+    @property
+    def of_roof(self) -> float | None:
+        """The part of the roof that it reaches."""
+        return None if self.roof_seconds is None or not self.seconds else self.roof_seconds / self.seconds
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A profiled step. seconds: of an untimed step, the best of several runs; timings: those of the fastest timed run.
+
+    ceilings: the machine's, on as many threads, or None where they were not measured.
+    """
+
+    program: Program
+    seconds: float
+    timings: Timings
+    ceilings: Ceilings | None = None
+
+    @property
+    def rows(self) -> list[Row]:
+        """One for each instruction, in program order."""
+        groups = _groups(self.program)
+        kernels, waiting = self.timings.kernels.mean(0), self.timings.waiting.mean(0)
+        return [
+            Row(i, instruction, groups[i], float(kernels[i]), float(waiting[i]), self._roof(instruction))
+            for i, instruction in enumerate(self.program.instructions)
+        ]
+
+    def _roof(self, instruction: Instruction) -> float | None:
+        return None if self.ceilings is None else self.ceilings.seconds(instruction.flops, instruction.bytes)
+
+    @property
+    def in_kernels(self) -> float:
+        """Seconds of a step in kernels."""
+        return float(self.timings.kernels.mean(0).sum())
+
+    @property
+    def waiting(self) -> float:
+        """Seconds of a step in which a thread waits for another."""
+        return float(self.timings.waiting.mean(0).sum())
+
+    @property
+    def between(self) -> float:
+        """Seconds of a step that are neither: going from call to call, starting threads, moving on to other rows."""
+        return self.timings.step - self.in_kernels - self.waiting
+
+    @property
+    def cost_of_timing(self) -> float:
+        """How much longer a timed step takes, as a part of an untimed one."""
+        return self.timings.step / self.seconds - 1
+
+    def subtotals(self) -> dict[str, float]:
+        """Seconds of the kernels of each part of the step."""
+        rows = self.rows
+        return {part: sum(row.seconds for row in rows if row.instruction.part == part) for part in PARTS}
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything, times in seconds."""
+        return {
+            "seconds": self.seconds,
+            "timed_seconds": self.timings.step,
+            "threads": self.timings.threads,
+            "in_kernels": self.in_kernels,
+            "waiting": self.waiting,
+            "between": self.between,
+            "flops": self.program.flops,
+            "subtotals": self.subtotals(),
+            "ceilings": None if self.ceilings is None else self.ceilings.as_json(),
+            "instructions": [
+                {
+                    "number": row.number, "kernel": row.instruction.kernel, "operands": operands_of(row.instruction),
+                    "part": row.instruction.part, "group": row.group, "seconds": row.seconds, "waiting": row.waiting,
+                    "flops": row.instruction.flops, "bytes": row.instruction.bytes, "gflops": row.gflops,
+                    "gigabytes": row.gigabytes, "of_roof": row.of_roof,
+                    "begins": self.timings.begins[:, row.number].tolist(),
+                    "ends": self.timings.ends[:, row.number].tolist(),
+                }
+                for row in self.rows
+            ],
+        }  # fmt: skip
+
+    def under(self, ceilings: Ceilings) -> Profile:
+        """The same beside the machine's ceilings."""
+        return replace(self, ceilings=ceilings)
+
+    def __str__(self) -> str:
+        rows = self.rows
+        longest = max((row.seconds for row in rows), default=0.0) or 1.0
+        head = ("", "part", "kernel", "us", "share", "", "GFLOP/s", "GB/s", "FLOP/B", "% of roof", "operands")
+        body = [
+            (
+                str(row.number), row.group, row.instruction.kernel, f"{1e6 * row.seconds:.2f}",
+                f"{row.seconds / self.timings.step:.1%}", "#" * round(BAR * row.seconds / longest),
+                f"{row.gflops:.1f}", f"{row.gigabytes:.1f}", f"{row.intensity:.2g}",
+                "-" if row.of_roof is None else f"{100 * row.of_roof:.0f}", operands_of(row.instruction),
+            )
+            for row in rows
+        ]  # fmt: skip
+        return "\n".join([aligned([head, *body]), "", *self._summary()])
+
+    def _summary(self) -> list[str]:
+        """The step's parts, and what was measured how."""
+        step, threads = self.timings.step, self.timings.threads
+        parts = {
+            **{f"{part}, in kernels": seconds for part, seconds in self.subtotals().items()},
+            "waiting for another thread": self.waiting,
+            "between kernels": self.between,
+            "a timed step": step,
+        }
+        rows = [(name, f"{1e6 * seconds:.2f}", f"{seconds / step:.1%}") for name, seconds in parts.items()]
+        rate = self.program.flops / self.seconds / 1e9
+        of_peak = "" if self.ceilings is None else f", {rate / self.ceilings.peak:.0%} of the measured peak"
+        said = [
+            f"untimed {1e6 * self.seconds:.2f} us: timing costs {self.cost_of_timing:.1%}",
+            f"{scaled(self.program.flops)}FLOP a step, {rate:.1f} GFLOP/s on {threads} "
+            f"thread{'s' * (threads > 1)}{of_peak}",
+        ]
+        return [aligned([("", "us", "share"), *rows]), "", *said, *self._ceilings()]
+
+    def _ceilings(self) -> list[str]:
+        if self.ceilings is None:
+            return []
+        widths = ", ".join(
+            f"{lanes} lane{'s' * (lanes > 1)} {value:.0f}" for lanes, value in self.ceilings.gflops.items()
+        )
+        levels = ", ".join(f"{level} {value:.0f}" for level, value in self.ceilings.gigabytes.items())
+        return [f"measured ceilings: GFLOP/s with {widths}; GB/s in {levels}"]
+
+
+def _groups(program: Program) -> list[str]:
+    """For each instruction what it computes: in the backward part dW if an update reads its results, else dX."""
+    wanted = {
+        view.buffer
+        for instruction in program.instructions
+        if instruction.part == OPTIMIZER
+        for view in instruction.reads
+    }
+    return [
+        instruction.part
+        if instruction.part != BACKWARD
+        else ("dW" if any(view.buffer in wanted for view in instruction.writes) else "dX")
+        for instruction in program.instructions
+    ]
+
+
+def profile(runner: Runner, steps: int, arguments: Sequence[Array]) -> Profile:
+    """Runs the steps untimed and timed in turn, and keeps the fastest of each.
+
+    What the steps change outside of themselves, parameters and averages, is as before when it returns.
+    """
+    kept = [(array, array.copy()) for array in _written(runner.program)]
+    untimed, timed = math.inf, list[Timings]()
+    try:
+        for _ in range(ROUNDS):
+            _restore(kept)
+            started = time.perf_counter()
+            runner.run(steps, arguments)
+            untimed = min(untimed, (time.perf_counter() - started) / steps)
+            _restore(kept)
+            timed.append(runner.timed(steps, arguments))
+    finally:
+        _restore(kept)
+    return Profile(runner.program, untimed, min(timed, key=lambda timings: timings.step))
+
+
+def _written(program: Program) -> list[Array]:
+    """The persistent arrays that a step changes."""
+    written = [view.buffer for instruction in program.instructions for view in instruction.writes]
+    return [buffer.array for buffer in dict.fromkeys(written) if buffer.kind == PERSISTENT and buffer.array is not None]
+
+
+def _restore(kept: Sequence[tuple[Array, Array]]) -> None:
+    for array, copy in kept:
+        np.copyto(array, copy)
