@@ -37,6 +37,7 @@ TARGETS = {
 OPTIONS = {
     "plain": {},
     "float64 sgd": {"dtype": "float64", "solver": "sgd", "learning_rate": "invscaling"},
+    "frictionless sgd": {"solver": "sgd", "momentum": 1.0, "learning_rate_init": 1e-5},
     "all": {"dtype": np.float32, "dropout": 0.2, "norm": "batch", "activation": ["gelu", "logistic"], "alpha": np.float64(0.1)},
     "warmup": {"learning_rate": tn.schedule.LinearWarmup(2, tn.schedule.Cosine(0.1)), "weight_decay": 0.1, "max_grad_norm": 1.0},
     "plateau": {"learning_rate": tn.schedule.ReduceOnPlateau(patience=0, threshold=0.5), "dropout": [0.0, 0.1], "norm": ["none", "layer"]},

@@ -280,7 +280,12 @@ def test_an_interrupted_fit_keeps_what_was_learned(monkeypatch):
 
 
 def test_pickles_hold_no_compiled_code_and_predict_the_same():
-    for options in ({}, {"dropout": 0.2, "norm": "batch"}, {"backend": kernels.load("numba", threads=1)}):
+    for options in (
+        {},
+        {"dropout": 0.2, "norm": "batch"},
+        {"solver": "sgd", "momentum": 1.0, "learning_rate_init": 1e-6},
+        {"backend": kernels.load("numba", threads=1)},
+    ):
         model = tn.MLPClassifier(**SMALL, **options).fit(DIGITS, LABELS)
         data = pickle.dumps(model)
         assert len(data) < 200_000
