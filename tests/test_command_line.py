@@ -121,6 +121,26 @@ def test_eager_and_recorded_steps_give_the_same_losses(capsys, tmp_path):
     assert [run["options"]["eager"] for run in found] == [True, False]
 
 
+def test_explain_times_every_instruction(capsys, tmp_path):
+    out = tmp_path / "r.json"
+    status, text, _ = run(capsys, "--dataset", "iris", "--epochs", "2", "--explain", "--json", str(out))
+    assert status == 0
+    found = json.loads(out.read_text())["runs"][0]["profile"]
+    assert {entry["part"] for entry in found["instructions"]} == {"forward", "backward", "optimizer"}
+    for entry in found["instructions"]:
+        assert f" {entry['kernel']} " in text
+    for said in ("waiting for another thread", "between kernels", "timing costs", "measured ceilings", "in training a"):
+        assert said in text
+
+
+def test_there_is_nothing_to_explain_of_eager_steps(capsys, tmp_path):
+    out = tmp_path / "r.json"
+    arguments = ["--dataset", "iris", "--epochs", "1", "--explain", "--eager", "--json", str(out)]
+    status, text, _ = run(capsys, *arguments)
+    assert status == 0 and "the steps ran eagerly" in text
+    assert "profile" not in json.loads(out.read_text())["runs"][0]
+
+
 def test_a_width_can_be_asked_for(capsys, tmp_path):
     out = tmp_path / "out.json"
     status, printed, _ = run(

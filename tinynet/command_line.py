@@ -101,6 +101,8 @@ def parser() -> Parser:
     setting("test-size", option(share, float), "share of the rows kept for the test score")
     add("--eager", action="store_true", help="call kernels one by one from Python instead of replaying a recorded step")
     add("--program", action="store_true", help="print the recorded step: kernels, operands, FLOPs, bytes")
+    add("--explain", action="store_true",
+        help="then time a recorded step kernel by kernel, beside what the machine can do at most")  # fmt: skip
     add("--compare", nargs="?", const="", metavar="A,B", help="train on each of these backends (alone: on all)")
     add("--ladder", action="store_true",
         help="with --compare: naive, numba scalar, with SIMD, on all threads, and numpy")  # fmt: skip
@@ -237,7 +239,11 @@ def train(experiment: Experiment, chosen: list[Contender], parsed: argparse.Name
         if not parsed.quiet:
             rows, columns = experiment.split.train.features.shape
             print(f"{experiment.split.train.name}: {rows} rows x {columns} features on {backend.name}", file=sys.stderr)
-        runs.append(experiment.run(backend, limit, progress=not parsed.quiet, eager=eager, keeping=keeping))
+        runs.append(
+            experiment.run(
+                backend, limit, progress=not parsed.quiet, eager=eager, keeping=keeping, explain=parsed.explain
+            )
+        )
         if runs[-1].history.stopped == "interrupted":
             break
     return runs
@@ -247,10 +253,12 @@ def report(runs: list[Run], parsed: argparse.Namespace) -> None:
     """Table, JSON and picture."""
     if not parsed.quiet:
         print(table(runs))
-    if parsed.program:
-        for run in runs:
-            title = f"\n{run.label}, a recorded step:"
+    for run in runs:
+        title = f"\n{run.label}, a recorded step:"
+        if parsed.program:
             print(f"{title}\n{run.listing}" if run.listing else f"{title} none, the steps ran eagerly")
+        if parsed.explain:
+            print(f"{title}\n{run.explanation}" if run.profile else f"{title} none, the steps ran eagerly")
     if parsed.json:
         write_atomically(parsed.json, json.dumps({"runs": [run.as_json() for run in runs]}, indent=1).encode())
     if parsed.plot and any(run.history.steps for run in runs):
