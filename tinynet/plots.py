@@ -7,6 +7,7 @@ from pathlib import Path
 
 from .comparison import times
 from .experiment import Run
+from .ladder import gains
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -44,11 +45,14 @@ def plot_runs(runs: Sequence[Run], path: Path) -> None:
     curves.grid(alpha=0.3)
     names, speeds = [run.label for run in runs], [run.history.samples_per_second for run in runs]
     drawn = bars.barh(names, speeds, color=[COLOURS[i % len(COLOURS)] for i in range(len(runs))])
-    slowest = min(speeds)
-    labels = [
-        f" {speed:,.0f}" + (f"  ({times(speed, slowest)})" if len(runs) > 1 and slowest else "") for speed in speeds
-    ]
-    bars.bar_label(drawn, labels)
+    slowest, over_last = min(speeds), gains(runs)
+    for bar, speed, gain in zip(drawn, speeds, over_last, strict=True):
+        ratio = times(speed, slowest) if len(runs) > 1 else ""
+        ratio += f", {times(gain, 1.0)} the last" if gain else ""
+        bars.annotate(
+            f" {speed:,.0f}" + (f"  ({ratio})" if ratio else ""), (speed, bar.get_y() + bar.get_height() / 2),
+            va="center",
+        )  # fmt: skip
     bars.invert_yaxis()
     if len(runs) > 1:
         bars.set_xscale("log")
