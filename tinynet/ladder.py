@@ -58,6 +58,13 @@ def seconds_a_step(run: Run) -> float:
     return min((seconds / samples for seconds, samples in epochs), default=0.0) * run.options.batch_size
 
 
+def samples_per_second(run: Run) -> float:
+    """Of a rung in its fastest epoch, as the table has it; of another run over all of them."""
+    if run.rung is None or not seconds_a_step(run):
+        return run.history.samples_per_second
+    return run.options.batch_size / seconds_a_step(run)
+
+
 def gains(runs: Sequence[Run]) -> list[float | None]:
     """How many times as fast each rung is as the one before; None for the first and for references."""
     found: list[float | None] = []
