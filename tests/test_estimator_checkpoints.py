@@ -165,6 +165,7 @@ def test_what_a_checkpoint_cannot_hold_is_refused_at_saving(tmp_path):
         "random_state of the estimator draws from PCG64": {"random_state": np.random.RandomState(np.random.PCG64())},
         "backend of the estimator is <": {"backend": __import__("kernels").loader.from_module(loaded("numpy"), "mine")},
         "activation of the estimator is <built-in function len>": {"activation": len},
+        r"backend of the estimator is <kernels.Backend numpy, fused=False": {"backend": loaded("numpy").unfused()},
         r"callbacks\.0 of the estimator is <built-in function len>": {"callbacks": [len]},
     }
     for said, options in refused.items():

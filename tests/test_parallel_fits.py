@@ -35,7 +35,9 @@ def printed(body):
     code = textwrap.dedent(START) + textwrap.dedent(body)
     environment = {name: value for name, value in os.environ.items() if name not in LIMITS}
     environment |= {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=100)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300
+    )  # kernels may have to be compiled
     assert done.returncode == 0, done.stderr
     return done.stdout.split()
 

@@ -14,12 +14,13 @@ import kernels
 from kernels import Backend, BackendUnavailable
 from kernels.text import aligned
 
-from . import data
+from . import data, ladder
 from .checkpoint import read_checkpoint
 from .checks import check_above_0, check_at_least_0, check_fraction, check_number, check_positive, check_whole, choose
 from .comparison import table
 from .experiment import Experiment, Keeping, Options, Run
 from .files import check_writable, write_atomically
+from .ladder import Rung, rungs
 from .nn import ACTIVATIONS, NORMS
 from .optim import OPTIMIZERS
 from .plots import plot_runs, require_matplotlib
@@ -101,9 +102,11 @@ def parser() -> Parser:
     setting("test-size", option(share, float), "share of the rows kept for the test score")
     add("--eager", action="store_true", help="call kernels one by one from Python instead of replaying a recorded step")
     add("--program", action="store_true", help="print the recorded step: kernels, operands, FLOPs, bytes")
+    add("--explain", action="store_true",
+        help="then time a recorded step kernel by kernel, beside what the machine can do at most")  # fmt: skip
     add("--compare", nargs="?", const="", metavar="A,B", help="train on each of these backends (alone: on all)")
     add("--ladder", action="store_true",
-        help="with --compare: naive, numba scalar, with SIMD, on all threads, and numpy")  # fmt: skip
+        help="with --compare: one technique more at a time, from plain Python to SIMD on all threads")  # fmt: skip
     add("--budget", type=option(check_above_0, float), default=20.0, metavar="S",
         help="seconds of training a backend gets in a comparison (default: 20)")  # fmt: skip
     add("--save", type=Path, metavar="PATH", help="write a checkpoint there at the end, also after Ctrl-C")
@@ -156,18 +159,8 @@ def refuse(sentence: str) -> int:
     return BAD_INPUT
 
 
-Contender = tuple[Backend, bool | None]
-"""A backend, and whether steps run eagerly there; None: as the options say."""
-
-# One step up at a time: what compiling, SIMD, recording and threads each bring, beside NumPy.
-LADDER: list[tuple[str, dict[str, int], bool]] = [
-    ("naive", {}, True),
-    ("numba", {"simd_width": 1, "threads": 1}, True),
-    ("numba", {"threads": 1}, True),
-    ("numba", {"threads": 1}, False),
-    ("numba", {}, False),
-    ("numpy", {}, False),
-]
+Contender = tuple[Backend, bool | None, Rung | None]
+"""A backend; whether steps run eagerly there, None: as the options say; the ladder's rung that it is."""
 
 
 def contenders(parsed: argparse.Namespace) -> list[Contender]:
@@ -177,8 +170,7 @@ def contenders(parsed: argparse.Namespace) -> list[Contender]:
     if parsed.ladder:
         if parsed.compare is None or given or parsed.eager:
             raise ValueError("--ladder goes with --compare, and chooses threads, lanes and --eager itself")
-        available = kernels.available()
-        return [(kernels.load(name, **options), eager) for name, options, eager in LADDER if name in available]
+        return [(rung.backend, rung.eager, rung) for rung in rungs()]
     names = [name.strip() for name in (parsed.compare or "").split(",") if name.strip()]
     if parsed.compare is None:
         names = [parsed.backend or ("numba" if "numba" in kernels.available() else "numpy")]
@@ -189,7 +181,7 @@ def contenders(parsed: argparse.Namespace) -> list[Contender]:
     if given and "numba" not in names:
         option, value = next(iter(given.items()))
         raise ValueError(f"--{option.replace('_', '-')} is {value}, but only the numba backend takes it")
-    return [(kernels.load(name, **(given if name == "numba" else {})), None) for name in names]
+    return [(kernels.load(name, **(given if name == "numba" else {})), None, None) for name in names]
 
 
 def check_outputs(json_path: Path | None, plot_path: Path | None) -> None:
@@ -233,11 +225,17 @@ def train(experiment: Experiment, chosen: list[Contender], parsed: argparse.Name
     """A run of each contender."""
     limit = parsed.budget if parsed.compare is not None else None
     runs = []
-    for backend, eager in chosen:
+    for backend, eager, rung in chosen:
         if not parsed.quiet:
             rows, columns = experiment.split.train.features.shape
-            print(f"{experiment.split.train.name}: {rows} rows x {columns} features on {backend.name}", file=sys.stderr)
-        runs.append(experiment.run(backend, limit, progress=not parsed.quiet, eager=eager, keeping=keeping))
+            where = rung.name if rung else backend.name
+            print(f"{experiment.split.train.name}: {rows} rows x {columns} features on {where}", file=sys.stderr)
+        runs.append(
+            experiment.run(
+                backend, limit, progress=not parsed.quiet, eager=eager, keeping=keeping, explain=parsed.explain
+            )
+        )
+        runs[-1].rung = rung
         if runs[-1].history.stopped == "interrupted":
             break
     return runs
@@ -246,11 +244,13 @@ def train(experiment: Experiment, chosen: list[Contender], parsed: argparse.Name
 def report(runs: list[Run], parsed: argparse.Namespace) -> None:
     """Table, JSON and picture."""
     if not parsed.quiet:
-        print(table(runs))
-    if parsed.program:
-        for run in runs:
-            title = f"\n{run.label}, a recorded step:"
+        print(ladder.table(runs) if parsed.ladder else table(runs))
+    for run in runs:
+        title = f"\n{run.label}, a recorded step:"
+        if parsed.program:
             print(f"{title}\n{run.listing}" if run.listing else f"{title} none, the steps ran eagerly")
+        if parsed.explain:
+            print(f"{title}\n{run.explanation}" if run.profile else f"{title} none, the steps ran eagerly")
     if parsed.json:
         write_atomically(parsed.json, json.dumps({"runs": [run.as_json() for run in runs]}, indent=1).encode())
     if parsed.plot and any(run.history.steps for run in runs):

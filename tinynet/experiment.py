@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kernels import Backend
+from kernels import Backend, hardware
+from kernels.program import Profile
 
 from . import data, metrics
 from .checkpoint import Checkpoint, save_checkpoint
@@ -20,6 +23,9 @@ from .randomness import manual_seed
 from .schedule import SCHEDULES
 from .tensor_files import CheckpointError
 from .training import Trainer
+
+if TYPE_CHECKING:
+    from .ladder import Rung
 
 
 @dataclass(frozen=True)
@@ -86,16 +92,27 @@ class Run:
     test_score: float
     score_name: str
     listing: str = ""  # the step's program
+    profile: Profile | None = None
+    rung: Rung | None = None  # where the run is one of a ladder's
 
     @property
     def label(self) -> str:
-        """The backend's name, with its options where they were asked for."""
+        """Its rung, or the backend's name, with its options where they were asked for."""
+        if self.rung is not None:
+            return self.rung.name
         asked = self.backend.asked
         lanes, threads = asked.get("simd_width"), asked.get("threads")
         said = ["scalar" if lanes == 1 else f"{lanes} lanes"] if lanes else []
         said += [f"{threads} thread" + ("s" if threads > 1 else "")] if threads else []
         said += ["eager"] if self.options.eager else []
         return ", ".join([self.backend.name, *said])
+
+    @property
+    def explanation(self) -> str:
+        """The profile as text, and what a step took in training, where Python starts runs of steps and draws a bar."""
+        history = self.history
+        taken = 1e6 * sum(history.seconds) / max(1, history.steps)
+        return f"{self.profile}\nin training a step took {taken:.2f} us, with what Python does between runs of steps"
 
     @property
     def complete(self) -> bool:
@@ -120,6 +137,8 @@ class Run:
             "test_score": self.test_score,
             "score_name": self.score_name,
             "steps_timed": history.steps,
+            **({} if self.rung is None else {"rung": self.rung.name}),
+            **({} if self.profile is None else {"profile": self.profile.as_json()}),
         }
 
 
@@ -172,8 +191,12 @@ class Experiment:
         progress: bool = True,
         eager: bool | None = None,
         keeping: Keeping | None = None,
+        explain: bool = False,
     ) -> Run:
-        """Trains on the backend and scores the test part. Resumed runs train until they have options.epochs."""
+        """Trains on the backend and scores the test part. Resumed runs train until they have options.epochs.
+
+        explain: then profiles a recorded step, if there is one, beside the machine's ceilings.
+        """
         options, (train, test) = self.options, self.split
         if eager is not None:
             options = replace(options, eager=eager)
@@ -195,4 +218,21 @@ class Experiment:
         history = trainer.history
         score = metrics.score(train.task, test.target, trainer.predict(test.features))
         listing = "" if trainer.program is None else str(trainer.program)
-        return Run(backend, options, train.name, history, score, metrics.score_name(train.task), listing)
+        run = Run(backend, options, train.name, history, score, metrics.score_name(train.task), listing)
+        if explain and trainer.program is not None:
+            run.profile = self._profile(trainer)
+        return run
+
+    def _profile(self, trainer: Trainer) -> Profile:
+        """A recorded step's profile; without Numba there are no ceilings to hold it against."""
+        train = self.split.train
+        profile = trainer.profile(train.features, train.target, self.options.batch_size)
+        with contextlib.suppress(ImportError):
+            profile = profile.under(ceilings(self.options.dtype, profile.timings.threads))
+        return profile
+
+
+@cache
+def ceilings(dtype: str, threads: int) -> hardware.Ceilings:
+    """The machine's, measured once a process."""
+    return hardware.measure(dtype, threads)

@@ -11,6 +11,7 @@ import inspect
 import itertools
 from collections.abc import Callable
 from dataclasses import fields
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -42,8 +43,8 @@ def load_estimator(path: Path_) -> Any:
     """The fitted MLPClassifier or MLPRegressor that save_checkpoint wrote.
 
     It predicts the same bits, and partial_fit and warm starts go on as the saved one's would, on the same backend.
-    Raises CheckpointError for what is no estimator's checkpoint or is damaged, kernels.BackendUnavailable where it was
-    given a loaded backend that is not installed here, OSError where the file cannot be read.
+    Raises CheckpointError for what is no estimator's checkpoint or is damaged, kernels.BackendUnavailable where the
+    backend that it was given loaded cannot run here, OSError where the file cannot be read.
     """
     checkpoint = read_checkpoint(path)
     saved = checkpoint.state.get("estimator")
@@ -199,9 +200,9 @@ class Writer:
             return {kind: inside}
         if isinstance(value, LabelBinarizer):
             return {"labels": {key: self.written(f"{name}.{key}", inside) for key, inside in vars(value).items()}}
-        if isinstance(value, Backend) and value.reload is not None:
-            options = {key: self.written(f"{name}.{key}", option) for key, option in value.asked.items()}
-            return {"backend": [value.name, options]}
+        if isinstance(value, Backend) and isinstance(value.reload, partial) and value.reload.func is kernels.load:
+            options = {key: self.written(f"{name}.{key}", option) for key, option in value.reload.keywords.items()}
+            return {"backend": [*value.reload.args, options]}
         raise CheckpointError(
             f"{name} of the estimator is {value!r}, expected what a checkpoint can hold: numbers, texts, arrays, "
             f"lists, tuples, dicts, RandomState, tinynet's schedules or a backend loaded by name"
