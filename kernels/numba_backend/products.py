@@ -18,6 +18,7 @@ from __future__ import annotations
 from numba import types
 
 from .elementwise import ACTIVATIONS, OUTPUT_GRADIENTS
+from .sharing import COLUMN_UNIT, share_of, splits_rows
 from .simd import staged, store, store_masked, transpose_block
 from .tile import make_tile, tallest
 from .words import advance, columns, finish, inlined, number, part, pointer, rows, stack, stride_bytes
@@ -113,6 +114,18 @@ def gemm(f):
                 break
 
     return kernel
+
+
+def tile_elements(f, operands, threads):
+    """Products that a turn of the innermost loop adds up, in the first tile of the first of so many threads."""
+    out, lanes = operands[3], f.lanes
+    (height, width), limits = out.shape, (tallest(1), tallest(2))
+    whole_rows = splits_rows(height, width, threads)
+    first, last = share_of(height, 0, threads, 1) if whole_rows else (0, height)
+    columns_used = width if whole_rows else share_of(width, 0, threads, COLUMN_UNIT)[1]
+    vectors = 2 if columns_used > lanes else 1
+    tiles = -(-(last - first) // limits[vectors - 1])
+    return -(-(last - first) // max(1, tiles)) * vectors * lanes
 
 
 # ---- epilogues ----------------------------------------------------------------------------------------------------

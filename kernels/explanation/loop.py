@@ -1,0 +1,153 @@
+"""A loop of machine code: its instructions beside the source lines they come from, and its mix."""
+
+from __future__ import annotations
+
+import linecache
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from ..contract.code import Code, Place
+from .assembly import SYNTAXES, Function, Instruction, architecture, parse
+from .instructions import FLOATING, OPERATIONS, Operation, has_frame_pointer
+from .loops import NaturalLoop, natural_loops
+from .mix import Mix
+
+NEST = 10  # turns that a loop is taken to make each time it is entered, as compilers do where they know nothing
+PACKAGE = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True)
+class Line:
+    """One instruction. places: its source lines, innermost first. every_turn: whether each turn of the loop runs it."""
+
+    instruction: Instruction
+    operation: Operation
+    places: tuple[Place, ...]
+    every_turn: bool
+
+
+@dataclass(frozen=True)
+class Loop:
+    """A loop's own lines, those of loops inside it left out. depth: 1 where it is in no other loop.
+
+    mix: of what every turn runs. rare: of what some turns run besides, on one path or another.
+    """
+
+    function: str
+    depth: int
+    innermost: bool
+    lines: tuple[Line, ...]
+    element: int
+    available: int
+
+    def _mix(self, every_turn: bool) -> Mix:
+        return Mix(tuple(l.operation for l in self.lines if l.every_turn is every_turn), self.element, self.available)
+
+    @cached_property
+    def mix(self) -> Mix:
+        return self._mix(True)
+
+    @cached_property
+    def rare(self) -> Mix:
+        return self._mix(False)
+
+    @property
+    def weight(self) -> float:
+        """An estimate of the part of the call's work that is done here."""
+        return self.mix.work * float(NEST**self.depth)
+
+    @property
+    def sentence(self) -> str:
+        """What it does and what bounds it; and what some turns do besides."""
+        rest = self.rare
+        if not rest.operations:
+            return self.mix.sentence
+        calls = f", among them calls of {', '.join(sorted(set(rest.calls)))}" if rest.calls else ""
+        return f"{self.mix.sentence} Some turns run up to {len(rest.operations)} more instructions{calls}."
+
+    @cached_property
+    def source(self) -> Place | None:
+        """The line of the kernel that most of its arithmetic comes from; without arithmetic, of its instructions."""
+        for chosen in ([l for l in self.lines if l.operation.kind in FLOATING], self.lines):
+            found = Counter(line.places[-1] for line in chosen if line.places)
+            if found:
+                return found.most_common(1)[0][0]
+        return None
+
+    def as_json(self) -> dict[str, object]:
+        """The loop as JSON holds it."""
+        return {
+            "function": self.function,
+            "depth": self.depth,
+            "innermost": self.innermost,
+            "source": where(self.source) if self.source else None,
+            "sentence": self.sentence,
+            "mix": self.mix.as_json(),
+            "sometimes": self.rare.as_json() if self.rare.operations else None,
+            "lines": [
+                {
+                    "instruction": str(line.instruction),
+                    "kind": line.operation.kind,
+                    "every_turn": line.every_turn,
+                    "source": [[where(place), text(place)] for place in line.places],
+                }
+                for line in self.lines
+            ],
+        }
+
+
+def where(place: Place) -> str:
+    """File and line, the file relative to the folder that holds this package where it lies in there."""
+    path, number = place
+    try:
+        path = Path(path).relative_to(PACKAGE.parent).as_posix()
+    except ValueError:
+        path = os.path.basename(path)
+    return f"{path}:{number}"
+
+
+def text(place: Place) -> str:
+    """The source line itself."""
+    return linecache.getline(*place).strip()
+
+
+def loops_of(code: Code, element: int) -> list[Loop]:
+    """The loops of machine code in the order of their heads. element: bits of the call's dtype.
+
+    Raises KeyError for an architecture whose instructions are not known.
+    """
+    found = []
+    for function in parse(code.text, code.triple):
+        for loop in natural_loops([block.successors for block in function.blocks]):
+            found.append(_loop(function, loop, code, element))
+    return [loop for loop in found if loop.lines]
+
+
+def known(triple: str) -> bool:
+    """Whether the instructions of a target are known."""
+    return architecture(triple) in SYNTAXES
+
+
+def _loop(function: Function, loop: NaturalLoop, code: Code, element: int) -> Loop:
+    arch = architecture(code.triple)
+    framed = has_frame_pointer(arch, function.blocks[0].instructions)
+    lines = tuple(
+        Line(instruction, OPERATIONS[arch](instruction, framed), code.places[instruction.place], block in loop.every_turn)
+        for block in sorted(loop.own)
+        for instruction in function.blocks[block].instructions
+    )
+    return Loop(function.name, loop.depth, loop.innermost, lines, element, code.vector_bits // element)
+
+
+def main_loop(loops: Sequence[Loop], multiply_adds: int) -> Loop | None:
+    """The loop where a call spends its time.
+
+    By the number of multiply-adds of a turn, where the backend knows it for the call's shapes; otherwise the one with
+    the most work: lanes computed with and moved in a turn, times ``NEST`` for each loop around.
+    """
+    exact = [loop for loop in loops if multiply_adds and loop.mix.multiply_adds == multiply_adds and loop.innermost]
+    return max(exact or loops, key=lambda loop: loop.weight, default=None)
