@@ -13,8 +13,8 @@ class Code:
     """Machine code that a call runs, as its compiler prints it.
 
     text: assembly. ``.loc 1 N`` in it means ``places[N]``: the source lines behind an instruction, the innermost first.
-    triple: of the target, in LLVM's notation. vector_bits: of its widest register. multiply_adds: products that one turn
-    of the loop adds up in which this very call spends its time, counted by lane; 0 where that does not hang on shapes.
+    triple: of the target, in LLVM's notation. vector_bits: of its widest register. turn: where the shapes of the call
+    choose among loops, what a turn of the chosen one does: multiply-adds, counted by lane, and loads.
     """
 
     name: str
@@ -23,5 +23,5 @@ class Code:
     triple: str
     cpu: str
     vector_bits: int
-    multiply_adds: int = 0
+    turn: tuple[int, int] | None = None
     note: str = ""

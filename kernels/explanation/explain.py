@@ -32,20 +32,19 @@ def explain(
     declaration = declaration_of(kernel)
     loaded = load(backend, **backend_options) if isinstance(backend, str) else backend
     operands = operands_of(declaration, dtype, shape, options or {})
-    parts = _parts(loaded, declaration, operands, 0)
+    parts = _parts(loaded, declaration, operands, 8 * np.dtype(dtype).itemsize, 0)
     return Explanation(
         kernel, declaration.formula, loaded.name, dict(loaded.options), dtype, described(declaration, operands),
         tuple(parts),
     )  # fmt: skip
 
 
-def _parts(backend: Backend, declaration: Declaration, operands: Sequence[Any], depth: int) -> list[Part]:
-    """What the call runs, one part for each piece of code."""
+def _parts(backend: Backend, declaration: Declaration, operands: Sequence[Any], element: int, depth: int) -> list[Part]:
+    """What the call runs, one part for each piece of code. element: bits of its dtype."""
     implementation = backend.implementations.get(declaration.name)
     if implementation is None:
-        return _composed(backend, declaration, operands, depth)
+        return _composed(backend, declaration, operands, element, depth)
     if backend.code is not None:
-        element = 8 * next(o.itemsize for o in operands if isinstance(o, np.ndarray) and o.dtype.kind == "f")
         return [compiled(code, element) for code in backend.code(declaration.name, tuple(operands))]
     if backend.name == "numpy":
         return [numpy_part(declaration.name, _within(backend, implementation), operands)]
@@ -56,7 +55,7 @@ def _within(backend: Backend, implementation: Callable[..., Any]) -> Callable[..
     return implementation if backend.context is None else backend.context()(implementation)
 
 
-def _composed(backend: Backend, declaration: Declaration, operands: Sequence[Any], depth: int) -> list[Part]:
+def _composed(backend: Backend, declaration: Declaration, operands: Sequence[Any], element: int, depth: int) -> list[Part]:
     """A kernel that the backend leaves out: which kernels its composition calls, and then each of them."""
     calls: list[tuple[str, tuple[Any, ...]]] = []
     names = [operand.name for operand in declaration.results]
@@ -71,7 +70,7 @@ def _composed(backend: Backend, declaration: Declaration, operands: Sequence[Any
     for name, arguments in calls:
         if name not in seen and depth < MOST_DEEP:
             seen.add(name)
-            parts += _parts(backend, declaration_of(name), arguments, depth + 1)
+            parts += _parts(backend, declaration_of(name), arguments, element, depth + 1)
     return parts
 
 
@@ -112,4 +111,4 @@ def compiled(code: Code, element: int) -> Part:
         return Part(code.name, "machine code", f"{about}, which this command does not know: here they are{note}",
                     assembly=code.text)  # fmt: skip
     loops = tuple(loops_of(code, element))
-    return Part(code.name, "machine code", about + note, loops, main_loop(loops, code.multiply_adds), code.text)
+    return Part(code.name, "machine code", about + note, loops, main_loop(loops, code.turn), code.text)

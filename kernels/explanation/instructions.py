@@ -86,7 +86,8 @@ def x86(instruction: Instruction, frame_pointer: bool = False) -> Operation:
     vectors = [X86_BITS[letter] for operand in operands for letter, _ in X86_VECTOR.findall(operand)]
     masked = any("%k" in operand for operand in operands)
     if not vectors and not (name.startswith("k") and masked) and not (name.startswith("v") and masked):
-        return _x86_registers(replace(Operation(SCALAR), kind=SCALAR), instruction)
+        spill = any(_x86_is_stack(operand, frame_pointer) for operand in operands) and not name.startswith("lea")
+        return _x86_registers(Operation(SCALAR, spill=spill), instruction)
     base = name.removeprefix("v")
     kind = next((kind for pattern, kind in X86_KINDS if pattern.fullmatch(base)), MOVE if base[:3] == "mov" else INTEGER)
     bits = max(vectors, default=0)
@@ -171,6 +172,7 @@ ARM_PACKED = re.compile(r"\bv(\d+)\.(\d*)([bhsdq])")
 ARM_SCALAR = re.compile(r"\b([bhsd])(\d+)\b")
 ARM_WHOLE = re.compile(r"\bq(\d+)\b")
 ARM_SCALABLE = re.compile(r"\bz(\d+)\.([bhsd])")
+ARM_STACK = re.compile(r"\[(sp|x29)(, #-?\w+)?\]")
 ARM_ELEMENT = {"b": 8, "h": 16, "s": 32, "d": 64, "q": 128, "": 128}
 ARM_KINDS = tuple(
     (re.compile(pattern), kind)
@@ -205,7 +207,8 @@ def aarch64(instruction: Instruction, frame_pointer: bool = False) -> Operation:
     whole, one = ARM_WHOLE.findall(registers), ARM_SCALAR.findall(registers)
     reads, writes = _arm_dependence(name, operands)
     if not (packed or scalable or whole or one):
-        return Operation(SCALAR, reads=reads, writes=writes)
+        spill = bool(ARM_STACK.search(text)) and bool(re.match(r"ld|st", name))
+        return Operation(SCALAR, spill=spill, reads=reads, writes=writes)
     kind = next(kind for pattern, kind in ARM_KINDS if pattern.fullmatch(name))
     widths = [int(count) * ARM_ELEMENT[element] if count else 0 for _, count, element in packed]
     bits = max([*widths, 128 if whole or scalable else 0, *([32] if one and not packed else [])])
@@ -214,7 +217,7 @@ def aarch64(instruction: Instruction, frame_pointer: bool = False) -> Operation:
     accesses = len(whole) + len(one) + len(packed) if "[" in text and re.match(r"ld|st", name) else 0
     if re.match(r"ld[1-4]r?$|st[1-4]$", name):
         accesses = len(packed)
-    base = re.search(r"\[(sp|x29)(, #-?\w+)?\]", text)
+    base = ARM_STACK.search(text)
     spill = bool(accesses and base and (base[1] == "sp" or frame_pointer))
     if scalar and kind == INTEGER:
         bits, scalar = 32, False

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import linecache
 import os
+import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from ..contract.code import Code, Place
 from .assembly import SYNTAXES, Function, Instruction, architecture, parse
-from .instructions import FLOATING, OPERATIONS, Operation, has_frame_pointer
+from .instructions import CALL, FLOATING, OPERATIONS, Operation, has_frame_pointer
 from .loops import NaturalLoop, natural_loops
-from .mix import Mix
+from .mix import Mix, call_name
 
 NEST = 10  # turns that a loop is taken to make each time it is entered, as compilers do where they know nothing
 PACKAGE = Path(__file__).parent.parent
@@ -45,7 +46,8 @@ class Loop:
     available: int
 
     def _mix(self, every_turn: bool) -> Mix:
-        return Mix(tuple(l.operation for l in self.lines if l.every_turn is every_turn), self.element, self.available)
+        chosen = tuple(line.operation for line in self.lines if line.every_turn is every_turn)
+        return Mix(chosen, self.element, self.available, self.innermost and len(chosen) == len(self.lines))
 
     @cached_property
     def mix(self) -> Mix:
@@ -66,7 +68,7 @@ class Loop:
         rest = self.rare
         if not rest.operations:
             return self.mix.sentence
-        calls = f", among them calls of {', '.join(sorted(set(rest.calls)))}" if rest.calls else ""
+        calls = f", among them calls of {', '.join(sorted(set(map(call_name, rest.calls))))}" if rest.calls else ""
         return f"{self.mix.sentence} Some turns run up to {len(rest.operations)} more instructions{calls}."
 
     @cached_property
@@ -132,22 +134,44 @@ def known(triple: str) -> bool:
     return architecture(triple) in SYNTAXES
 
 
+def _named(operation: Operation, block: Sequence[Instruction]) -> Operation:
+    """A call through a register that the instructions before it in its block load with a symbol, by the symbol."""
+    register = operation.target.removeprefix("%")
+    if operation.kind != CALL or not register.isalnum():
+        return operation
+    for instruction in reversed(block):
+        if instruction.operands and instruction.operands[-1].removeprefix("%") == register:
+            symbol = re.fullmatch(r"\$?([A-Za-z_][\w.]*)(@\w+)?(\(%rip\))?", instruction.operands[0])
+            return replace(operation, target=symbol[1]) if symbol else operation
+    return operation
+
+
 def _loop(function: Function, loop: NaturalLoop, code: Code, element: int) -> Loop:
     arch = architecture(code.triple)
     framed = has_frame_pointer(arch, function.blocks[0].instructions)
     lines = tuple(
-        Line(instruction, OPERATIONS[arch](instruction, framed), code.places[instruction.place], block in loop.every_turn)
+        Line(
+            instruction, _named(OPERATIONS[arch](instruction, framed), function.blocks[block].instructions[:i]),
+            code.places[instruction.place], block in loop.every_turn,
+        )
         for block in sorted(loop.own)
-        for instruction in function.blocks[block].instructions
-    )
+        for i, instruction in enumerate(function.blocks[block].instructions)
+    )  # fmt: skip
     return Loop(function.name, loop.depth, loop.innermost, lines, element, code.vector_bits // element)
 
 
-def main_loop(loops: Sequence[Loop], multiply_adds: int) -> Loop | None:
+def main_loop(loops: Sequence[Loop], turn: tuple[int, int] | None = None) -> Loop | None:
     """The loop where a call spends its time.
 
-    By the number of multiply-adds of a turn, where the backend knows it for the call's shapes; otherwise the one with
-    the most work: lanes computed with and moved in a turn, times ``NEST`` for each loop around.
+    By what a turn does, where the backend knows it for the call's shapes (see Code.turn), the compiler free to make a
+    turn of several; otherwise the loop with the most work: lanes computed with and moved in a turn, times ``NEST`` for
+    each loop around.
     """
-    exact = [loop for loop in loops if multiply_adds and loop.mix.multiply_adds == multiply_adds and loop.innermost]
-    return max(exact or loops, key=lambda loop: loop.weight, default=None)
+    if turn is not None:
+        products, loads = turn
+        unrolled = [(loop, loop.mix.multiply_adds // products) for loop in loops
+                    if loop.innermost and loop.mix.multiply_adds and loop.mix.multiply_adds % products == 0]  # fmt: skip
+        near = [(abs(loop.mix.loads - times * loads), -times, i) for i, (loop, times) in enumerate(unrolled)]
+        if near:
+            return unrolled[min(near)[2]][0]
+    return max(loops, key=lambda loop: loop.weight, default=None)

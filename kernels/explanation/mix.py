@@ -2,9 +2,10 @@
 
 The bound is an estimate of a core's cycles a turn, the largest of: vector operations, two of which start in a cycle;
 loads, two; stores, one; shuffles, one; divisions and square roots, which occupy their unit for ``DIVISION_CYCLES``; all
-instructions, of which four are decoded; and the longest chain of operations that wait for each other from turn to turn.
-These are the numbers of Intel's Skylake-X (https://uops.info); cores since then start more of some, never fewer. Data is
-taken to lie in the first-level cache: where it comes from memory, that is the bound, and no instruction shows it.
+instructions, of which six are decoded; and the longest chain of operations that wait for each other from turn to turn,
+which is known only where every turn takes the same path. These are the numbers of Intel's Golden Cove with 512-bit
+registers (https://uops.info); other cores since 2020 differ little. Data is taken to lie in the first-level cache: where
+it comes from memory, that is the bound, and no instruction shows it.
 """
 
 from __future__ import annotations
@@ -24,34 +25,39 @@ from .instructions import (
     FMA,
     MASK,
     MOVE,
+    SCALAR,
     SHUFFLE,
     Operation,
 )
 
 # A cycle's vector operations, loads, stores, shuffles and instructions.
-OPERATIONS_A_CYCLE, LOADS_A_CYCLE, STORES_A_CYCLE, SHUFFLES_A_CYCLE, INSTRUCTIONS_A_CYCLE = 2, 2, 1, 1, 4
+OPERATIONS_A_CYCLE, LOADS_A_CYCLE, STORES_A_CYCLE, SHUFFLES_A_CYCLE, INSTRUCTIONS_A_CYCLE = 2, 2, 1, 1, 6
 DIVISION_CYCLES = {(128, 32): 3, (256, 32): 5, (512, 32): 10, (128, 64): 4, (256, 64): 8, (512, 64): 16}
 LATENCY = {FMA: 4, ARITHMETIC: 4, CONVERSION: 4, DIVISION: 13}  # cycles until a result can be used; others: 1
 SETTLED = 8  # turns after which chains of dependence have found their pace
+NEAR = 0.95  # of the largest estimate: as good as it
 BOUNDS = {
-    "calls": "by the functions it calls",
-    "arithmetic": "by arithmetic",
-    "division": "by division and square roots",
-    "loads": "by loads",
-    "stores": "by stores",
-    "shuffles": "by shuffles",
-    "latency": "by latency, as each turn waits for results of the one before",
-    "instructions": "by the number of its instructions, most of them not arithmetic",
+    "arithmetic": "arithmetic",
+    "division": "division and square roots",
+    "loads": "loads",
+    "stores": "stores",
+    "shuffles": "shuffles",
+    "latency": "latency, as each turn waits for results of the one before",
+    "instructions": "the number of its instructions, most of them not arithmetic",
 }
 
 
 @dataclass(frozen=True)
 class Mix:
-    """The operations of one turn of a loop. element: bits of the dtype. available: lanes of the widest register."""
+    """The operations of one turn of a loop. element: bits of the dtype. available: lanes of the widest register.
+
+    straight: whether these are all of the loop's, so that one turn's follow the other's.
+    """
 
     operations: tuple[Operation, ...]
     element: int
     available: int
+    straight: bool = True
 
     @cached_property
     def kinds(self) -> Counter[str]:
@@ -89,8 +95,13 @@ class Mix:
 
     @property
     def spills(self) -> int:
-        """Vector registers that are stored to the stack and loaded again for want of registers: the accesses."""
-        return sum(o.loads + o.stores for o in self.operations if o.spill)
+        """Accesses to slots of the stack, where registers lie that there was no room for."""
+        return sum(o.spill for o in self.operations)
+
+    @property
+    def vector_spills(self) -> int:
+        """Those of them that concern vector registers."""
+        return sum(o.spill and o.kind != SCALAR for o in self.operations)
 
     @property
     def calls(self) -> list[str]:
@@ -132,14 +143,17 @@ class Mix:
             "loads": sum(o.loads for o in self.operations) / LOADS_A_CYCLE,
             "stores": sum(o.stores for o in self.operations) / STORES_A_CYCLE,
             "shuffles": self.kinds[SHUFFLE] / SHUFFLES_A_CYCLE,
-            "latency": chain(self.operations),
+            "latency": chain(self.operations) if self.straight else 0.0,
             "instructions": len(self.operations) / INSTRUCTIONS_A_CYCLE,
         }
 
     @property
-    def bound(self) -> str:
-        """The name of the largest estimate, one of BOUNDS."""
-        return "calls" if self.calls else max(self.cycles, key=lambda name: self.cycles[name])
+    def bounds(self) -> list[str]:
+        """The names of the largest estimate and those near it; ``calls`` alone where functions are called."""
+        if self.calls:
+            return ["calls"]
+        most = max(self.cycles.values())
+        return sorted((n for n, c in self.cycles.items() if c >= NEAR * most), key=lambda n: -self.cycles[n])[:2]
 
     @property
     def sentence(self) -> str:
@@ -157,8 +171,9 @@ class Mix:
         calls = f", calls {', '.join(sorted(set(map(call_name, self.calls))))}" if self.calls else ""
         what = listed(does) or "nothing but move data"
         where = f" on {self.lanes} of {self.available} lanes" if self.lanes else ""
+        bound = "the functions it calls" if self.calls else " and ".join(BOUNDS[name] for name in self.bounds)
         verb = f"does {what}{where} for every {listed(for_)}" if any(for_) else f"does {what}{where}"
-        return f"This loop {verb}{calls}: it is bound {BOUNDS[self.bound]}."
+        return f"This loop {verb}{calls}: it is bound by {bound}."
 
     def as_json(self) -> dict[str, object]:
         """The counts as JSON holds them."""
@@ -177,7 +192,7 @@ class Mix:
             "lanes": self.lanes,
             "lanes_available": self.available,
             "cycles": {name: round(value, 2) for name, value in self.cycles.items()},
-            "bound": self.bound,
+            "bounds": self.bounds,
         }
 
 

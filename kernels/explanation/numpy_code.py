@@ -16,6 +16,7 @@ import numpy as np
 
 from .report import Part
 
+LEVELS = {"X86_V4": "AVX-512", "X86_V3": "AVX2 and FMA", "X86_V2": "SSE4.2"}  # x86-64's levels, as the ABI defines them
 PRODUCTS = frozenset(("matmul", "dot", "vecdot", "vdot", "inner", "tensordot"))
 
 
@@ -85,7 +86,9 @@ def dispatch(name: str, kinds: Sequence[np.dtype[Any]]) -> str:
     char = max((kind for kind in kinds if kind.kind == "f"), key=lambda kind: kind.itemsize, default=np.dtype("f")).char
     for signature, chosen in loops.items():
         if signature.startswith(char):
-            return f"dispatched to {chosen['current']} (compiled for {chosen['available']})"
+            level = re.sub(r"baseline\((.*)\)", r"\1", chosen["current"])
+            means = f", that is {LEVELS[level]}" if level in LEVELS else ""
+            return f"dispatched to {chosen['current']}{means} (compiled for {chosen['available']})"
     return ""
 
 

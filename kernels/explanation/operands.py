@@ -103,7 +103,7 @@ def _arguments(
     accepted = inspect.signature(case.arguments).parameters
     arguments = case.arguments(draw, lengths, **{name: v for name, v in variant.items() if name in accepted})
     chosen = {name: v for name, v in variant.items() if name in declaration.parameter_names}
-    return {**arguments, **chosen}
+    return {**chosen, **arguments, **options}
 
 
 def _as(value: Any, dtype: str, declaration: Declaration, name: str) -> Any:

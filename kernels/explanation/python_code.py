@@ -21,7 +21,6 @@ from ..contract.declaration import Declaration
 from .report import Part
 
 MOST_SHOWN = 3  # functions whose bytecode is shown: those that take the most steps
-SMALL = 24  # lengths of the operands that steps are counted on: more would only take longer
 PACKAGE = os.path.dirname(os.path.dirname(__file__))
 
 
@@ -29,13 +28,13 @@ def python_part(
     declaration: Declaration, run: Callable[..., Any], implementation: Callable[..., Any], operands: Sequence[Any]
 ) -> Part:
     """The bytecode that a kernel's call takes most of its steps in, and their number for each element it computes."""
-    steps = counted_steps(run, operands, outside=frozenset())
+    steps = counted_steps(run, operands)
     total = sum(steps.values())
     items, what = work(declaration, operands)
     listing = []
     for code, number in steps.most_common(MOST_SHOWN):
         where = f"{os.path.basename(code.co_filename)}:{code.co_firstlineno}"
-        listing.append(f"{code.co_qualname if sys.version_info >= (3, 11) else code.co_name} ({where}): {number:,} steps")
+        listing.append(f"{code.co_qualname} ({where}): {number:,} steps")
         listing += [f"    {line}" for line in dis.Bytecode(code).dis().splitlines() if line.strip()]
     each = total / max(1, items)
     sentence = f"The interpreter takes {total:,} steps for {items:,} {what}s: {each:.3g} a {what}"
@@ -46,7 +45,7 @@ def python_part(
                 sentence=sentence + ".")  # fmt: skip
 
 
-def counted_steps(run: Callable[..., Any], operands: Sequence[Any], outside: frozenset[str]) -> Counter[CodeType]:
+def counted_steps(run: Callable[..., Any], operands: Sequence[Any]) -> Counter[CodeType]:
     """Bytecode instructions of this package's functions that a call executes, by function."""
     steps: Counter[CodeType] = Counter()
 

@@ -12,6 +12,7 @@ from .instructions import COMPUTING, FLOATING, MASK, SHUFFLE
 from .loop import Line, Loop, text, where
 from .mix import Mix, call_name, counted
 
+SHOWN = 8  # loops besides the main one that are listed
 WIDTH = 58  # columns of an instruction before the source line beside it
 
 
@@ -113,20 +114,22 @@ class Explanation:
 
 
 def _machine_code(part: Part, main: Loop, everything: bool) -> list[str]:
-    lines = ["", f"The loop where the call spends its time, {_from(main)}:", "", main.sentence, *mix_table(main.mix), ""]
+    lines = ["", f"The loop where the call spends its time, {_from(main)}", "", main.sentence, *mix_table(main.mix), ""]
     lines += disassembly(main.lines)
-    others = [loop for loop in part.loops if loop is not main and loop.innermost]
+    others = sorted((loop for loop in part.loops if loop is not main and loop.innermost), key=lambda loop: -loop.weight)
     if others:
-        lines += ["", f"{counted(len(others), 'other innermost loop')}:"]
-    for loop in others:
-        lines += [f"- {_from(loop)}: {len(loop.lines)} instructions. {loop.sentence}"]
+        lines += ["", f"{counted(len(others), 'other innermost loop')}, the most work a turn first:"]
+    for loop in others if everything else others[:SHOWN]:
+        lines += [f"- {_from(loop)}", f"  {loop.sentence}"]
         if everything:
             lines += ["", *mix_table(loop.mix), "", *disassembly(loop.lines), ""]
+    if len(others) > SHOWN and not everything:
+        lines += [f"- and {len(others) - SHOWN} more: --loops all shows them"]
     return lines
 
 
 def _from(loop: Loop) -> str:
-    return f"from {where(loop.source)}, {text(loop.source)}" if loop.source else "from code without a source line"
+    return f"{where(loop.source)}  {text(loop.source)}" if loop.source else "from code without a source line"
 
 
 def mix_table(mix: Mix) -> list[str]:
@@ -144,7 +147,8 @@ def mix_table(mix: Mix) -> list[str]:
         ("shuffles", str(kinds[SHUFFLE])),
         ("integer, logic, select", str(other)),
         ("mask operations", str(kinds[MASK])),
-        ("registers spilled", f"{mix.spills} accesses to the stack" if mix.spills else "none"),
+        ("registers spilled", f"{counted(mix.spills, 'access', 'accesses')} to the stack, {mix.vector_spills} of vector "
+         "registers" if mix.spills else "none"),
         ("calls", ", ".join(f"{n} x {name}" for name, n in Counter(map(call_name, mix.calls)).items()) or "none"),
         ("estimated cycles", ", ".join(f"{name} {n:.3g}" for name, n in mix.cycles.items() if n)),
     ]

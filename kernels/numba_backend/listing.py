@@ -27,7 +27,7 @@ from numba.core.registry import cpu_target
 
 from ..contract.code import Code, Place
 from .machine import Arrangement, Epilogue, Machine
-from .products import tile_elements
+from .products import tile_turn
 from .simd import host, vector
 from .words import KERNEL
 
@@ -45,9 +45,9 @@ def codes(machine: Machine, arrangement: Arrangement) -> list[Code]:
     name, char, operands, work = arrangement
     threads = machine.threads if machine.shares(name, work) else 1
     f = vector(char, machine.lanes(char))
-    turn = tile_elements(f, operands, threads) if name == "gemm" else 0
+    turn = tile_turn(f, operands, threads) if name == "gemm" else None
     epilogues = [operand for operand in operands if type(operand) is Epilogue]
-    return [listing(*machine.recipe(name, char), multiply_adds=turn)] + [
+    return [listing(*machine.recipe(name, char), turn=turn)] + [
         listing(*machine.recipe(epilogue, char)) for epilogue in epilogues
     ]
 
@@ -58,7 +58,7 @@ def listing(
     build: Callable[[], Callable[..., None]],
     signature: Any = KERNEL,
     lines: bool = True,
-    multiply_adds: int = 0,
+    turn: tuple[int, int] | None = None,
 ) -> Code:
     """The assembly of the kernel that ``build`` returns. lines: whether to keep track of source lines."""
     kernel, tracked = build(), _Lines(lines)
@@ -72,7 +72,7 @@ def listing(
         notes.append(f"Numba {numba.__version__} shows code only after compiling it: address arithmetic may be reordered")
     return Code(
         key, printed[0], tuple(tracked.places), codegen._tm.triple, codegen._get_host_cpu_name(),
-        8 * host.vector_bytes(), multiply_adds, "; ".join(notes),
+        8 * host.vector_bytes(), turn, "; ".join(notes),
     )  # fmt: skip
 
 

@@ -116,16 +116,17 @@ def gemm(f):
     return kernel
 
 
-def tile_elements(f, operands, threads):
-    """Products that a turn of the innermost loop adds up, in the first tile of the first of so many threads."""
-    out, lanes = operands[3], f.lanes
-    (height, width), limits = out.shape, (tallest(1), tallest(2))
+def tile_turn(f, operands, threads):
+    """What a turn of the loop over k does in the first tile of the first of so many threads: multiply-adds, counted by
+    lane, and loads."""
+    height, width = operands[3].shape
     whole_rows = splits_rows(height, width, threads)
-    first, last = share_of(height, 0, threads, 1) if whole_rows else (0, height)
+    rows_used = share_of(height, 0, threads, 1)[1] if whole_rows else height
     columns_used = width if whole_rows else share_of(width, 0, threads, COLUMN_UNIT)[1]
-    vectors = 2 if columns_used > lanes else 1
-    tiles = -(-(last - first) // limits[vectors - 1])
-    return -(-(last - first) // max(1, tiles)) * vectors * lanes
+    vectors = 2 if columns_used > f.lanes else 1
+    tiles = -(-rows_used // tallest(vectors))
+    high = -(-rows_used // tiles)
+    return high * vectors * f.lanes, high + vectors
 
 
 # ---- epilogues ----------------------------------------------------------------------------------------------------
