@@ -17,7 +17,7 @@ from .instructions import CALL, FLOATING, OPERATIONS, Operation, has_frame_point
 from .loops import NaturalLoop, natural_loops
 from .mix import Mix, call_name
 
-NEST = 10  # turns that a loop is taken to make each time it is entered, as compilers do where they know nothing
+NEST = 10  # turns that an innermost loop is taken to make for one of the loop around it
 PACKAGE = Path(__file__).parent.parent
 
 
@@ -60,7 +60,7 @@ class Loop:
     @property
     def weight(self) -> float:
         """An estimate of the part of the call's work that is done here."""
-        return self.mix.work * float(NEST**self.depth)
+        return self.mix.work * (NEST if self.innermost else 1)
 
     @property
     def sentence(self) -> str:
@@ -164,8 +164,8 @@ def main_loop(loops: Sequence[Loop], turn: tuple[int, int] | None = None) -> Loo
     """The loop where a call spends its time.
 
     By what a turn does, where the backend knows it for the call's shapes (see Code.turn), the compiler free to make a
-    turn of several; otherwise the loop with the most work: lanes computed with and moved in a turn, times ``NEST`` for
-    each loop around.
+    turn of several; otherwise the loop with the most floating-point instructions a turn (see Mix.work), an innermost one
+    before one around others.
     """
     if turn is not None:
         products, loads = turn

@@ -119,11 +119,10 @@ class Mix:
 
     @property
     def work(self) -> float:
-        """How much a turn does, to compare loops: lanes computed with, a multiply-add twice, and half of those moved."""
+        """How much a turn does, to compare loops: floating-point instructions, a multiply-add twice; of others a part."""
         return sum(
-            o.lanes * (2 if o.kind == FMA else 1 if o.kind in FLOATING else 0.5) + o.lanes * (o.loads + o.stores) / 2
+            2 if o.kind == FMA else 1 if o.kind in FLOATING else 0.25 if o.kind in COMPUTING or o.bits else 0.01
             for o in self.operations
-            if o.kind in COMPUTING or o.kind == MOVE
         )
 
     @property
