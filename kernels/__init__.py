@@ -40,11 +40,13 @@ def explain(
 ) -> Explanation:
     """What a call of a kernel runs on the machine: loops of machine code, NumPy's functions, or Python's bytecode.
 
-    backend: a name, with ``backend_options`` for ``load``, or a loaded backend. shape: two lengths, or one; (m, k, n) for
-    products. options: arguments of the kernel that are no arrays. ``print`` the result, or look at its ``sentence``,
-    ``mix``, ``main`` loop, ``loops`` and ``as_json()``. Raises ValueError or TypeError for what does not exist, and
-    BackendUnavailable.
+    backend: a name, with ``backend_options`` for ``load``, or a loaded backend. shape: two lengths, or one; (m, k, n)
+    for products. options: arguments of the kernel that are no arrays. ``print`` the result, or look at its
+    ``sentence``, ``mix``, ``main`` loop, ``loops`` and ``as_json()``. Raises ValueError or TypeError for what does not
+    exist, and BackendUnavailable.
     """
-    from .explanation.explain import explain as explanation  # with the conformance suite's operands: only when asked for
+    from .explanation.explain import (
+        explain as explanation,
+    )  # with the conformance suite's operands: only when asked for
 
     return explanation(kernel, backend, dtype, shape, options, **backend_options)

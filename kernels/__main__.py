@@ -14,7 +14,9 @@ REFUSED, UNAVAILABLE = 2, 1  # exit statuses
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    top = argparse.ArgumentParser(prog="python -m kernels", description="The kernels, and what they run on the machine.")
+    top = argparse.ArgumentParser(
+        prog="python -m kernels", description="The kernels, and what they run on the machine."
+    )
     commands = top.add_subparsers(dest="command", required=True)
     listing = commands.add_parser("list", help="every kernel with its formula")
     listing.set_defaults(run=show_list)
@@ -29,7 +31,9 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", type=assignment,
                          help="an argument of the kernel, such as activation=gelu or axis=1")  # fmt: skip
     command.add_argument("--loops", choices=("main", "all"), default="main", help="which loops to show in full")
-    command.add_argument("--json", type=Path, metavar="PATH", help="write it as JSON as well; - for standard output only")
+    command.add_argument(
+        "--json", type=Path, metavar="PATH", help="write it as JSON as well; - for standard output only"
+    )
     return top
 
 
@@ -50,6 +54,7 @@ def assignment(written: str) -> tuple[str, str]:
 
 
 def show_list(arguments: argparse.Namespace) -> int:
+    """Prints the kernels; returns the exit status."""
     width = max(map(len, DECLARATIONS))
     for name, declaration in DECLARATIONS.items():
         print(f"{name:<{width}}  {declaration.formula}")
@@ -57,6 +62,7 @@ def show_list(arguments: argparse.Namespace) -> int:
 
 
 def show_explanation(arguments: argparse.Namespace) -> int:
+    """Prints an explanation; returns the exit status."""
     asked = {"simd_width": arguments.simd_width, "threads": arguments.threads}
     options = {name: value for name, value in asked.items() if value is not None}
     try:

@@ -22,7 +22,7 @@ class Syntax:
 
 
 SYNTAXES = {
-    "x86_64": Syntax("#", re.compile(r"j\w+|retq?|ud2|loop\w*"), re.compile(r"jmpq?|retq?|ud2"), re.compile(r"retq?|ud2")),
+    "x86_64": Syntax("#", re.compile(r"j\w+|retq?|ud2"), re.compile(r"jmpq?|retq?|ud2"), re.compile(r"retq?|ud2")),
     "aarch64": Syntax(
         "//", re.compile(r"b|b\.\w+|cbn?z|tbn?z|br|ret|brk"), re.compile(r"b|br|ret|brk"), re.compile(r"ret|brk")
     ),

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..contract import Backend
+from ..contract import DECLARATIONS, Backend
 from ..contract.code import Code
 from ..contract.declaration import Declaration
 from ..loader import load
@@ -55,7 +55,9 @@ def _within(backend: Backend, implementation: Callable[..., Any]) -> Callable[..
     return implementation if backend.context is None else backend.context()(implementation)
 
 
-def _composed(backend: Backend, declaration: Declaration, operands: Sequence[Any], element: int, depth: int) -> list[Part]:
+def _composed(
+    backend: Backend, declaration: Declaration, operands: Sequence[Any], element: int, depth: int
+) -> list[Part]:
     """A kernel that the backend leaves out: which kernels its composition calls, and then each of them."""
     calls: list[tuple[str, tuple[Any, ...]]] = []
     names = [operand.name for operand in declaration.results]
@@ -64,7 +66,9 @@ def _composed(backend: Backend, declaration: Declaration, operands: Sequence[Any
     declaration.composition(
         _Recording(backend, calls), *operands[:inputs], **dict(zip(names, operands[inputs:], strict=True))
     )
-    note = f"backend {backend.name} has no {declaration.name} of its own: it runs {', '.join(name for name, _ in calls)}"
+    note = (
+        f"backend {backend.name} has no {declaration.name} of its own: it runs {', '.join(name for name, _ in calls)}"
+    )
     parts = [Part(declaration.name, "composition", note)]
     seen = set()
     for name, arguments in calls:
@@ -82,24 +86,28 @@ class _Recording:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._backend, name)
-        if name.startswith("_") or not callable(found):
+        if name not in DECLARATIONS:
             return found
+        declaration = DECLARATIONS[name]
 
         def call(*arguments: Any, **given: Any) -> Any:
-            declaration = declaration_of(name)
             results = found(*arguments, **given)
             bound = dict(zip((o.name for o in declaration.inputs), arguments, strict=False)) | given
             written = results if isinstance(results, tuple) else (results,)
             bound |= dict(zip((o.name for o in declaration.results), written, strict=False))
-            dtype = next(v.dtype for v in bound.values() if isinstance(v, np.ndarray) and v.dtype.kind == "f")
-            complete = (bound.get(o.name, o.default) for o in declaration.operands)
-            self._calls.append((name, tuple(
-                np.array([value], dtype) if o.is_array and isinstance(value, int | float) else value
-                for o, value in zip(declaration.operands, complete, strict=True)
-            )))  # fmt: skip
+            floats = [v.dtype for v in bound.values() if isinstance(v, np.ndarray) and v.dtype.kind == "f"]
+            values = ((o, bound.get(o.name, o.default)) for o in declaration.operands)
+            self._calls.append(
+                (
+                    name,
+                    tuple(
+                        np.array([v], floats[0]) if o.is_array and isinstance(v, int | float) else v for o, v in values
+                    ),
+                )
+            )
             return results
 
-        return call if name in self._backend.native or hasattr(type(self._backend), name) is False else found
+        return call
 
 
 def compiled(code: Code, element: int) -> Part:

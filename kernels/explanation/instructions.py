@@ -31,7 +31,7 @@ class Operation:
     """An instruction, understood. bits and lanes: of the vector register it works on, 0 where it works on none.
 
     scalar: it computes on one lane of a vector register. loads, stores: accesses to memory of vector registers (address
-    arithmetic on general registers is counted apart, as ``SCALAR``). spill: the access is to the function's stack frame.
+    arithmetic on general registers is counted apart, as ``SCALAR``). spill: the access is to a slot of the stack.
     reads, writes: registers, for chains of dependence.
     """
 
@@ -65,7 +65,8 @@ X86_KINDS = tuple(
         (r"(and|andn|or|xor)p[sd]|pternlog[dq]|p(and|andn|or|xor)[dq]?|ptest", LOGIC),
         (r"(p?blendv?m?\w*)", SELECT),
         (r"(p?shuf\w*|p?perm\w*|p?unpck\w*|p?insert\w*|p?extract\w*|p?broadcast\w*|mov(d|sh|sl)dup|mov(hl|lh)ps|p?align\w*"
-         r"|p?expand\w*|p?compress\w*|pack\w*|pslldq|psrldq|p?gather\w*|p?scatter\w*|pmov[sz]x\w*|movmskp[sd]|pmovmskb)", SHUFFLE),
+         r"|p?expand\w*|p?compress\w*|pack\w*|pslldq|psrldq|p?gather\w*|p?scatter\w*|pmov[sz]x\w*|movmskp[sd]|pmovmskb)",
+         SHUFFLE),
         (r"k(mov|and|andn|or|xnor|xor|not|shift\w?|ortest|test|add|unpck)\w*|pmov\w2m|pmovm2\w", MASK),
         (r"mov(aps|apd|ups|upd|dqa|dqu|nt|ss|sd|lps|hps|lpd|hpd|lp|hp)\w*|maskmov\w*|lddqu", MOVE),
         (r"p\w+", INTEGER),
@@ -89,7 +90,9 @@ def x86(instruction: Instruction, frame_pointer: bool = False) -> Operation:
         spill = any(_x86_is_stack(operand, frame_pointer) for operand in operands) and not name.startswith("lea")
         return _x86_registers(Operation(SCALAR, spill=spill), instruction)
     base = name.removeprefix("v")
-    kind = next((kind for pattern, kind in X86_KINDS if pattern.fullmatch(base)), MOVE if base[:3] == "mov" else INTEGER)
+    kind = next(
+        (kind for pattern, kind in X86_KINDS if pattern.fullmatch(base)), MOVE if base[:3] == "mov" else INTEGER
+    )
     bits = max(vectors, default=0)
     one = bool(re.search(r"(s[sdh]|s[sd]2\w+|2s[sd]\w?|2s?u?si\w?)$", base)) and kind in {*FLOATING, MOVE}
     element = _x86_element(base)
@@ -98,6 +101,8 @@ def x86(instruction: Instruction, frame_pointer: bool = False) -> Operation:
     loaded = bool(memory) and not stored
     if kind == SHUFFLE and loaded and "broadcast" in base:
         kind = MOVE  # done by the load itself
+    if kind == LOGIC and "xor" in base and len(set(operands)) == 1:
+        kind = MOVE  # sets a register to zero, which occupies no unit
     if kind == MOVE and masked and not memory:
         kind = SELECT  # a merge under a mask
     spill = any(_x86_is_stack(operands[i], frame_pointer) for i in memory)
@@ -139,19 +144,21 @@ def _x86_registers(operation: Operation, instruction: Instruction) -> Operation:
     reads = {_general(r) for operand in sources for r in re.findall(r"%(\w+)", operand)}
     target = {_general(r) for r in re.findall(r"%(\w+)", last)}
     if _x86_is_memory(last) or re.match(r"v?u?comis|cmp[bwlq]?$|test[bwlq]?$|ktest|kortest|vptest", name):
-        return replace(operation, reads=frozenset(reads | target), writes=frozenset({"flags"} if "mov" not in name else ()))
+        return replace(
+            operation, reads=frozenset(reads | target), writes=frozenset({"flags"} if "mov" not in name else ())
+        )
     first = re.findall(r"%(\w+)", last)[:1]
     written = {_general(r) for r in first}
     merged = "{%k" in last and "{z}" not in last
     two_operands = not name.startswith("v") and not re.match(r"mov|lea|sqrt|cvt|pshuf|pmov|k", name)
     if operation.kind == FMA or merged or two_operands or (name in ("vpternlogd", "vpternlogq")):
         reads |= written
-    if two_operands and name[:3] == "xor" and len(set(operands)) == 1:
+    if "xor" in name and len(set(operands)) == 1:
         reads = set()  # sets to zero
-    if operation.kind == LOGIC and name.startswith("vxor") and len(set(operands)) == 1:
-        reads = set()
     reads |= target - written
-    return replace(operation, reads=frozenset(reads), writes=frozenset(written | ({"flags"} if two_operands else set())))
+    return replace(
+        operation, reads=frozenset(reads), writes=frozenset(written | ({"flags"} if two_operands else set()))
+    )
 
 
 def _general(register: str) -> str:

@@ -74,7 +74,7 @@ class Loop:
     @cached_property
     def source(self) -> Place | None:
         """The line of the kernel that most of its arithmetic comes from; without arithmetic, of its instructions."""
-        for chosen in ([l for l in self.lines if l.operation.kind in FLOATING], self.lines):
+        for chosen in ([line for line in self.lines if line.operation.kind in FLOATING], self.lines):
             found = Counter(line.places[-1] for line in chosen if line.places)
             if found:
                 return found.most_common(1)[0][0]
@@ -124,8 +124,8 @@ def loops_of(code: Code, element: int) -> list[Loop]:
     """
     found = []
     for function in parse(code.text, code.triple):
-        for loop in natural_loops([block.successors for block in function.blocks]):
-            found.append(_loop(function, loop, code, element))
+        graph = [block.successors for block in function.blocks]
+        found += [_loop(function, loop, code, element) for loop in natural_loops(graph)]
     return [loop for loop in found if loop.lines]
 
 
@@ -134,13 +134,14 @@ def known(triple: str) -> bool:
     return architecture(triple) in SYNTAXES
 
 
-def _named(operation: Operation, block: Sequence[Instruction]) -> Operation:
-    """A call through a register that the instructions before it in its block load with a symbol, by the symbol."""
+def _named(operation: Operation, before: Sequence[Instruction]) -> Operation:
+    """A call through a register by the symbol that was put into it last, as the function is laid out."""
     register = operation.target.removeprefix("%")
     if operation.kind != CALL or not register.isalnum():
         return operation
-    for instruction in reversed(block):
-        if instruction.operands and instruction.operands[-1].removeprefix("%") == register:
+    for instruction in reversed(before):
+        written = instruction.operands[-1].removeprefix("%") if instruction.operands else ""
+        if written == register and instruction.mnemonic.startswith(("mov", "lea", "pop")):
             symbol = re.fullmatch(r"\$?([A-Za-z_][\w.]*)(@\w+)?(\(%rip\))?", instruction.operands[0])
             return replace(operation, target=symbol[1]) if symbol else operation
     return operation
@@ -149,28 +150,28 @@ def _named(operation: Operation, block: Sequence[Instruction]) -> Operation:
 def _loop(function: Function, loop: NaturalLoop, code: Code, element: int) -> Loop:
     arch = architecture(code.triple)
     framed = has_frame_pointer(arch, function.blocks[0].instructions)
-    lines = tuple(
-        Line(
-            instruction, _named(OPERATIONS[arch](instruction, framed), function.blocks[block].instructions[:i]),
-            code.places[instruction.place], block in loop.every_turn,
-        )
-        for block in sorted(loop.own)
-        for i, instruction in enumerate(function.blocks[block].instructions)
-    )  # fmt: skip
-    return Loop(function.name, loop.depth, loop.innermost, lines, element, code.vector_bits // element)
+    lines, before = list[Line](), list[Instruction]()
+    for number, block in enumerate(function.blocks):
+        for instruction in block.instructions:
+            if number in loop.own:
+                operation = _named(OPERATIONS[arch](instruction, framed), before)
+                places = code.places[instruction.place]
+                lines.append(Line(instruction, operation, places, number in loop.every_turn))
+            before.append(instruction)
+    return Loop(function.name, loop.depth, loop.innermost, tuple(lines), element, code.vector_bits // element)
 
 
 def main_loop(loops: Sequence[Loop], turn: tuple[int, int] | None = None) -> Loop | None:
     """The loop where a call spends its time.
 
     By what a turn does, where the backend knows it for the call's shapes (see Code.turn), the compiler free to make a
-    turn of several; otherwise the loop with the most floating-point instructions a turn (see Mix.work), an innermost one
-    before one around others.
+    turn of several; otherwise the loop with the most floating-point instructions a turn (see Mix.work), an innermost
+    one before one around others.
     """
     if turn is not None:
         products, loads = turn
-        unrolled = [(loop, loop.mix.multiply_adds // products) for loop in loops
-                    if loop.innermost and loop.mix.multiply_adds and loop.mix.multiply_adds % products == 0]  # fmt: skip
+        done = [(loop, loop.mix.multiply_adds) for loop in loops if loop.innermost]
+        unrolled = [(loop, number // products) for loop, number in done if number and number % products == 0]
         near = [(abs(loop.mix.loads - times * loads), -times, i) for i, (loop, times) in enumerate(unrolled)]
         if near:
             return unrolled[min(near)[2]][0]

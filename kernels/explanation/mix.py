@@ -3,9 +3,9 @@
 The bound is an estimate of a core's cycles a turn, the largest of: vector operations, two of which start in a cycle;
 loads, two; stores, one; shuffles, one; divisions and square roots, which occupy their unit for ``DIVISION_CYCLES``; all
 instructions, of which six are decoded; and the longest chain of operations that wait for each other from turn to turn,
-which is known only where every turn takes the same path. These are the numbers of Intel's Golden Cove with 512-bit
-registers (https://uops.info); other cores since 2020 differ little. Data is taken to lie in the first-level cache: where
-it comes from memory, that is the bound, and no instruction shows it.
+which is known only where every turn takes the same path. These are the numbers of Intel's Golden Cove with registers
+of 512 bits (https://uops.info); other cores start a little more or less. Data is taken to lie in the first-level cache:
+where it comes from memory, that is the bound, and no instruction shows it.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ class Mix:
 
     @property
     def work(self) -> float:
-        """How much a turn does, to compare loops: floating-point instructions, a multiply-add twice; of others a part."""
+        """How much a turn does, to compare loops: floating-point instructions, multiply-adds twice, others in part."""
         return sum(
             2 if o.kind == FMA else 1 if o.kind in FLOATING else 0.25 if o.kind in COMPUTING or o.bits else 0.01
             for o in self.operations

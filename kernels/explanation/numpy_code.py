@@ -1,8 +1,8 @@
 """What NumPy runs: which of its functions a kernel calls, and which machine code they are dispatched to.
 
-The kernel is run once on arrays that note each call. NumPy says itself for which instruction sets a universal function's
-loops are compiled and which it chose here (``numpy.lib.introspect``, NumPy 2.2 and later), and threadpoolctl, where it is
-installed, which library computes its products and for which core.
+The kernel is run once on arrays that note each call. NumPy says itself for which instruction sets the loops of its
+universal functions are compiled, and which it chose here (``numpy.lib.introspect``, NumPy 2.2 and later); threadpoolctl,
+where it is installed, which library computes its products and for which core.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
+from .mix import counted
 from .report import Part
 
 LEVELS = {"X86_V4": "AVX-512", "X86_V3": "AVX2 and FMA", "X86_V2": "SSE4.2"}  # x86-64's levels, as the ABI defines them
@@ -23,7 +24,7 @@ PRODUCTS = frozenset(("matmul", "dot", "vecdot", "vdot", "inner", "tensordot"))
 class _Watched(np.ndarray):
     """An array that notes which of NumPy's functions are called on it."""
 
-    calls: list[tuple[str, Any, tuple[np.dtype[Any], ...]]] = []
+    calls: ClassVar[list[tuple[str, Any, tuple[np.dtype[Any], ...]]]] = []
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = None, **options: Any) -> Any:
         plain = tuple(_bare(value) for value in inputs)
@@ -56,11 +57,19 @@ def numpy_part(name: str, implementation: Callable[..., Any], operands: Sequence
     calls, _Watched.calls = _Watched.calls, []
     shown = [f"{label}: {compiled_as(label, function, kinds)}" for label, function, kinds in calls]
     listing = tuple(f"{line} ({n} times)" if n > 1 else line for line, n in Counter(shown).items())
-    note = f"{len(calls)} calls of NumPy's functions, each a loop of its own over the whole array" if len(calls) > 1 else ""
+    note = (
+        f"{len(calls)} calls of NumPy's functions, each a loop of its own over the whole array"
+        if len(calls) > 1
+        else ""
+    )
     if not calls:
         note = "no calls of NumPy's functions: it moves data by assignment or an array's own methods"
     passes = "one pass" if len(calls) == 1 else f"{len(calls)} passes"
-    sentence = f"NumPy's compiled code does this in {passes} over memory; it cannot be disassembled from here." if calls else ""
+    sentence = (
+        f"NumPy's compiled code does this in {passes} over memory; it cannot be disassembled from here."
+        if calls
+        else ""
+    )
     return Part(name, "NumPy", note or "one call of NumPy", listing=listing, sentence=sentence)
 
 
@@ -97,17 +106,15 @@ def blas() -> str:
     try:
         from threadpoolctl import threadpool_info
     except ImportError:
-        built = np.show_config(mode="dicts")  # type: ignore[call-overload]
+        built = np.show_config(mode="dicts")
         found = built.get("Build Dependencies", {}).get("blas", {})
-        return f"BLAS, {found.get('name', 'unknown')} {found.get('version', '')} (threadpoolctl would tell for which core)"
+        return (
+            f"BLAS, {found.get('name', 'unknown')} {found.get('version', '')} (threadpoolctl would tell for which core)"
+        )
     libraries = [i for i in threadpool_info() if i["user_api"] == "blas"]
     of_numpy = [i for i in libraries if "numpy" in i.get("filepath", "")] or libraries
     if not of_numpy:
         return "BLAS, unknown to threadpoolctl"
     info = of_numpy[0]
     core = f", kernels for {info['architecture']}" if info.get("architecture") else ""
-    return f"BLAS, {info['internal_api']} {info['version']}{core}, {counted_threads(info['num_threads'])}"
-
-
-def counted_threads(number: int) -> str:
-    return f"{number} thread{'s' if number != 1 else ''}"
+    return f"BLAS, {info['internal_api']} {info['version']}{core}, {counted(info['num_threads'], 'thread')}"

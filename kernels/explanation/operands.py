@@ -67,7 +67,9 @@ def checked_shape(kernel: str, case: Case, shape: Sequence[int] | None) -> tuple
             f"{kernel}: shape is {written}, expected {' or '.join(map(str, counts))} lengths, such as {usual}{meaning}"
         )
     if min(lengths) < 1 or math.prod(sorted(lengths)[-2:]) > MOST_ELEMENTS:
-        raise ValueError(f"{kernel}: shape is {written}, expected lengths from 1 on and at most {MOST_ELEMENTS:,} elements")
+        raise ValueError(
+            f"{kernel}: shape is {written}, expected lengths from 1 on and at most {MOST_ELEMENTS:,} elements"
+        )
     return lengths
 
 

@@ -1,7 +1,7 @@
 """What Python's interpreter runs: a kernel's bytecode, and how many of its steps a call takes.
 
-A step is one bytecode instruction of a function written in Python; what a built-in function does, such as ``sum`` over a
-``map``, happens in C and counts as the instruction that called it.
+A step is one bytecode instruction of a function written in Python; what a built-in function does, such as ``sum`` over
+a ``map``, happens in C and counts as the instruction that called it.
 """
 
 from __future__ import annotations

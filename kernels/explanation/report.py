@@ -47,7 +47,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Explanation:
-    """What a call of a kernel runs. ``str()`` is the report with each part's main loop; ``text("all")`` has every loop."""
+    """What a call of a kernel runs. ``str()`` is a report with the main loops, ``text("all")`` one with every loop."""
 
     kernel: str
     formula: str
@@ -95,7 +95,7 @@ class Explanation:
         return json.dumps(self.as_json(), indent=1)
 
     def text(self, loops: str = "main") -> str:
-        """The report. loops: ``main`` shows the code of each part's main loop and lists the others, ``all`` every one's."""
+        """The report. loops: ``main`` shows the code of each part's main loop, ``all`` that of the others as well."""
         options = "".join(f", {name}={value}" for name, value in self.options.items())
         lines = [f"{self.kernel}: {self.formula}", f"backend {self.backend}{options}, {self.dtype}: {self.operands}"]
         for part in self.parts:
@@ -147,8 +147,12 @@ def mix_table(mix: Mix) -> list[str]:
         ("shuffles", str(kinds[SHUFFLE])),
         ("integer, logic, select", str(other)),
         ("mask operations", str(kinds[MASK])),
-        ("registers spilled", f"{counted(mix.spills, 'access', 'accesses')} to the stack, {mix.vector_spills} of vector "
-         "registers" if mix.spills else "none"),
+        (
+            "registers spilled",
+            f"{counted(mix.spills, 'access', 'accesses')} to the stack, {mix.vector_spills} of vector registers"
+            if mix.spills
+            else "none",
+        ),
         ("calls", ", ".join(f"{n} x {name}" for name, n in Counter(map(call_name, mix.calls)).items()) or "none"),
         ("estimated cycles", ", ".join(f"{name} {n:.3g}" for name, n in mix.cycles.items() if n)),
     ]
@@ -162,6 +166,6 @@ def disassembly(lines: tuple[Line, ...]) -> list[str]:
         beside = f"{where(places[0]).rpartition('/')[2]}  {text(places[0])}" if places else ""
         for line in run:
             mark = " " if line.every_turn else "?"
-            found.append(f" {mark} {str(line.instruction):<{WIDTH}} {'| ' + beside if beside else '|'}".rstrip())
+            found.append(f" {mark} {line.instruction!s:<{WIDTH}} {'| ' + beside if beside else '|'}".rstrip())
             beside = ""
     return found

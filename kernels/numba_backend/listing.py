@@ -1,12 +1,12 @@
 """A kernel's machine code as assembly text, and the source lines behind each instruction.
 
-The kernel is compiled anew, as ``compilation`` does it, and LLVM prints what it is about to turn into object code. Lines
-come from Python itself: an instruction of LLVM's intermediate representation is made by a Python call, whose stack says
-which line of a staged function made it, called from which line of the kernel. LLVM carries that along as debug metadata,
-which by its rules does not change the code; tests compare both with the object code that runs.
+The kernel is compiled anew, as ``compilation`` does it, and LLVM prints what it is about to turn into object code.
+Lines come from Python itself: an instruction of LLVM's intermediate representation is made by a Python call, whose
+stack says which line of a staged function made it, called from which line of the kernel. LLVM carries that along as
+debug metadata, which by its rules does not change the code; tests compare both with the object code that runs.
 
-This needs a private name each of llvmlite and Numba, ``IRBuilder._insert`` and ``JITCPUCodegen._add_module``. Where one is
-missing, less is shown, and the note says so.
+This needs a private name each of llvmlite and Numba, ``IRBuilder._insert`` and ``JITCPUCodegen._add_module``. Where one
+is missing, less is shown, and the note says so.
 """
 
 from __future__ import annotations
@@ -35,8 +35,13 @@ FOLDER = Path(__file__).parent
 # Modules that turn operators and calls into instructions: what calls them is what a reader looks for.
 MACHINERY = frozenset(
     str(FOLDER / name)
-    for name in ("words.py", "listing.py", *(f"simd/{m}.py" for m in ("register", "staging", "arithmetic", "memory", "avx512")))
+    for name in (
+        "words.py",
+        "listing.py",
+        *(f"simd/{m}.py" for m in ("register", "staging", "arithmetic", "memory", "avx512")),
+    )
 )
+INSERT, ADD_MODULE = "_insert", "_add_module"  # the private names
 WARN, DEBUG_INFO_VERSION = 2, 3  # of LLVM's module flags: how two that differ are merged; the metadata's version
 
 
@@ -68,8 +73,10 @@ def listing(
         compiled.compile()
     notes = [] if tracked.enabled or not lines else [f"llvmlite {llvmlite.__version__} does not show source lines"]
     if len(printed) != 1:
-        printed = [compiled._library.get_asm_str()]
-        notes.append(f"Numba {numba.__version__} shows code only after compiling it: address arithmetic may be reordered")
+        printed = [compiled._library.get_asm_str()]  # type: ignore[attr-defined]
+        notes.append(
+            f"Numba {numba.__version__} shows code only after compiling it: address arithmetic may be reordered"
+        )
     return Code(
         key, printed[0], tuple(tracked.places), codegen._tm.triple, codegen._get_host_cpu_name(),
         8 * host.vector_bytes(), turn, "; ".join(notes),
@@ -80,7 +87,7 @@ def listing(
 def _printed(codegen: Any, name: str) -> Iterator[list[str]]:
     """The assembly of modules of that name that Numba hands to its compiler within the context."""
     texts: list[str] = []
-    original = getattr(codegen, "_add_module", None)
+    original = getattr(codegen, ADD_MODULE, None)
     if original is None:
         yield texts
         return
@@ -93,18 +100,18 @@ def _printed(codegen: Any, name: str) -> Iterator[list[str]]:
         texts.append(str(codegen._tm.emit_assembly(module)))
         return original(copy)
 
-    codegen._add_module = add_module
+    setattr(codegen, ADD_MODULE, add_module)
     try:
         yield texts
     finally:
-        del codegen._add_module
+        delattr(codegen, ADD_MODULE)
 
 
 class _Lines:
     """Gives each instruction that is emitted the number of the Python lines it comes from."""
 
     def __init__(self, wanted: bool) -> None:
-        self.enabled = wanted and hasattr(ir.IRBuilder, "_insert")
+        self.enabled = wanted and hasattr(ir.IRBuilder, INSERT)
         self.places: list[tuple[Place, ...]] = [()]
         self._numbers: dict[tuple[Place, ...], int] = {(): 0}
         # Their metadata by the id of functions and modules, which are kept so that no other gets the same id.
@@ -117,17 +124,17 @@ class _Lines:
         if not self.enabled:
             yield
             return
-        original = ir.IRBuilder._insert
+        original = getattr(ir.IRBuilder, INSERT)
 
         def insert(builder: Any, instruction: Any) -> None:
             original(builder, instruction)
             self._mark(builder, instruction, sys._getframe(1))
 
-        ir.IRBuilder._insert = insert
+        setattr(ir.IRBuilder, INSERT, insert)
         try:
             yield
         finally:
-            ir.IRBuilder._insert = original
+            setattr(ir.IRBuilder, INSERT, original)
 
     def _mark(self, builder: Any, instruction: Any, frame: Any) -> None:
         chain, lowering = self._chain(frame)
