@@ -11,6 +11,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+from llvmlite import binding
 
 import kernels
 from kernels.__main__ import main
@@ -259,6 +260,8 @@ def test_x86_instructions(line, kind, lanes, scalar, loads, stores, spill):
     ("str s0, [x1], #4", "move", 1, True, 0, 1),
     ("add x0, x1, #16", "address", 0, False, 0, 0),
     ("ldr x0, [x1]", "address", 0, False, 0, 0),
+    ("fmla.4s v0, v1, v2[0]", "fma", 4, False, 0, 0),  # as Apple writes it
+    ("fmul.2d v0, v1, v2", "arithmetic", 2, False, 0, 0),
     ("bl expf", "call", 0, False, 0, 0),
     ("b.ne .LBB0_1", "jump", 0, False, 0, 0),
 ))  # fmt: skip
@@ -294,6 +297,44 @@ def test_a_loop_of_aarch64():
         "This loop does 2 fused multiply-adds on 4 of 4 lanes for every 4 loads and 2 stores: it is bound by loads and stores."
     )
     assert loop.source == ("axpy.py", 3) and loop.mix.packed == 2 and loop.mix.scalar == 0
+
+
+AXPY = """
+declare <4 x float> @llvm.fma.v4f32(<4 x float>, <4 x float>, <4 x float>)
+define void @axpy(ptr %x, ptr %y, <4 x float> %a, i64 %n) {
+start:
+  br label %loop
+loop:
+  %i = phi i64 [ 0, %start ], [ %next, %loop ]
+  %px = getelementptr <4 x float>, ptr %x, i64 %i
+  %py = getelementptr <4 x float>, ptr %y, i64 %i
+  %vx = load <4 x float>, ptr %px
+  %vy = load <4 x float>, ptr %py
+  %sum = call <4 x float> @llvm.fma.v4f32(<4 x float> %a, <4 x float> %vx, <4 x float> %vy)
+  store <4 x float> %sum, ptr %py
+  %next = add i64 %i, 1
+  %more = icmp slt i64 %next, %n
+  br i1 %more, label %loop, label %done
+done:
+  ret void
+}
+"""
+
+
+@pytest.mark.parametrize("triple, cpu", (
+    ("x86_64-unknown-linux-gnu", "haswell"), ("x86_64-apple-darwin", "haswell"), ("x86_64-pc-windows-msvc", "haswell"),
+    ("aarch64-unknown-linux-gnu", "neoverse-n1"), ("arm64-apple-darwin", "apple-m1"),
+))  # fmt: skip
+def test_every_dialect_of_llvm_is_read(triple, cpu):
+    binding.initialize_all_targets()
+    binding.initialize_all_asmprinters()
+    try:
+        machine = binding.Target.from_triple(triple).create_target_machine(cpu=cpu, opt=3)
+    except RuntimeError:
+        pytest.skip(f"this llvmlite does not compile for {triple}")
+    part = compiled(Code("axpy", machine.emit_assembly(binding.parse_assembly(AXPY)), ((),), triple, cpu, 128), 32)
+    assert part.main.mix.kinds["fma"] == 1 and part.main.mix.widths == {128: 1} and part.main.mix.lanes == 4
+    assert (part.main.mix.loads, part.main.mix.stores, part.main.innermost) == (2, 1, True)
 
 
 def test_an_unknown_architecture_is_shown_as_it_is():

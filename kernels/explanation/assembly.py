@@ -15,18 +15,19 @@ from dataclasses import dataclass, field
 class Syntax:
     """How an architecture writes comments and jumps."""
 
-    comment: str
+    comment: re.Pattern[str]
     jump: re.Pattern[str]  # every instruction after which another may be next than the one below
     always: re.Pattern[str]  # those of them that never go on below
     leaves: re.Pattern[str]  # those that leave the function
 
 
+X86_LEAVES, ARM_LEAVES = r"retq?|ud2", r"ret|brk"
 SYNTAXES = {
-    "x86_64": Syntax("#", re.compile(r"j\w+|retq?|ud2"), re.compile(r"jmpq?|retq?|ud2"), re.compile(r"retq?|ud2")),
+    "x86_64": Syntax(*map(re.compile, ("#", rf"j\w+|{X86_LEAVES}", rf"jmpq?|{X86_LEAVES}", X86_LEAVES))),
     "aarch64": Syntax(
-        "//", re.compile(r"b|b\.\w+|cbn?z|tbn?z|br|ret|brk"), re.compile(r"b|br|ret|brk"), re.compile(r"ret|brk")
+        *map(re.compile, ("//|;", rf"b|b\.\w+|cbn?z|tbn?z|br|{ARM_LEAVES}", rf"b|br|{ARM_LEAVES}", ARM_LEAVES))
     ),
-}  # fmt: skip
+}
 LABEL = re.compile(r'^"?([\w.$@]+)"?:')
 BLOCK = re.compile(r"\.?L?BB\d+_\d+")
 TABLE = re.compile(r"\.?L?JTI\d+_\d+")
@@ -118,7 +119,7 @@ def _blocks(lines: list[str], syntax: Syntax, tables: dict[str, list[str]]) -> l
             if BLOCK.fullmatch(label[1]):
                 blocks.append(Block(label[1]))
             continue
-        code = line.partition(syntax.comment)[0].strip()
+        code = syntax.comment.split(line, maxsplit=1)[0].strip()
         if code.startswith(".loc\t") or code.startswith(".loc "):
             place = int(code.split()[2])
         elif _is_code(line) and code:

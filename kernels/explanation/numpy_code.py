@@ -1,8 +1,8 @@
 """What NumPy runs: which of its functions a kernel calls, and which machine code they are dispatched to.
 
 The kernel is run once on arrays that note each call. NumPy says itself for which instruction sets the loops of its
-universal functions are compiled, and which it chose here (``numpy.lib.introspect``, NumPy 2.2 and later); threadpoolctl,
-where it is installed, which library computes its products and for which core.
+universal functions are compiled, and which it chose here (``numpy.lib.introspect``, NumPy 2.2 and later);
+threadpoolctl, where it is installed, which library computes its products and for which core.
 """
 
 from __future__ import annotations
