@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 STOREYS = [
     "kernels.spelling kernels.text", "kernels.ieee", "kernels.contract",
     "kernels.program", "kernels.numba_backend.simd", "kernels.naive kernels.numpy_backend kernels.numba_backend",
-    "kernels.hardware", "kernels.loader", "kernels", "kernels.testing",
+    "kernels.hardware", "kernels.loader", "kernels.testing", "kernels.explanation", "kernels", "kernels.__main__",
     "tinynet.version", "tinynet.checks tinynet.files", "tinynet.backends", "tinynet.tensor", "tinynet.tensor_files",
     "tinynet.functional", "tinynet.gradients tinynet.randomness tinynet.history", "tinynet.nn",
     "tinynet.onnx tinynet.interoperability", "tinynet.optim", "tinynet.compiled", "tinynet.schedule",
@@ -241,7 +241,9 @@ def test_a_training_step_computes_by_kernels_only():
 
 
 def test_public_names():
-    assert {"DECLARATIONS", "Backend", "BackendUnavailable", "available", "load", "names"} < set(kernels.__all__)
+    assert {"DECLARATIONS", "Backend", "BackendUnavailable", "available", "explain", "load", "names"} < set(
+        kernels.__all__
+    )
     assert set(tn.__all__) == {
         "CheckpointError", "CompiledStep", "EarlyStopping", "History", "MLPClassifier", "MLPRegressor", "NonFiniteLoss",
         "NotReplayable", "Tensor", "Trainer", "__version__", "compile", "current_backend", "data", "estimator_from_sklearn", "export_onnx",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .calls import PLANS_KEPT, checked
+from .code import Code
 from .declaration import DECLARATIONS, Declaration
 
 
@@ -33,8 +34,12 @@ class Backend:
         kernels_compiled: Callable[[], int] | None = None,
         executor: Callable[[Any], Any] | None = None,
         context: Callable[[], Any] | None = None,
+        code: Callable[[str, Sequence[Any]], Sequence[Code]] | None = None,
     ):
-        """executor: makes a recorded program runnable. context: makes the context in which kernels run, once a call."""
+        """executor: makes a recorded program runnable. context: makes the context in which kernels run, once a call.
+
+        code: shows the machine code that a kernel of the backend's own runs on operands.
+        """
         check_implementations(name, implementations)
         self.name = name
         self.options = dict(options or {})
@@ -44,7 +49,7 @@ class Backend:
         self.native = frozenset(implementations)
         self.empty = empty
         self._compile_seconds, self._kernels_compiled = compile_seconds, kernels_compiled
-        self.executor, self.context = executor, context
+        self.executor, self.context, self.code = executor, context, code
         self._constants: dict[tuple[float, Any], np.ndarray[Any, Any]] = {}
         for declaration in DECLARATIONS.values():
             implementation = implementations.get(declaration.name)

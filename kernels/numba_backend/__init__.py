@@ -15,6 +15,7 @@ import numpy as np
 
 from ..contract import DECLARATIONS
 from ..contract.checks import axis_length, overlap_pairs
+from ..contract.code import Code
 from .compilation import COUNTERS
 from .executor import Executor
 from .machine import BUILDERS, Arrangement, Epilogue, Machine, best_threads, best_width
@@ -40,7 +41,15 @@ def create(threads: int | None = None, simd_width: int | None = None) -> dict[st
         "options": {"threads": threads, "simd_width": width},
         "compile_seconds": lambda: COUNTERS.seconds,
         "kernels_compiled": lambda: COUNTERS.compiled,
+        "code": lambda kernel, operands: code(machine, arrangements()[kernel](*operands)),
     }
+
+
+def code(machine: Machine, arrangement: Arrangement) -> list[Code]:
+    """The machine code of a call."""
+    from .listing import codes  # which nothing else needs
+
+    return codes(machine, arrangement)
 
 
 def arrangements() -> dict[str, Callable[..., Arrangement]]:
