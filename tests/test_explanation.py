@@ -82,6 +82,8 @@ def test_no_innermost_loop_computes_number_by_number(name):
 def test_the_width_asked_for_is_the_width_compiled(name, width):
     if width > LANES:
         pytest.skip("wider than this CPU's registers")
+    if name == "gemm" and width == 4:
+        pytest.skip("takes seconds to compile, and 1, 8 and 16 say enough")
     mix = main_loop(loops_of(code_of(name, width), 32)).mix
     if width == 1:
         assert mix.packed == 0 and mix.scalar > 0 and mix.lanes == 1
