@@ -14,6 +14,7 @@ import pytest
 from llvmlite import binding
 
 import kernels
+from kernels import naive
 from kernels.__main__ import main
 from kernels.contract.code import Code
 from kernels.explanation.assembly import Instruction, operands, parse
@@ -411,6 +412,21 @@ def test_naive_counts_the_interpreters_steps():
     steps = [int(re.search(r"takes ([\d,]+) steps", e.sentence)[1].replace(",", "")) for e in (inside, around)]
     assert steps[0] == steps[1]  # the products are summed in C, in one step however many they are
     assert "multiply-add" in inside.sentence and "FOR_ITER" in str(inside)
+
+
+def own_relu(x, out):
+    for i in range(x.size):
+        out[i] = max(x[i], 0)
+
+
+def test_a_backend_of_ones_own_is_explained():
+    def shown(kernel, operands):
+        return [Code("mine", NEON, ((), ()), "aarch64-unknown-linux-gnu", "neoverse-n1", 128)]
+
+    plain = kernels.Backend("mine", {**naive.KERNELS, "relu": own_relu})
+    assert "own_relu (test_explanation.py" in str(kernels.explain("relu", plain, shape=(5,)))
+    compiling = kernels.Backend("mine", {**naive.KERNELS, "relu": own_relu}, code=shown)
+    assert kernels.explain("relu", compiling).mix.kinds["fma"] == 2
 
 
 @pytest.mark.parametrize("kernel", kernels.DECLARATIONS)

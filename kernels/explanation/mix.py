@@ -173,7 +173,9 @@ class Mix:
                             "vector operations, none on floating-point numbers,")]  # fmt: skip
         for_ = [counted(self.loads, "load"), counted(self.stores, "store")]
         calls = f", calls {', '.join(sorted(set(map(call_name, self.calls))))}" if self.calls else ""
-        what = listed(does) or "nothing but move data"
+        general = counted(self.kinds[SCALAR], "operation on general registers", "operations on general registers")
+        moves = "nothing but move data" if self.kinds[MOVE] else general
+        what = listed(does) or moves
         where = f" on {self.lanes} of {self.available} lanes" if self.lanes else ""
         floating = self.packed + self.scalar > 0
         names = (BOUNDS[name] if floating or name != "arithmetic" else "these" for name in self.bounds)
