@@ -49,7 +49,7 @@ NARROW = {
 
 
 @cache
-def code_of(name: str, width: int = LANES) -> Code:
+def code_of(name: str, width: int) -> Code:
     return listing(*Machine(width, 1).recipe(name, "f"))
 
 
@@ -65,7 +65,7 @@ def bare(text: str) -> list[str]:
 @pytest.mark.parametrize("name", MACHINE_KERNELS, ids=lambda n: f"epilogue_{n}" if type(n) is Epilogue else n)
 def test_no_innermost_loop_computes_number_by_number(name):
     # An epilogue equals the kernel it is named as, so it must not be found in its place.
-    loops = loops_of(code_of(name) if type(name) is str else listing(*Machine(LANES, 1).recipe(name, "f")), 32)
+    loops = loops_of(code_of(name, LANES) if type(name) is str else listing(*Machine(LANES, 1).recipe(name, "f")), 32)
     hot = main_loop(loops)
     scalar = [str(line.instruction) for loop in loops if loop.innermost for line in loop.lines if line.operation.scalar
               and line.operation.kind in ("fma", "arithmetic", "division", "comparison")]  # fmt: skip
@@ -127,7 +127,7 @@ def test_a_planted_scalar_call_is_pointed_at_by_name():
 @pytest.mark.skipif(LANES != 16, reason="counts tiles of AVX-512")
 def test_the_products_loop_is_that_of_the_shape(shape, products, loads):
     f, out = vector("float32", LANES), np.empty((shape[0], shape[2]), np.float32)
-    mix = main_loop(loops_of(code_of("gemm"), 32), tile_turn(f, (None, None, None, out), 1)).mix
+    mix = main_loop(loops_of(code_of("gemm", LANES), 32), tile_turn(f, (None, None, None, out), 1)).mix
     times = mix.kinds["fma"] / products
     assert times == round(times) and mix.loads == times * loads
 
@@ -216,6 +216,9 @@ def test_natural_loops(successors, expected):
     ("vxorps %ymm1, %ymm2, %ymm3", "logic", 8, False, 0, 0, False),
     ("vxorps %xmm1, %xmm1, %xmm1", "move", 4, False, 0, 0, False),
     ("vpaddd %zmm1, %zmm2, %zmm3", "integer", 16, False, 0, 0, False),
+    ("vpmaxsd %zmm1, %zmm2, %zmm3", "integer", 16, False, 0, 0, False),
+    ("vcvttps2dq %zmm1, %zmm3", "conversion", 16, False, 0, 0, False),
+    ("vcvttpd2dq %zmm1, %ymm3", "conversion", 8, False, 0, 0, False),
     ("vpaddq %zmm1, %zmm2, %zmm3", "integer", 8, False, 0, 0, False),
     ("vblendmps %zmm1, %zmm2, %zmm3 {%k1}", "select", 16, False, 0, 0, False),
     ("vmovaps %zmm1, %zmm2 {%k1}", "select", 16, False, 0, 0, False),
