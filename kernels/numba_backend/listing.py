@@ -52,8 +52,9 @@ def codes(machine: Machine, arrangement: Arrangement) -> list[Code]:
     f = vector(char, machine.lanes(char))
     turn = tile_turn(f, operands, threads) if name == "gemm" else None
     epilogues = [operand for operand in operands if type(operand) is Epilogue]
-    return [listing(*machine.recipe(name, char), turn=turn)] + [
-        listing(*machine.recipe(epilogue, char)) for epilogue in epilogues
+    note = f"a call of this size runs on {threads} threads" if threads > 1 else "a call of this size runs on one thread"
+    return [listing(*machine.recipe(name, char), turn=turn, note=note)] + [
+        listing(*machine.recipe(epilogue, char), note="called for each panel of the product") for epilogue in epilogues
     ]
 
 
@@ -64,6 +65,7 @@ def listing(
     signature: Any = KERNEL,
     lines: bool = True,
     turn: tuple[int, int] | None = None,
+    note: str = "",
 ) -> Code:
     """The assembly of the kernel that ``build`` returns. lines: whether to keep track of source lines."""
     kernel, tracked = build(), _Lines(lines)
@@ -71,7 +73,9 @@ def listing(
     codegen = cpu_target.target_context.codegen()
     with _printed(codegen, kernel.__qualname__) as printed, tracked.recorded():
         compiled.compile()
-    notes = [] if tracked.enabled or not lines else [f"llvmlite {llvmlite.__version__} does not show source lines"]
+    notes = [note] if note else []
+    if lines and not tracked.enabled:
+        notes.append(f"llvmlite {llvmlite.__version__} does not show source lines")
     if len(printed) != 1:
         printed = [compiled._library.get_asm_str()]  # type: ignore[attr-defined]
         notes.append(
