@@ -9,9 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinynet import command_line
+import kernels
+from tinynet import command_line, ladder
 from tinynet.checkpoint import read_checkpoint
 from tinynet.command_line import main
+from tinynet.experiment import Options, Run
+from tinynet.history import History
+from tinynet.ladder import Rung
 from tinynet.tensor_files import write_tensors
 
 ROOT = Path(__file__).parent.parent
@@ -97,14 +101,39 @@ def test_compare_cuts_a_slow_backend_short_and_says_so(capsys, tmp_path):
 
 
 def test_the_ladder_has_a_rung_for_each_step(capsys, tmp_path):
-    plot = tmp_path / "ladder.png"
-    status, printed, _ = run(capsys, "--compare", "--ladder", "--dataset", "iris", "--epochs", "3", "--plot", str(plot))
-    rungs = [line.split("  ")[0] for line in printed.splitlines()[2:]]
+    plot, out = tmp_path / "ladder.png", tmp_path / "ladder.json"
+    arguments = ["--dataset", "iris", "--epochs", "3", "--plot", str(plot), "--json", str(out)]
+    status, printed, _ = run(capsys, "--compare", "--ladder", *arguments)
     assert status == 0 and plot.exists()
-    assert rungs == [
-        "naive, eager", "numba, scalar, 1 thread, eager", "numba, 1 thread, eager", "numba, 1 thread", "numba", "numpy",
-    ]  # fmt: skip
-    assert all(float(line.split()[-1]) < 1e-4 for line in printed.splitlines()[2:-1])
+    numba = kernels.load("numba")
+    lanes = [f"SIMD, {width} lanes" for width in (4, 8, 16) if width <= numba.options["simd_width"]]
+    threads = [f"{numba.options['threads']} threads"] if numba.options["threads"] > 1 else []
+    expected = ["naive", "scalar", *lanes, "fused", "recorded", *threads, "numpy"]
+    lines = printed.splitlines()[2:]
+    assert [line[: len(name)] for line, name in zip(lines, expected, strict=True)] == expected
+    assert all(float(line.split()[-1]) < 1e-4 for line in lines[:-1])
+    runs = {found["rung"]: found for found in json.loads(out.read_text())["runs"]}
+    assert list(runs) == expected
+    for name, options in {
+        "scalar": {"backend_simd_width": 1, "backend_fused": False, "backend_threads": 1, "eager": True},
+        lanes[0]: {"backend_simd_width": 4, "backend_fused": False, "backend_threads": 1, "eager": True},
+        "fused": {"backend_simd_width": numba.options["simd_width"], "backend_threads": 1, "eager": True},
+        "recorded": {"backend_simd_width": numba.options["simd_width"], "backend_threads": 1, "eager": False},
+    }.items():
+        assert options.items() <= runs[name]["options"].items() and ("backend_fused" in options) == (
+            "backend_fused" in runs[name]["options"]
+        )
+
+
+def test_gains_are_over_the_last_rung_and_skip_the_reference():
+    def rung(seconds, **options):
+        history = History(seconds=[9.0, seconds], samples=[100, 100])
+        climbed = Rung("a", "b", kernels.load("naive"), True, **options)
+        return Run(climbed.backend, Options(batch_size=10), "d", history, 0.0, "accuracy", rung=climbed)
+
+    runs = [rung(4.0), rung(2.0), rung(3.0, reference=True), rung(0.5)]
+    assert ladder.seconds_a_step(runs[0]) == pytest.approx(0.4)
+    assert ladder.gains(runs) == [None, pytest.approx(2.0), None, pytest.approx(4.0)]
 
 
 def test_eager_and_recorded_steps_give_the_same_losses(capsys, tmp_path):

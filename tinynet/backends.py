@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from types import TracebackType
+from typing import Any
 
 import kernels
 from kernels import Backend
@@ -13,6 +14,7 @@ BackendLike = str | Backend
 _default: list[Backend | None] = [None]
 _override: ContextVar[Backend | None] = ContextVar("tinynet_backend", default=None)
 _loaded: dict[str, Backend] = {}
+_with_options: dict[tuple[str, frozenset[tuple[str, Any]]], Backend] = {}
 
 
 def resolve(backend: BackendLike | None) -> Backend:
@@ -27,6 +29,19 @@ def resolve(backend: BackendLike | None) -> Backend:
     if backend not in _loaded:
         _loaded[backend] = kernels.load(backend)
     return _loaded[backend]
+
+
+def with_options(backend: BackendLike | None, **options: Any) -> Backend:
+    """The backend with these options, and for the others those it was loaded with; the same again gives the same one.
+
+    Raises ValueError where it has no such option or does not take the value.
+    """
+    base = resolve(backend)
+    asked = {**base.asked, **options}
+    key = base.name, frozenset(asked.items())
+    if key not in _with_options:
+        _with_options[key] = kernels.load(base.name, **asked)
+    return _with_options[key]
 
 
 def current() -> Backend:

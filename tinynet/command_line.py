@@ -14,12 +14,13 @@ import kernels
 from kernels import Backend, BackendUnavailable
 from kernels.text import aligned
 
-from . import data
+from . import data, ladder
 from .checkpoint import read_checkpoint
 from .checks import check_above_0, check_at_least_0, check_fraction, check_number, check_positive, check_whole, choose
 from .comparison import table
 from .experiment import Experiment, Keeping, Options, Run
 from .files import check_writable, write_atomically
+from .ladder import Rung, rungs
 from .nn import ACTIVATIONS, NORMS
 from .optim import OPTIMIZERS
 from .plots import plot_runs, require_matplotlib
@@ -105,7 +106,7 @@ def parser() -> Parser:
         help="then time a recorded step kernel by kernel, beside what the machine can do at most")  # fmt: skip
     add("--compare", nargs="?", const="", metavar="A,B", help="train on each of these backends (alone: on all)")
     add("--ladder", action="store_true",
-        help="with --compare: naive, numba scalar, with SIMD, on all threads, and numpy")  # fmt: skip
+        help="with --compare: one technique more at a time, from plain Python to SIMD on all threads")  # fmt: skip
     add("--budget", type=option(check_above_0, float), default=20.0, metavar="S",
         help="seconds of training a backend gets in a comparison (default: 20)")  # fmt: skip
     add("--save", type=Path, metavar="PATH", help="write a checkpoint there at the end, also after Ctrl-C")
@@ -158,18 +159,8 @@ def refuse(sentence: str) -> int:
     return BAD_INPUT
 
 
-Contender = tuple[Backend, bool | None]
-"""A backend, and whether steps run eagerly there; None: as the options say."""
-
-# One step up at a time: what compiling, SIMD, recording and threads each bring, beside NumPy.
-LADDER: list[tuple[str, dict[str, int], bool]] = [
-    ("naive", {}, True),
-    ("numba", {"simd_width": 1, "threads": 1}, True),
-    ("numba", {"threads": 1}, True),
-    ("numba", {"threads": 1}, False),
-    ("numba", {}, False),
-    ("numpy", {}, False),
-]
+Contender = tuple[Backend, bool | None, Rung | None]
+"""A backend; whether steps run eagerly there, None: as the options say; the ladder's rung that it is."""
 
 
 def contenders(parsed: argparse.Namespace) -> list[Contender]:
@@ -179,8 +170,7 @@ def contenders(parsed: argparse.Namespace) -> list[Contender]:
     if parsed.ladder:
         if parsed.compare is None or given or parsed.eager:
             raise ValueError("--ladder goes with --compare, and chooses threads, lanes and --eager itself")
-        available = kernels.available()
-        return [(kernels.load(name, **options), eager) for name, options, eager in LADDER if name in available]
+        return [(rung.backend, rung.eager, rung) for rung in rungs()]
     names = [name.strip() for name in (parsed.compare or "").split(",") if name.strip()]
     if parsed.compare is None:
         names = [parsed.backend or ("numba" if "numba" in kernels.available() else "numpy")]
@@ -191,7 +181,7 @@ def contenders(parsed: argparse.Namespace) -> list[Contender]:
     if given and "numba" not in names:
         option, value = next(iter(given.items()))
         raise ValueError(f"--{option.replace('_', '-')} is {value}, but only the numba backend takes it")
-    return [(kernels.load(name, **(given if name == "numba" else {})), None) for name in names]
+    return [(kernels.load(name, **(given if name == "numba" else {})), None, None) for name in names]
 
 
 def check_outputs(json_path: Path | None, plot_path: Path | None) -> None:
@@ -235,15 +225,17 @@ def train(experiment: Experiment, chosen: list[Contender], parsed: argparse.Name
     """A run of each contender."""
     limit = parsed.budget if parsed.compare is not None else None
     runs = []
-    for backend, eager in chosen:
+    for backend, eager, rung in chosen:
         if not parsed.quiet:
             rows, columns = experiment.split.train.features.shape
-            print(f"{experiment.split.train.name}: {rows} rows x {columns} features on {backend.name}", file=sys.stderr)
+            where = rung.name if rung else backend.name
+            print(f"{experiment.split.train.name}: {rows} rows x {columns} features on {where}", file=sys.stderr)
         runs.append(
             experiment.run(
                 backend, limit, progress=not parsed.quiet, eager=eager, keeping=keeping, explain=parsed.explain
             )
         )
+        runs[-1].rung = rung
         if runs[-1].history.stopped == "interrupted":
             break
     return runs
@@ -252,7 +244,7 @@ def train(experiment: Experiment, chosen: list[Contender], parsed: argparse.Name
 def report(runs: list[Run], parsed: argparse.Namespace) -> None:
     """Table, JSON and picture."""
     if not parsed.quiet:
-        print(table(runs))
+        print(ladder.table(runs) if parsed.ladder else table(runs))
     for run in runs:
         title = f"\n{run.label}, a recorded step:"
         if parsed.program:

@@ -7,7 +7,7 @@ import hashlib
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from .randomness import manual_seed
 from .schedule import SCHEDULES
 from .tensor_files import CheckpointError
 from .training import Trainer
+
+if TYPE_CHECKING:
+    from .ladder import Rung
 
 
 @dataclass(frozen=True)
@@ -90,10 +93,13 @@ class Run:
     score_name: str
     listing: str = ""  # the step's program
     profile: Profile | None = None
+    rung: Rung | None = None  # where the run is one of a ladder's
 
     @property
     def label(self) -> str:
-        """The backend's name, with its options where they were asked for."""
+        """Its rung, or the backend's name, with its options where they were asked for."""
+        if self.rung is not None:
+            return self.rung.name
         asked = self.backend.asked
         lanes, threads = asked.get("simd_width"), asked.get("threads")
         said = ["scalar" if lanes == 1 else f"{lanes} lanes"] if lanes else []
@@ -131,6 +137,7 @@ class Run:
             "test_score": self.test_score,
             "score_name": self.score_name,
             "steps_timed": history.steps,
+            **({} if self.rung is None else {"rung": self.rung.name}),
             **({} if self.profile is None else {"profile": self.profile.as_json()}),
         }
 

@@ -72,6 +72,16 @@ class Backend:
         """Kernels compiled so far, those loaded from a cache not counted."""
         return self._kernels_compiled() if self._kernels_compiled else 0
 
+    def unfused(self) -> Backend:
+        """The same backend without its fused kernels: their compositions run instead, call by call."""
+        required = {name: function for name, function in self.implementations.items() if DECLARATIONS[name].required}
+        backend = Backend(
+            self.name, required, {**self.options, "fused": False}, self.empty, self._compile_seconds,
+            self._kernels_compiled, context=self.context,
+        )  # fmt: skip
+        backend.asked = {**self.asked, "fused": False}
+        return backend
+
     def constant(self, value: float, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
         """A read-only array of one element, the same array for the same value."""
         key = (value, dtype) if value else (repr(value), dtype)  # 0.0 == -0.0

@@ -14,23 +14,35 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ..backends import running_on
 from ..tensor import Array
+from .objectives import LOG_LOSS, Loss
 from .perceptron import MultilayerPerceptron, dense
 
 
 class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc]
-    """Minimises the log-loss of a multilayer perceptron: scikit-learn's MLPClassifier, and more.
+    """Minimises the log-loss, or any other, of a multilayer perceptron: scikit-learn's MLPClassifier, and more.
 
     Parameters, attributes and methods are scikit-learn's, with the same defaults and the same random numbers: initial
-    weights, order of batches and held-out rows. Beyond them: activation also takes a list, one name a hidden layer,
-    and tinynet's other activations; backend, a name or a loaded one; dtype, of weights and outputs; class_weight, None,
-    "balanced" or a dict; dropout, the probability behind each hidden layer; norm, "none", "batch" or "layer".
-    verbose shows a progress bar on a terminal. Sparse matrices are made dense.
+    weights, order of batches and held-out rows. Beyond them:
+
+    loss: "log_loss", or a function of the network's raw outputs, a Tensor, and the targets that returns a scalar
+    Tensor. Targets are labels (rows,) for three classes or more, else a Tensor (rows, outputs) of 0 and 1.
+    class_weight: None, "balanced" or a dict.
+    activation also takes tinynet's other activations; activation, norm ("none", "batch", "layer") and dropout (the
+    probability behind a layer) one for all hidden layers or a list.
+    learning_rate also takes tinynet's schedules, by name or as objects, for "sgd" and "adam".
+    weight_decay is decoupled, as AdamW's; max_grad_norm bounds a step's gradient.
+    scoring, for early stopping: None for accuracy, "loss", a scorer's name or a scorer.
+    callbacks: functions of (trainer, history) that hear each epoch's end; True stops.
+    backend: a name or a loaded one; threads: how many it may use; dtype: of weights and outputs.
+
+    verbose shows a progress bar on a terminal. Sparse matrices are made dense. Raises ValueError for parameters that
+    contradict each other.
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **MultilayerPerceptron._parameter_constraints,
+        "loss": [StrOptions({"log_loss"}), callable],
         "class_weight": [StrOptions({"balanced"}), dict, None],
     }
 
@@ -42,7 +54,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         solver: str = "adam",
         alpha: float = 0.0001,
         batch_size: int | str = "auto",
-        learning_rate: str = "constant",
+        learning_rate: Any = "constant",
         learning_rate_init: float = 0.001,
         power_t: float = 0.5,
         max_iter: int = 200,
@@ -63,8 +75,14 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         backend: Any = None,
         dtype: Any = "float32",
         class_weight: Any = None,
-        dropout: float = 0.0,
-        norm: str = "none",
+        dropout: Any = 0.0,
+        norm: Any = "none",
+        loss: Any = "log_loss",
+        weight_decay: float = 0.0,
+        max_grad_norm: float | None = None,
+        scoring: Any = None,
+        callbacks: Any = None,
+        threads: int | None = None,
     ):
         self.hidden_layer_sizes, self.activation, self.solver, self.alpha = (
             hidden_layer_sizes, activation, solver, alpha
@@ -76,27 +94,30 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         self.validation_fraction, self.beta_1, self.beta_2 = validation_fraction, beta_1, beta_2
         self.epsilon, self.n_iter_no_change, self.max_fun = epsilon, n_iter_no_change, max_fun
         self.backend, self.dtype, self.class_weight = backend, dtype, class_weight
-        self.dropout, self.norm = dropout, norm
+        self.dropout, self.norm, self.loss = dropout, norm, loss
+        self.weight_decay, self.max_grad_norm, self.scoring = weight_decay, max_grad_norm, scoring
+        self.callbacks, self.threads = callbacks, threads
 
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
     def fit(self, X: Any, y: Any, sample_weight: Any = None, eval_set: Any = None) -> Self:
         """Fits to X (rows, features) and y, labels (rows,) or an indicator matrix (rows, labels).
 
-        eval_set: (X, y) whose mean loss, without the penalty, is noted after each epoch in validation_loss_curve_.
+        eval_set: (X, y) whose mean loss, without the penalty, is noted after each epoch in validation_loss_curve_. With
+        early_stopping it decides when to stop, and all of X is learned from.
         """
         self._fit(X, y, sample_weight, eval_set=eval_set)
         return self
 
     @available_if(lambda self: self._check_solver())  # type: ignore[untyped-decorator]
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
-    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
-        """One epoch over these rows. classes: all there will be, needed in the first call."""
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None, eval_set: Any = None) -> Self:
+        """One epoch over these rows. classes: all there will be, needed in the first call. eval_set: as in fit."""
         if self.class_weight == "balanced":
             raise ValueError("class_weight='balanced' needs all labels at once: give partial_fit a dict")
         if _check_partial_fit_first_call(self, classes):
             self._label_binarizer = LabelBinarizer()
             self._label_binarizer.fit(y if type_of_target(y).startswith("multilabel") else classes)
-        self._fit(X, y, sample_weight, incremental=True)
+        self._fit(X, y, sample_weight, incremental=True, eval_set=eval_set)
         return self
 
     def predict(self, X: Any) -> Array:
@@ -114,12 +135,13 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         """ln predict_proba(X), computed without the rounding of probabilities near 0."""
         check_is_fitted(self)
         X = self._checked_X(X)
-        with running_on(self.backend):
+        with self._running():
             logs, complements = self._network().log_outputs(X)
         return logs if complements is None or self.n_outputs_ > 1 else np.hstack([complements, logs])
 
-    def _settle_loss(self) -> str:
-        return "softmax" if self._label_binarizer.y_type_ == "multiclass" else "logistic"
+    def _settle_loss(self) -> tuple[str, Loss]:
+        output = "softmax" if self._label_binarizer.y_type_ == "multiclass" else "logistic"
+        return output, self.loss if callable(self.loss) else LOG_LOSS[output]
 
     def _checked_targets(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Array, Array, Array | None]:
         X, y = validate_data(

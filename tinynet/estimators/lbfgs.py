@@ -11,7 +11,7 @@ from sklearn.utils.optimize import _check_optimize_result
 
 from ..compiled import compile
 from ..tensor import Array, Tensor
-from .penalised import targets
+from .objectives import targets
 from .session import Session
 
 
@@ -25,7 +25,6 @@ def minimise(estimator: Any, session: Session, X: Array, y: Array, weight: Array
     X64 = Tensor(X.astype(np.float64))
     target = targets(estimator.out_activation_, y, weight, np.float64)
     loss = exact.loss
-    loss.weighted = weight is not None or estimator.out_activation_ == "exp"
     total = float(len(X) if weight is None else weight.sum())
     parameters = exact.model.parameters()
     decays = {id(weight) for weight in loss.weights}

@@ -4,68 +4,32 @@ from __future__ import annotations
 
 import itertools
 import math
-from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, is_classifier
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from kernels import Backend
 
-from ..backends import running_on
-from ..nn import ACTIVATIONS, NORMS
+from ..backends import running_on, with_options
 from ..tensor import Array
+from .early_stopping import Validation
 from .lbfgs import minimise
-from .penalised import targets
+from .objectives import Loss, targets
+from .options import CONSTRAINTS, hidden_layers, refuse_contradictions, schedule
 from .session import Design, Session, Structure
 from .stochastic import train
-
-HIDDEN_ACTIVATIONS = {"logistic", *ACTIVATIONS} - {"sigmoid"}  # scikit-learn's four, and tinynet's others
-
-
-def at_least(kind: type, least: int) -> Any:
-    """A number of a kind, least or more."""
-    return Interval(kind, least, None, closed="left")
 
 
 class MultilayerPerceptron(BaseEstimator):  # type: ignore[misc]
     """scikit-learn's base class of perceptrons, on tinynet's networks."""
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        "hidden_layer_sizes": ["array-like", at_least(Integral, 1)],
-        "activation": [StrOptions(HIDDEN_ACTIVATIONS), list, tuple],
-        "solver": [StrOptions({"lbfgs", "sgd", "adam"})],
-        "alpha": [at_least(Real, 0)],
-        "batch_size": [StrOptions({"auto"}), at_least(Integral, 1)],
-        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
-        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
-        "power_t": [at_least(Real, 0)],
-        "max_iter": [at_least(Integral, 1)],
-        "shuffle": ["boolean"],
-        "random_state": ["random_state"],
-        "tol": [at_least(Real, 0)],
-        "verbose": ["verbose"],
-        "warm_start": ["boolean"],
-        "momentum": [Interval(Real, 0, 1, closed="both")],
-        "nesterovs_momentum": ["boolean"],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
-        "beta_1": [Interval(Real, 0, 1, closed="left")],
-        "beta_2": [Interval(Real, 0, 1, closed="left")],
-        "epsilon": [Interval(Real, 0, None, closed="neither")],
-        "n_iter_no_change": [at_least(Integral, 1), Options(Real, {np.inf})],
-        "max_fun": [at_least(Integral, 1)],
-        "backend": [str, Backend, None],
-        "dtype": [StrOptions({"float32", "float64"}), type, np.dtype],
-        "dropout": [Interval(Real, 0, 1, closed="left")],
-        "norm": [StrOptions(set(NORMS))],
-    }
+    _parameter_constraints: ClassVar[dict[str, Any]] = CONSTRAINTS
 
-    def _settle_loss(self) -> str:
-        """The output activation for the targets that were seen."""
+    def _settle_loss(self) -> tuple[str, Loss]:
+        """The output activation for the targets that were seen, and the loss: a kernel's name or a function."""
         raise NotImplementedError
 
     def _checked_targets(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Array, Array, Array | None]:
@@ -84,22 +48,6 @@ class MultilayerPerceptron(BaseEstimator):  # type: ignore[misc]
         """Targets as the user gave them, from (rows, outputs)."""
         raise NotImplementedError
 
-    def _hidden(self) -> tuple[tuple[int, ...], tuple[str, ...]]:
-        """The hidden layers' widths and activations."""
-        sizes = self.hidden_layer_sizes
-        widths = tuple(sizes) if hasattr(sizes, "__iter__") else (sizes,)
-        if any(width <= 0 for width in widths):
-            raise ValueError(f"hidden_layer_sizes must be > 0, got {list(widths)}.")
-        if isinstance(self.activation, str):
-            return tuple(map(int, widths)), (self.activation,) * len(widths)
-        unknown = [name for name in self.activation if name not in HIDDEN_ACTIVATIONS]
-        if unknown or len(self.activation) != len(widths):
-            raise ValueError(
-                f"activation is {self.activation!r}, expected a name, or {len(widths)} of them, one for each hidden "
-                f"layer, among {', '.join(sorted(HIDDEN_ACTIVATIONS))}"
-            )
-        return tuple(map(int, widths)), tuple(self.activation)
-
     def _dtype(self) -> Any:
         wanted = np.dtype(self.dtype)
         if wanted not in (np.float32, np.float64):
@@ -109,11 +57,9 @@ class MultilayerPerceptron(BaseEstimator):  # type: ignore[misc]
     def _fit(
         self, X: Any, y: Any, sample_weight: Any = None, incremental: bool = False, eval_set: Any = None
     ) -> MultilayerPerceptron:
-        hidden, activations = self._hidden()
-        if self.early_stopping and incremental:
-            raise ValueError("partial_fit does not support early_stopping=True")
-        if self.solver == "lbfgs" and (self.dropout or self.norm == "batch"):
-            raise ValueError("solver='lbfgs' needs a loss without randomness: expected dropout=0 and norm not 'batch'")
+        hidden, activations, norms, dropouts = hidden_layers(self)
+        refuse_contradictions(self, incremental, eval_set, sample_weight)
+        given = X
         first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
         X, y, class_weight = self._checked_targets(X, y, incremental, reset=first)
         if sample_weight is not None:
@@ -122,23 +68,26 @@ class MultilayerPerceptron(BaseEstimator):  # type: ignore[misc]
             sample_weight = class_weight if sample_weight is None else class_weight * sample_weight
         self.n_outputs_ = y.shape[1]
         self._random_state = check_random_state(self.random_state)
+        self.out_activation_, loss = self._settle_loss()
         if first:
             self._initialise((X.shape[1], *hidden, y.shape[1]), activations)
         elif [coef.shape for coef in self.coefs_] != list(itertools.pairwise((X.shape[1], *hidden, y.shape[1]))):
             raise ValueError(f"hidden_layer_sizes is {hidden}, expected that of the weights there are, or a new fit")
         structure = Structure(
-            (X.shape[1], *hidden, y.shape[1]), activations, self.norm, float(self.dropout), self.out_activation_,
-            self._dtype().name,
+            (X.shape[1], *hidden, y.shape[1]), activations, norms, dropouts, self.out_activation_, self._dtype().name
+        )
+        design = Design(
+            structure, loss, float(self.alpha), self.solver, float(self.epsilon), float(self.weight_decay),
+            self.max_grad_norm, schedule(self),
         )  # fmt: skip
         validation = None if eval_set is None else self._checked_validation(eval_set)
-        with running_on(self.backend):
-            session = self._session_of(
-                Design(structure, float(self.alpha), self.solver, float(self.epsilon)), first, incremental
-            )
+        with self._running():
+            session = self._session_of(design, first, incremental)
             if self.solver == "lbfgs":
                 minimise(self, session, X, y, sample_weight)
             else:
-                train(self, session, X, y, sample_weight, incremental, validation)
+                self._start_curves(first)
+                train(self, session, given, X, y, sample_weight, incremental, validation)
         if not all(np.isfinite(array).all() for array in (*self.coefs_, *self.intercepts_)):
             raise ValueError(
                 "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
@@ -147,10 +96,9 @@ class MultilayerPerceptron(BaseEstimator):  # type: ignore[misc]
         return self
 
     def _initialise(self, widths: tuple[int, ...], activations: tuple[str, ...]) -> None:
-        """Initial weights, drawn as scikit-learn draws them, and empty curves."""
+        """Initial weights, drawn as scikit-learn draws them."""
         self.n_iter_ = self.t_ = 0
         self.n_layers_ = len(widths)
-        self.out_activation_ = self._settle_loss()
         self.coefs_: list[Array] = []
         self.intercepts_: list[Array] = []
         names = [*activations, activations[-1] if activations else self.activation]
@@ -158,13 +106,20 @@ class MultilayerPerceptron(BaseEstimator):  # type: ignore[misc]
             bound = math.sqrt((2.0 if activation == "logistic" else 6.0) / (fan_in + fan_out))
             self.coefs_.append(self._random_state.uniform(-bound, bound, (fan_in, fan_out)).astype(self._dtype()))
             self.intercepts_.append(self._random_state.uniform(-bound, bound, fan_out).astype(self._dtype()))
-        if self.solver != "lbfgs":
+
+    def _start_curves(self, first: bool) -> None:
+        """Empty curves, or after a warm start those that are still missing."""
+        if first or not hasattr(self, "loss_curve_"):
             self.loss_curve_: list[float] = []
             self.validation_loss_curve_: list[float] | None = None
             self._no_improvement_count = 0
-            self.validation_scores_: list[float] | None = [] if self.early_stopping else None
-            self.best_validation_score_: float | None = -np.inf if self.early_stopping else None
-            self.best_loss_: float | None = None if self.early_stopping else np.inf
+            self.validation_scores_: list[float] | None = None
+            self.best_validation_score_: float | None = None
+            self.best_loss_: float | None = None
+        if not self.early_stopping and self.best_loss_ is None:
+            self.best_loss_ = np.inf
+        if self.early_stopping and self.validation_scores_ is None:
+            self.validation_scores_, self.best_validation_score_ = [], -np.inf
 
     def _session_of(self, design: Design, first: bool, incremental: bool) -> Session:
         """What trains: the session of the last call where nothing has changed, with the weights as they are now."""
@@ -172,7 +127,8 @@ class MultilayerPerceptron(BaseEstimator):  # type: ignore[misc]
         before = None if first else self._state()
         fresh = first or session is None or session.design != design
         if session is None or fresh:
-            seeds = [self._random_state.randint(1 << 31) for _ in range(len(self.coefs_) - 1)] if self.dropout else []
+            drops = any(design.structure.dropouts)
+            seeds = [self._random_state.randint(1 << 31) for _ in range(len(self.coefs_) - 1)] if drops else []
             session = Session(design, self.coefs_, self.intercepts_, seeds)
         session.set_weights(self.coefs_, self.intercepts_)
         if self.solver != "lbfgs" and (first or not incremental or before is None):
@@ -207,17 +163,24 @@ class MultilayerPerceptron(BaseEstimator):  # type: ignore[misc]
         """New rows in the dtype asked for, dense."""
         return dense(validate_data(self, X, accept_sparse=["csr", "csc"], dtype=self.coefs_[0].dtype, reset=False))
 
-    def _checked_validation(self, eval_set: Any) -> tuple[Array, Array]:
+    def _checked_validation(self, eval_set: Any) -> Validation:
         if not isinstance(eval_set, tuple | list) or len(eval_set) != 2:
             raise ValueError("eval_set is no pair, expected (X, y)")
         X, y = self._checked_X(eval_set[0]), self._indicators(eval_set[1])
         if len(X) != len(y):
             raise ValueError(f"eval_set has {len(X)} rows of X and {len(y)} of y, expected as many")
-        return X, targets(self.out_activation_, y, None, self._dtype())
+        target = targets(self.out_activation_, y, None, self._dtype())
+        return Validation(eval_set[0], self._original(y), None, X, target)
+
+    def _running(self) -> running_on:
+        """A block in which the kernels are those of the backend asked for."""
+        return running_on(
+            self.backend if self.threads is None else with_options(self.backend, threads=int(self.threads))
+        )
 
     def _outputs(self, X: Array) -> Array:
         """The network's outputs for checked rows."""
-        with running_on(self.backend):
+        with self._running():
             return self._network().outputs(X)
 
     def __getstate__(self) -> dict[str, Any]:

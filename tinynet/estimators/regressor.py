@@ -13,34 +13,45 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..tensor import Array
+from .objectives import REGRESSION, Loss
 from .perceptron import MultilayerPerceptron, dense
 
 
 class MLPRegressor(RegressorMixin, MultilayerPerceptron):  # type: ignore[misc]
-    """Minimises the squared error, or the Poisson deviance, of a multilayer perceptron: scikit-learn's MLPRegressor.
+    """Minimises the squared error, or another loss, of a multilayer perceptron: scikit-learn's MLPRegressor.
 
     Parameters, attributes and methods are scikit-learn's, with the same defaults and the same random numbers: initial
-    weights, order of batches and held-out rows. Beyond them: activation also takes a list, one name a hidden layer,
-    and tinynet's other activations; backend, a name or a loaded one; dtype, of weights and outputs; dropout, the
-    probability behind each hidden layer; norm, "none", "batch" or "layer". verbose shows a progress bar on a terminal.
-    Sparse matrices are made dense.
+    weights, order of batches and held-out rows. Beyond them:
+
+    loss: also "huber" (delta 1), "absolute_error", or a function of the predictions and the targets, Tensors
+    (rows, outputs), that returns a scalar Tensor.
+    activation also takes tinynet's other activations; activation, norm ("none", "batch", "layer") and dropout (the
+    probability behind a layer) one for all hidden layers or a list.
+    learning_rate also takes tinynet's schedules, by name or as objects, for "sgd" and "adam".
+    weight_decay is decoupled, as AdamW's; max_grad_norm bounds a step's gradient.
+    scoring, for early stopping: None for R2, "loss", a scorer's name or a scorer.
+    callbacks: functions of (trainer, history) that hear each epoch's end; True stops.
+    backend: a name or a loaded one; threads: how many it may use; dtype: of weights and outputs.
+
+    verbose shows a progress bar on a terminal. Sparse matrices are made dense. Raises ValueError for parameters that
+    contradict each other.
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **MultilayerPerceptron._parameter_constraints,
-        "loss": [StrOptions({"squared_error", "poisson"})],
+        "loss": [StrOptions(set(REGRESSION)), callable],
     }
 
     def __init__(
         self,
-        loss: str = "squared_error",
+        loss: Any = "squared_error",
         hidden_layer_sizes: Any = (100,),
         activation: Any = "relu",
         *,
         solver: str = "adam",
         alpha: float = 0.0001,
         batch_size: int | str = "auto",
-        learning_rate: str = "constant",
+        learning_rate: Any = "constant",
         learning_rate_init: float = 0.001,
         power_t: float = 0.5,
         max_iter: int = 200,
@@ -60,8 +71,13 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):  # type: ignore[misc]
         max_fun: int = 15000,
         backend: Any = None,
         dtype: Any = "float32",
-        dropout: float = 0.0,
-        norm: str = "none",
+        dropout: Any = 0.0,
+        norm: Any = "none",
+        weight_decay: float = 0.0,
+        max_grad_norm: float | None = None,
+        scoring: Any = None,
+        callbacks: Any = None,
+        threads: int | None = None,
     ):
         self.loss = loss
         self.hidden_layer_sizes, self.activation, self.solver, self.alpha = (
@@ -74,21 +90,24 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):  # type: ignore[misc]
         self.validation_fraction, self.beta_1, self.beta_2 = validation_fraction, beta_1, beta_2
         self.epsilon, self.n_iter_no_change, self.max_fun = epsilon, n_iter_no_change, max_fun
         self.backend, self.dtype, self.dropout, self.norm = backend, dtype, dropout, norm
+        self.weight_decay, self.max_grad_norm, self.scoring = weight_decay, max_grad_norm, scoring
+        self.callbacks, self.threads = callbacks, threads
 
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
     def fit(self, X: Any, y: Any, sample_weight: Any = None, eval_set: Any = None) -> Self:
         """Fits to X (rows, features) and y (rows,) or (rows, outputs).
 
-        eval_set: (X, y) whose mean loss, without the penalty, is noted after each epoch in validation_loss_curve_.
+        eval_set: (X, y) whose mean loss, without the penalty, is noted after each epoch in validation_loss_curve_. With
+        early_stopping it decides when to stop, and all of X is learned from.
         """
         self._fit(X, y, sample_weight, eval_set=eval_set)
         return self
 
     @available_if(lambda self: self._check_solver())  # type: ignore[untyped-decorator]
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
-    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """One epoch over these rows."""
-        self._fit(X, y, sample_weight, incremental=True)
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, eval_set: Any = None) -> Self:
+        """One epoch over these rows. eval_set: as in fit."""
+        self._fit(X, y, sample_weight, incremental=True, eval_set=eval_set)
         return self
 
     def predict(self, X: Any) -> Array:
@@ -96,8 +115,10 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):  # type: ignore[misc]
         check_is_fitted(self)
         return self._original(self._outputs(self._checked_X(X)))
 
-    def _settle_loss(self) -> str:
-        return "exp" if self.loss == "poisson" else "identity"
+    def _settle_loss(self) -> tuple[str, Loss]:
+        if callable(self.loss):
+            return "identity", self.loss
+        return "exp" if self.loss == "poisson" else "identity", REGRESSION[self.loss]
 
     def _checked_targets(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Array, Array, Array | None]:
         X, y = validate_data(

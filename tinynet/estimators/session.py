@@ -9,14 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from ..backends import current
 from ..functional import log_softmax, negative, softplus
 from ..nn import ACTIVATIONS, Dropout, Linear, Module, Sequential
 from ..nn.containers import NORMS
-from ..optim import SGD, Adam, Optimizer
+from ..optim import Optimizer
+from ..schedule import Schedule
 from ..tensor import Array, Tensor, no_grad
-from ..training import EVALUATION_ROWS, Trainer
-from .penalised import KERNELS, PenalisedLoss
+from ..training import EVALUATION_ROWS, Position, Trainer
+from .objectives import OUTPUT_ACTIVATIONS, Loss, objective
+from .optimizers import Horizon, ScikitAdam, ScikitSGD
+from .penalised import PenalisedLoss
 
 
 @dataclass(frozen=True)
@@ -25,8 +27,8 @@ class Structure:
 
     widths: tuple[int, ...]
     activations: tuple[str, ...]  # of the hidden layers, by scikit-learn's names
-    norm: str
-    dropout: float
+    norms: tuple[str, ...]
+    dropouts: tuple[float, ...]
     output: str
     dtype: str
 
@@ -36,29 +38,13 @@ class Design:
     """What a recorded step depends on besides arrays."""
 
     structure: Structure
+    loss: Loss  # a kernel's name, or the user's function
     alpha: float
     solver: str
     epsilon: float
-
-
-class ScikitAdam(Adam):
-    """p <- p - lr sqrt(1 - b2**t) / (1 - b1**t) m / (sqrt(s) + epsilon): epsilon stands outside of the correction.
-
-    The kernel adds eps to sqrt(s / (1 - b2**t)), so eps = epsilon / sqrt(1 - b2**t) is written before each update.
-    """
-
-    def __init__(self, params: Any, epsilon: float):
-        super().__init__(params)
-        self.epsilon = epsilon
-
-    def step(self) -> None:
-        k, group = current(), self.groups[0]  # the groups differ in weight decay only
-        beta2, eps, count = (group.hyper[group.names.index(name) :][:1] for name in ("beta2", "eps", "step"))
-        correction = k.sqrt(k.subtract(1.0, k.power(beta2, k.add(count, 1.0))))
-        k.divide(self.epsilon, correction, out=eps)
-        for other in self.groups[1:]:
-            k.cast(eps, out=other.hyper[other.names.index("eps") :][:1])
-        super().step()
+    weight_decay: float
+    max_grad_norm: float | None
+    schedule: str | Schedule | None  # one of tinynet's
 
 
 class OrderedTrainer(Trainer):
@@ -71,21 +57,23 @@ class OrderedTrainer(Trainer):
 
 
 def network(structure: Structure, dropout_seeds: Sequence[int] = ()) -> Sequential:
-    """The layers; weights are to be filled in."""
+    """The layers; weights are to be filled in. dropout_seeds: one a hidden layer."""
     modules: list[Module] = []
-    hidden = list(itertools.pairwise(structure.widths[:-1]))
-    for (fan_in, fan_out), activation in zip(hidden, structure.activations, strict=True):
+    layers = zip(
+        itertools.pairwise(structure.widths[:-1]), structure.activations, structure.norms, structure.dropouts,
+        dropout_seeds or [0] * len(structure.dropouts), strict=True,
+    )  # fmt: skip
+    for (fan_in, fan_out), activation, norm, dropout, seed in layers:
         modules.append(Linear(fan_in, fan_out, initialiser="zeros"))
-        normalisation = NORMS[structure.norm]
+        normalisation = NORMS[norm]
         if normalisation is not None:
             modules.append(normalisation(fan_out))
         modules.append(ACTIVATIONS["sigmoid" if activation == "logistic" else activation]())
-        if structure.dropout:
-            modules.append(Dropout(structure.dropout))
+        if dropout:
+            drop = Dropout(dropout)
+            drop.seed[...] = seed
+            modules.append(drop)
     modules.append(Linear(structure.widths[-2], structure.widths[-1], initialiser="zeros"))
-    dropouts = [module for module in modules if isinstance(module, Dropout)]
-    for dropout, seed in zip(dropouts, dropout_seeds, strict=False):
-        dropout.seed[...] = seed
     return Sequential(*modules).to(structure.dtype)
 
 
@@ -103,13 +91,33 @@ class Session:
         own = {id(weight) for weight in weights}
         others = [parameter for parameter in self.model.parameters() if id(parameter) not in own]
         groups = [{"params": weights}, {"params": others}]
-        self.optimizer: Optimizer = SGD(groups) if design.solver == "sgd" else ScikitAdam(groups, design.epsilon)
+        self.optimizer: Optimizer = (
+            ScikitSGD(groups, design.weight_decay)
+            if design.solver == "sgd"
+            else ScikitAdam(groups, design.epsilon, design.weight_decay)
+        )
         decayed = self.optimizer.groups[0]
         place = decayed.names.index("weight_decay")
         self.loss = PenalisedLoss(
-            structure.output, structure.widths[-1], design.alpha, weights, decayed.hyper[place : place + 1]
+            objective(design.loss, structure.output, structure.widths[-1]),
+            design.alpha,
+            weights,
+            decayed.hyper[place : place + 1],
         )
-        self.trainer = OrderedTrainer(self.model, self.loss, self.optimizer)
+        self.trainer = self._new_trainer(0, self._new_schedule())
+
+    def _new_schedule(self) -> Horizon | None:
+        return None if self.design.schedule is None else Horizon(self.design.schedule)
+
+    def _new_trainer(self, step: int, schedule: Horizon | None) -> OrderedTrainer:
+        """A Trainer with no data, and no steps recorded."""
+        # As a method, the loss is no code of tinynet's to the Trainer: what a user's function does may change wherever
+        # code of the user's runs between epochs, and steps are recorded again.
+        loss = self.loss if isinstance(self.design.loss, str) else self.loss.forward
+        clip_norm = self.design.max_grad_norm
+        trainer = OrderedTrainer(self.model, loss, self.optimizer, schedule=schedule, clip_norm=clip_norm)
+        trainer.step = step
+        return trainer
 
     @property
     def coefs(self) -> list[Array]:
@@ -128,7 +136,8 @@ class Session:
                 np.copyto(own, array)
 
     def start_optimizer(self, rate: float, momentum: float, nesterov: bool, betas: tuple[float, float]) -> None:
-        """Forgets all running averages, and takes options."""
+        """Forgets all running averages and steps, and takes options."""
+        self.trainer.step, self.trainer.schedule = 0, self._new_schedule()
         for averages in self.optimizer.averages_of_all():
             for average in averages:
                 average[...] = 0
@@ -141,10 +150,16 @@ class Session:
 
     def fit_ended(self, keep_steps: bool) -> None:
         """Lets go of the data and the recorded steps, unless another fit will want them."""
-        if keep_steps:
-            self.trainer.callbacks = ()
-        else:
-            self.trainer = OrderedTrainer(self.model, self.loss, self.optimizer)
+        if not keep_steps:
+            self.trainer = self._new_trainer(self.trainer.step, self.schedule)
+        self.trainer.callbacks, self.trainer.histories = (), []
+        self.trainer.position = Position()  # every call begins an epoch, also after an interrupted one
+
+    @property
+    def schedule(self) -> Horizon | None:
+        """The learning rate's schedule, if it is one of tinynet's."""
+        assert self.trainer.schedule is None or isinstance(self.trainer.schedule, Horizon)
+        return self.trainer.schedule
 
     @property
     def rate(self) -> float:
@@ -172,7 +187,7 @@ class Session:
         """The network's outputs behind the output activation."""
         with no_grad():
             raw = self.evaluated(X)
-            activation = KERNELS[self.design.structure.output][2]
+            activation = OUTPUT_ACTIVATIONS[self.design.structure.output]
             return raw.numpy() if activation is None else activation(raw).numpy()
 
     def log_outputs(self, X: Array) -> tuple[Array, Array | None]:
@@ -185,7 +200,13 @@ class Session:
 
     def state(self) -> dict[str, Any]:
         """What a pickle keeps."""
-        return {"design": self.design, "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
+        return {
+            "design": self.design,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.trainer.step,
+            "schedule": None if self.schedule is None else self.schedule.state_dict(),
+        }
 
     def restore(self, state: dict[str, Any], optimizer: bool) -> None:
         """Takes what fits of another session's state: all but coefs and intercepts, and on demand the optimizer's."""
@@ -197,3 +218,6 @@ class Session:
         if optimizer and same and state["design"].solver == self.design.solver:
             self.optimizer.averages_of_all()
             self.optimizer.load_state_dict(state["optimizer"])
+            self.trainer.step = state["step"]
+            if self.schedule is not None and state["design"].schedule == self.design.schedule:
+                self.schedule.load_state_dict(state["schedule"])

@@ -7,30 +7,34 @@ from typing import Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import train_test_split
 
 from ..history import History
 from ..stepping import NonFiniteLoss
 from ..tensor import Array
-from .penalised import targets
+from .early_stopping import Validation, hold_out, score
+from .objectives import targets
 from .session import Session
 
 
 def train(
     estimator: Any,
     session: Session,
+    given: Any,
     X: Array,
     y: Array,
     weight: Array | None,
     incremental: bool,
-    evaluation: tuple[Array, Array] | None,
+    evaluation: Validation | None,
 ) -> None:
-    """Trains for up to max_iter epochs, or one if incremental. X in the session's dtype, y (rows, outputs)."""
-    held_out = None
-    if estimator.early_stopping:
-        X, y, weight, held_out = _split(estimator, X, y, weight)
+    """Trains for up to max_iter epochs, or one if incremental.
+
+    given: the rows as the user gave them; X: in the session's dtype; y (rows, outputs). evaluation: the user's own
+    rows for the validation loss; with early stopping they decide, and no others are held out.
+    """
+    deciding = evaluation if estimator.early_stopping else None
+    if estimator.early_stopping and evaluation is None:
+        X, y, weight, deciding = hold_out(estimator, given, X, y, weight)
     target = targets(estimator.out_activation_, y, weight, session.design.structure.dtype)
-    session.loss.weighted = weight is not None or estimator.out_activation_ == "exp"
     rows, random = len(X), estimator._random_state
     order = np.arange(rows)
 
@@ -42,9 +46,12 @@ def train(
             order = order[positions]
         return order
 
-    watch = EpochEnd(estimator, session, rows, incremental, held_out, evaluation)
+    watch = EpochEnd(estimator, session, rows, incremental, deciding, evaluation)
     trainer = session.trainer
-    trainer.next_order, trainer.callbacks, trainer.progress = next_order, (watch,), bool(estimator.verbose)
+    trainer.next_order, trainer.progress = next_order, bool(estimator.verbose)
+    trainer.callbacks = (watch, *(estimator.callbacks or ()))
+    if session.schedule is not None:
+        session.schedule.epochs = estimator.max_iter
     estimator.n_iter_ = 0
     try:
         history = trainer.fit(
@@ -60,24 +67,8 @@ def train(
         session.fit_ended(keep_steps=incremental or estimator.warm_start)
     if history.stopped == "interrupted":
         warnings.warn("Training interrupted by user.", stacklevel=5)
-    if held_out is not None:
+    if deciding is not None:
         watch.restore_best()
-
-
-def _split(estimator: Any, X: Array, y: Array, weight: Array | None) -> Any:
-    """The rows to learn from, and those held out, as scikit-learn splits them."""
-    arrays = [X, y] if weight is None else [X, y, weight]
-    parts = train_test_split(
-        *arrays,
-        random_state=estimator._random_state,
-        test_size=estimator.validation_fraction,
-        stratify=y if estimator._stratified() else None,
-    )
-    X, X_out, y, y_out = parts[:4]
-    if len(X_out) < 2:
-        raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
-    weight, weight_out = (None, None) if weight is None else parts[4:]
-    return X, y, weight, (X_out, estimator._original(y_out), weight_out)
 
 
 def _batch_size(estimator: Any, rows: int) -> int:
@@ -101,12 +92,12 @@ class EpochEnd:
         session: Session,
         rows: int,
         incremental: bool,
-        held_out: tuple[Array, Array, Array | None] | None,
-        evaluation: tuple[Array, Array] | None,
+        deciding: Validation | None,
+        evaluation: Validation | None,
     ):
         self.estimator, self.session, self.rows, self.incremental = estimator, session, rows, incremental
-        self.held_out, self.evaluation = held_out, evaluation
-        self.best = session.model.state_dict() if held_out is not None else {}
+        self.deciding, self.evaluation = deciding, evaluation
+        self.best = session.model.state_dict() if deciding is not None else {}
 
     def __call__(self, trainer: Any, history: History) -> bool:
         e = self.estimator
@@ -115,8 +106,9 @@ class EpochEnd:
         e.loss_ = history.train_loss[-1]
         e.loss_curve_.append(e.loss_)
         if self.evaluation is not None:
-            self._evaluate(*self.evaluation)
-        improved = self._note_loss() if self.held_out is None else self._note_score(*self.held_out)
+            loss = self.session.loss.data_loss(self.session.evaluated(self.evaluation.X), self.evaluation.target)
+            e.validation_loss_curve_ = [*(e.validation_loss_curve_ or []), loss]
+        improved = self._note_loss() if self.deciding is None else self._note_score(self.deciding)
         e._no_improvement_count = 0 if improved else e._no_improvement_count + 1
         if e.solver == "sgd" and e.learning_rate == "invscaling":
             self.session.rate = float(e.learning_rate_init) / (e.t_ + 1) ** e.power_t
@@ -133,30 +125,19 @@ class EpochEnd:
             )
         return False
 
-    def _evaluate(self, X: Array, target: Array) -> None:
-        weighted, self.session.loss.weighted = self.session.loss.weighted, target.dtype.kind == "f" and self._exp
-        loss = self.session.loss.data_loss(self.session.evaluated(X), target)
-        self.session.loss.weighted = weighted
-        curve = self.estimator.validation_loss_curve_
-        self.estimator.validation_loss_curve_ = [*(curve or []), loss]
-
-    @property
-    def _exp(self) -> bool:
-        return bool(self.estimator.out_activation_ == "exp")
-
     def _note_loss(self) -> bool:
         e = self.estimator
         improved = e.loss_ <= e.best_loss_ - e.tol
         e.best_loss_ = min(e.best_loss_, e.loss_)
         return bool(improved)
 
-    def _note_score(self, X: Array, y: Array, weight: Array | None) -> bool:
+    def _note_score(self, deciding: Validation) -> bool:
         e = self.estimator
-        score = e._score_outputs(self.session.outputs(X), y, weight)
-        e.validation_scores_.append(score)
-        improved = not score < e.best_validation_score_ + e.tol
-        if score > e.best_validation_score_:
-            e.best_validation_score_ = score
+        found = score(e, self.session, deciding)
+        e.validation_scores_.append(found)
+        improved = not found < e.best_validation_score_ + e.tol
+        if found > e.best_validation_score_:
+            e.best_validation_score_ = found
             self.best = self.session.model.state_dict()
         return improved
 
