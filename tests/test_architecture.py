@@ -28,7 +28,7 @@ STOREYS = [
     "tinynet.onnx tinynet.interoperability", "tinynet.optim", "tinynet.compiled", "tinynet.schedule",
     "tinynet.data tinynet.metrics", "tinynet.callbacks", "tinynet.stepping", "tinynet.training",
     "tinynet.checkpoint tinynet.estimators", "tinynet.experiment",
-    "tinynet.comparison", "tinynet.ladder", "tinynet.plots", "tinynet.command_line", "tinynet", "train",
+    "tinynet.comparison", "tinynet.ladder", "tinynet.plots", "tinynet.report", "tinynet.command_line", "tinynet", "train",
 ]  # fmt: skip
 FLOOR = {name: floor for floor, names in enumerate(STOREYS) for name in names.split()}
 
