@@ -82,7 +82,9 @@ class Browser:
     def open(self, path, width, dark=False, height=900):
         """Opens a file at this width."""
         self.events.clear()
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
+        self.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
+        )
         self.media(dark=dark)
         self.call("Page.navigate", url=path.resolve().as_uri())
         self.wait_for("Page.loadEventFired")
@@ -112,5 +114,6 @@ class Browser:
 
     def pdf(self, path):
         """The page as it is printed."""
+        self.media(kind="print")
         answer = self.call("Page.printToPDF", printBackground=False, preferCSSPageSize=True)
         path.write_bytes(base64.b64decode(answer["data"]))

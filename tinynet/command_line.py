@@ -122,10 +122,10 @@ def parser() -> Parser:
         help="go on from this checkpoint, with its options, until there are --epochs in all")  # fmt: skip
     add("--json", type=Path, metavar="PATH", help="write the results there")
     add("--plot", type=Path, metavar="PATH", help="draw loss curves and speeds there (.png, .svg, .pdf)")
-    add("--report", type=Path, metavar="PATH",
-        help="write a page there (.html) with all of it: pictures, a step's timeline, its listing, the machine")  # fmt: skip
     add("--roofline", type=Path, metavar="PATH",
-        help="draw a recorded step's kernels there, under what the machine can do at most (.png, .svg, .pdf)")  # fmt: skip
+        help="draw a recorded step's kernels there, under the machine's measured roof (.png, .svg, .pdf)")  # fmt: skip
+    add("--report", type=Path, metavar="PATH",
+        help="write a page there: pictures, a step's timeline and listing, the machine, the command")  # fmt: skip
     add("--list-datasets", action="store_true", help="print the data sets and stop")
     add("--list-backends", action="store_true", help="print the backends and stop")
     add("--quiet", action="store_true", help="print errors only")

@@ -17,8 +17,8 @@ from kernels.program import Profile, Row
 from .style import GROUPS, INK, MUTED, NARROW, PAPER, WIDE, legend_of_groups, new_figure, style
 
 SAME = 1.12  # ceilings that are nearer to each other share a label
-SMALLEST, LARGEST = 12.0, 420.0  # of a dot, square points
-ALONG = (0.16, 0.42, 0.16, 0.42)  # where on its line a level's label stands, so that none covers another
+SMALLEST, LARGEST = 14.0, 700.0  # of a dot, square points
+ALONG = (0.1, 0.5, 0.1, 0.5)  # where on its line a level's label stands, so that none covers another
 
 
 def dots(profile: Profile) -> list[Row]:
@@ -44,7 +44,7 @@ def draw_roofline(profile: Profile, others: Sequence[Ceilings], width: float) ->
     figure = new_figure(width, 0.58 * width if wide else 1.25 * width)
     axes = figure.subplots()
     shown = dots(profile)
-    _scale(axes, shown, ceilings, wide)
+    _scale(axes, shown, (ceilings, *others), wide)
     for other in others:
         _roof(axes, other, {"color": MUTED, "linewidth": 0.9, "linestyle": (0, (1, 2))})
     _roof(axes, ceilings, {"color": INK, "linewidth": 1.1})
@@ -67,15 +67,16 @@ def _threads(ceilings: Ceilings) -> str:
     return f"{ceilings.threads} thread{'s' * (ceilings.threads > 1)}"
 
 
-def _scale(axes: Any, shown: Sequence[Row], ceilings: Ceilings, wide: bool) -> None:
+def _scale(axes: Any, shown: Sequence[Row], measured: Sequence[Ceilings], wide: bool) -> None:
     """Both axes logarithmic, as far as dots and ceilings need."""
-    ridge = ceilings.peak / min(ceilings.gigabytes.values())
+    ridge = max(ceilings.peak / min(ceilings.gigabytes.values()) for ceilings in measured)
+    peaks = [gflops for ceilings in measured for gflops in ceilings.gflops.values()]
     intensities, speeds = [row.intensity for row in shown], [row.gflops for row in shown]
     left, low = min(intensities, default=1.0), min(speeds, default=1.0)
     axes.set(
         xscale="log", yscale="log", xlabel="floating-point operations a byte", ylabel="GFLOP/s",
-        xlim=(min(left / 2, 0.05), max(2 * ridge, (2 if wide else 4) * max(intensities, default=1.0))),
-        ylim=(min(low / 2, min(ceilings.gflops.values()) / 4), 1.8 * ceilings.peak),
+        xlim=(min(left / 2, 0.05), max(2 * ridge, (2 if wide else 8) * max(intensities, default=1.0))),
+        ylim=(min(low / 2, min(peaks) / 4), 1.8 * max(peaks)),
     )  # fmt: skip
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(lambda value, _: f"{value:g}")
@@ -112,7 +113,7 @@ def _name_peaks(axes: Any, ceilings: Ceilings, others: Sequence[Ceilings], wide:
         else:
             axes.annotate(
                 f"{text}: {gflops:,.0f}", (right, gflops), (0, 1.5), textcoords="offset points", ha="right",
-                va="bottom", fontsize=7,
+                va="bottom", fontsize=7, zorder=3, bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.2},
             )  # fmt: skip
 
 

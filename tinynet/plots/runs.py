@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from kernels.text import scaled
+
 from ..comparison import times
 from ..experiment import Run
 from ..ladder import gains, samples_per_second, seconds_a_step
@@ -48,12 +50,13 @@ def draw_losses(runs: Sequence[Run], width: float) -> Any:
 
 def draw_speeds(runs: Sequence[Run], width: float) -> Any:
     """A bar for each run, as long as a step takes; on a ladder with what it gains over the last."""
+    wide = width > NARROW
     figure = new_figure(width, 0.9 + BAR_INCHES * len(runs))
     axes = figure.subplots()
     steps = [1e6 * seconds_a_step(run) for run in runs]
     ratios = [f"{times(gain, 1.0)} as fast" if gain else "" for gain in gains(runs)]
-    _draw_bars(axes, runs, steps, [f"{step:,.1f}" for step in steps], ratios, 30 if width > NARROW else 3000)
-    axes.set(xlabel="microseconds a step, in the fastest epoch (logarithmic)")
+    _draw_bars(axes, runs, steps, [f"{step:,.1f}" for step in steps], ratios, 30 if wide else 3000)
+    axes.set(xlabel="microseconds a step" + ", in the fastest epoch" * wide)
     axes.grid(visible=False, axis="y")
     return figure
 
@@ -82,11 +85,16 @@ def _draw_bars(
     drawn = axes.barh([run.label for run in runs], values, color=colours)
     for bar, value, label, ratio in zip(drawn, values, labels, ratios, strict=True):
         axes.annotate(
-            f" {label}" + (f"  ({ratio})" if ratio else ""), (value, bar.get_y() + bar.get_height() / 2), va="center"
+            label + (f"  ({ratio})" if ratio else ""),
+            (value, bar.get_y() + bar.get_height() / 2),
+            (3, 0),
+            textcoords="offset points",
+            va="center",
         )
     axes.invert_yaxis()
     if len(runs) > 1 and min(values) > 0:
         axes.set_xscale("log")
         axes.set_xlim(min(values) / 3, max(values) * room)
+        axes.xaxis.set_major_formatter(lambda value, _: scaled(value))
     else:
         axes.set_xlim(0, max(values) * 1.35 or 1.0)

@@ -16,7 +16,8 @@ from ..version import __version__
 from . import sections
 from .html import section
 
-POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+MOST_NAMED = 3  # runs in the title
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
 def write_report(runs: Sequence[Run], path: Path, command: str) -> None:
@@ -29,7 +30,8 @@ def page(runs: Sequence[Run], command: str) -> str:
     document = results(runs)
     with style():
         found = _sections(runs, command)
-    title = f"{runs[0].dataset}: {', '.join(dict.fromkeys(run.label for run in runs))}"
+    labels = ", ".join(run.label for run in runs) if len(runs) <= MOST_NAMED else f"{len(runs)} ways to train"
+    title = f"{runs[0].dataset}: {labels}"
     links = "".join(f'<li><a href="#{name}">{escape(heading)}</a></li>' for name, heading, _ in found)
     body = "".join(section(name, heading, content) for name, heading, content in found)
     return f"""<!DOCTYPE html>

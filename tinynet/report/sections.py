@@ -130,8 +130,8 @@ def roofline(run: Run, profile: Profile, others: Sequence[Ceilings]) -> str:
     idle = [row for row in rows if not row.instruction.flops]
     highest = max(drawn, key=lambda row: row.of_roof or 0.0)
     caption = (
-        f"Each mark is an instruction of the step on {run.label}; the larger, the more of the step's time. A roof is the "
-        "best that was measured on this machine: multiply-adds by lanes of a vector, and bytes from each level of "
+        f"Each mark is an instruction of the step on {run.label}; the larger, the more of the step's time. A roof is "
+        "the best that was measured on this machine: multiply-adds by lanes of a vector, and bytes from each level of "
         f"memory. Nearest to its own is {highest.instruction.kernel} (instruction {highest.number}), with "
         f"{highest.of_roof:.0%} of it. "
     )
