@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from functools import partial
 from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Any
@@ -44,13 +45,16 @@ def available() -> list[str]:
 def load(name: str, **options: Any) -> Backend:
     """The backend of that name.
 
-    options: what the backend takes, such as ``threads=`` and ``simd_width=`` of numba. Raises ValueError for an unknown
-    name or option, BackendUnavailable where a dependency is missing, TypeError for a module that breaks the contract.
+    options: what the backend takes, such as ``threads=`` and ``simd_width=`` of numba, and for any of them
+    ``fused=False``: its fused kernels are left out, and their compositions run. Raises ValueError for an unknown name
+    or option, BackendUnavailable where a dependency is missing, TypeError for a module that breaks the contract.
     """
-    return from_module(_module(name), name, **options)
+    backend = from_module(_module(name), name, **options)
+    backend.reload = partial(load, name, **options)
+    return backend
 
 
-def from_module(module: Any, name: str, **options: Any) -> Backend:
+def from_module(module: Any, name: str, fused: bool = True, **options: Any) -> Backend:
     """A backend from a module, or any object, whose functions are named as the contract's kernels.
 
     The module may define ``create(**options)``, which returns the keyword arguments of ``Backend`` as a dict; where it
@@ -65,8 +69,9 @@ def from_module(module: Any, name: str, **options: Any) -> Backend:
     if create:
         backend = Backend(name, **create(**options))
         backend.asked = dict(options)
-        return backend
-    return Backend(name, {kernel: getattr(module, kernel) for kernel in DECLARATIONS if hasattr(module, kernel)})
+    else:
+        backend = Backend(name, {kernel: getattr(module, kernel) for kernel in DECLARATIONS if hasattr(module, kernel)})
+    return backend if fused else backend.unfused()
 
 
 def _module(name: str) -> ModuleType | Any:

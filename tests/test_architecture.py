@@ -22,12 +22,12 @@ ROOT = Path(__file__).parent.parent
 STOREYS = [
     "kernels.spelling kernels.text", "kernels.ieee", "kernels.contract",
     "kernels.program", "kernels.numba_backend.simd", "kernels.naive kernels.numpy_backend kernels.numba_backend",
-    "kernels.hardware", "kernels.loader", "kernels", "kernels.testing",
+    "kernels.hardware", "kernels.loader", "kernels.testing", "kernels.explanation", "kernels", "kernels.__main__",
     "tinynet.version", "tinynet.checks tinynet.files", "tinynet.backends", "tinynet.tensor", "tinynet.tensor_files",
     "tinynet.functional", "tinynet.gradients tinynet.randomness tinynet.history", "tinynet.nn",
     "tinynet.onnx tinynet.interoperability", "tinynet.optim", "tinynet.compiled", "tinynet.schedule",
     "tinynet.data tinynet.metrics", "tinynet.callbacks", "tinynet.stepping", "tinynet.training",
-    "tinynet.checkpoint tinynet.estimators", "tinynet.experiment",
+    "tinynet.checkpoint", "tinynet.estimators", "tinynet.experiment",
     "tinynet.comparison", "tinynet.ladder", "tinynet.plots", "tinynet.report", "tinynet.command_line", "tinynet", "train",
 ]  # fmt: skip
 FLOOR = {name: floor for floor, names in enumerate(STOREYS) for name in names.split()}
@@ -241,12 +241,14 @@ def test_a_training_step_computes_by_kernels_only():
 
 
 def test_public_names():
-    assert {"DECLARATIONS", "Backend", "BackendUnavailable", "available", "load", "names"} < set(kernels.__all__)
+    assert {"DECLARATIONS", "Backend", "BackendUnavailable", "available", "explain", "load", "names"} < set(
+        kernels.__all__
+    )
     assert set(tn.__all__) == {
         "CheckpointError", "CompiledStep", "EarlyStopping", "History", "MLPClassifier", "MLPRegressor", "NonFiniteLoss",
-        "NotReplayable", "Tensor", "Trainer", "__version__", "compile", "current_backend", "data", "export_onnx",
-        "from_sklearn", "from_torch_state_dict", "functional", "gradcheck", "load_checkpoint", "manual_seed", "nn",
-        "no_grad", "optim", "save_checkpoint", "schedule", "use_backend",
+        "NotReplayable", "Tensor", "Trainer", "__version__", "compile", "current_backend", "data", "estimator_from_sklearn", "export_onnx",
+        "from_sklearn", "from_torch_state_dict", "functional", "gradcheck", "load_checkpoint", "load_estimator",
+        "manual_seed", "nn", "no_grad", "optim", "save_checkpoint", "schedule", "use_backend",
     }  # fmt: skip
     for package in (tn, tn.nn, tn.optim, tn.functional, tn.data, kernels):
         assert all(hasattr(package, name) for name in package.__all__), package

@@ -22,7 +22,7 @@ from safetensors import safe_open
 
 import tinynet as tn
 from tinynet import nn, optim, schedule
-from tinynet.checkpoint import _contents, read_checkpoint
+from tinynet.checkpoint import contents, read_checkpoint
 from tinynet.tensor_files import LONGEST_HEADER, read_tensors, write_tensors
 
 ROOT = Path(__file__).parent.parent
@@ -54,7 +54,7 @@ def trainer(
 
 def bits(target):
     """The whole state of anything that can be saved, but for clocks."""
-    tensors, state = _contents(target)
+    tensors, state = contents(target)
     arrays = {name: (a.dtype, a.shape, a.tobytes()) for name, a in tensors.items() if name != "history.seconds"}
     state = json.loads(json.dumps(state, default=str))
     for name in ("compile_seconds", "kernels_compiled", "stopped"):

@@ -1,5 +1,7 @@
 """Calls are checked against the declarations before anything runs, the same on every backend."""
 
+import copy
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -201,6 +203,17 @@ def test_options_are_refused_where_there_are_none(name):
         kernels.load(name, threads=2)
 
 
+@pytest.mark.parametrize("name", ["naive", "numpy", "numba"])
+def test_a_backend_without_fused_kernels_runs_their_compositions(name):
+    whole, parts = kernels.load(name), kernels.load(name, fused=False)
+    required = {declaration.name for declaration in DECLARATIONS.values() if declaration.required}
+    assert parts.native == required <= whole.native and parts.options["fused"] is False
+    assert (whole.native > required) == (name != "naive")
+    x = np.random.default_rng(0).normal(size=(4, 7))
+    for kernel in ("softmax", "gelu", "negative"):
+        np.testing.assert_allclose(getattr(parts, kernel)(x), getattr(whole, kernel)(x), rtol=1e-6)
+
+
 def test_a_missing_dependency_says_what_to_install():
     body = "import sys; sys.modules['numba'] = None; import kernels; print(kernels.available()); kernels.load('numba')"
     done = subprocess.run([sys.executable, "-c", body], capture_output=True, text=True, timeout=60, cwd=ROOT)
@@ -268,3 +281,16 @@ def test_masks_do_not_depend_on_shape_or_dtype():
     for shape in ((6, 10), (10, 6), (1, 60)):
         mask = backend.dropout_mask(counter, 9, 0.5, out=np.empty(shape))
         np.testing.assert_array_equal(mask.ravel(), flat)
+
+
+def test_a_backend_is_pickled_as_its_name_and_options():
+    for name, options in (("numpy", {}), ("numba", {"threads": 1}), ("naive", {"fused": False}), ("numba", {})):
+        backend = kernels.load(name, **options)
+        other = pickle.loads(pickle.dumps(backend))
+        assert (other.name, other.asked, other.options) == (name, options, backend.options)
+        np.testing.assert_array_equal(other.exp(np.zeros(3)), 1)
+        assert copy.deepcopy(backend) is copy.copy(backend) is backend
+    module = from_module(kernels.load("numpy"), "mine")
+    assert copy.deepcopy(module) is module
+    with pytest.raises(TypeError, match="backend 'mine' was not loaded by its name, so it cannot be pickled"):
+        pickle.dumps(module)

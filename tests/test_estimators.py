@@ -17,6 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+import kernels
 import tinynet as tn
 from tinynet import nn, optim
 
@@ -140,6 +141,47 @@ def test_probabilities_are_scikit_learns():
         np.testing.assert_allclose(ours.predict_log_proba(X), theirs.predict_log_proba(X), atol=1e-9)
 
 
+# ---- going on where scikit-learn was -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("setting", ["adam", "sgd", "sgd without momentum", "invscaling", "early stopping"])
+def test_a_fitted_estimator_of_scikit_learn_goes_on(target, setting):
+    name, options, X, y = TARGETS[target]
+    options = {**SMALL, **SETTINGS[setting], **options, "max_iter": 3, "random_state": np.random.RandomState(0)}
+    theirs = getattr(sklearn.neural_network, name)(**options).fit(X[:300], y[:300])
+    ours = tn.estimator_from_sklearn(theirs)
+    assert type(ours).__name__ == name and ours.dtype == "float64"
+    assert_same(ours, theirs, X[:50])
+    if setting == "early stopping":  # with a warm start scikit-learn trains the very arrays that it kept as the best
+        return
+    for rows in (slice(0, 200), slice(100, 170)):
+        assert_same(ours.partial_fit(X[rows], y[rows]), theirs.partial_fit(X[rows], y[rows]), X[:50])
+    for estimator in (ours, theirs):
+        estimator.set_params(warm_start=True).fit(X[:300], y[:300])
+    assert_same(ours, theirs, X[:50])
+
+
+def test_conversion_copies_and_takes_parameters():
+    frame = pytest.importorskip("pandas").DataFrame(DIABETES).rename(columns=str)
+    theirs = sklearn.neural_network.MLPRegressor(**SMALL).fit(frame, PROGRESS)
+    ours = tn.estimator_from_sklearn(theirs, dtype="float32", backend="numpy", dropout=0.1)
+    before = theirs.predict(frame)
+    assert list(ours.feature_names_in_) == list(frame)
+    np.testing.assert_allclose(ours.predict(frame), before, atol=1e-5)
+    assert ours.partial_fit(frame, PROGRESS).coefs_[0].dtype == np.float32 and ours.backend == "numpy"
+    np.testing.assert_array_equal(theirs.predict(frame), before)
+    classifier = sklearn.neural_network.MLPClassifier(solver="lbfgs", **SMALL).fit(DIGITS, LABELS)
+    ours = tn.estimator_from_sklearn(classifier)
+    np.testing.assert_allclose(ours.predict_proba(DIGITS), classifier.predict_proba(DIGITS), atol=1e-9)
+    with pytest.raises(NotFittedError):
+        tn.estimator_from_sklearn(sklearn.neural_network.MLPClassifier())
+    with pytest.raises(TypeError, match="estimator is a StandardScaler, expected scikit-learn's MLPClassifier"):
+        tn.estimator_from_sklearn(StandardScaler())
+    with pytest.raises(ValueError, match="Invalid parameter 'depth'"):
+        tn.estimator_from_sklearn(theirs, depth=3)
+
+
 # ---- scikit-learn's checks -----------------------------------------------------------------------------------------
 
 
@@ -238,14 +280,21 @@ def test_an_interrupted_fit_keeps_what_was_learned(monkeypatch):
 
 
 def test_pickles_hold_no_compiled_code_and_predict_the_same():
-    for options in ({}, {"dropout": 0.2, "norm": "batch"}, {"backend": loaded("numpy")}):
+    for options in (
+        {},
+        {"dropout": 0.2, "norm": "batch"},
+        {"solver": "sgd", "momentum": 1.0, "learning_rate_init": 1e-6},
+        {"backend": kernels.load("numba", threads=1)},
+    ):
         model = tn.MLPClassifier(**SMALL, **options).fit(DIGITS, LABELS)
         data = pickle.dumps(model)
         assert len(data) < 200_000
         for other in (pickle.loads(data), copy.deepcopy(model)):
             np.testing.assert_array_equal(other.predict_proba(DIGITS), model.predict_proba(DIGITS))
             other.partial_fit(DIGITS, LABELS)
-        assert not hasattr(clone(model), "coefs_")
+        assert not hasattr(clone(model), "coefs_") and clone(model).backend is model.backend
+        if "backend" in options:
+            assert (other.backend.name, other.backend.asked) == ("numba", {"threads": 1})
 
 
 def test_grid_search_and_pipeline():
@@ -253,6 +302,40 @@ def test_grid_search_and_pipeline():
     search = GridSearchCV(pipeline, {"mlpclassifier__hidden_layer_sizes": [(4,), (32,)]}, cv=2, n_jobs=1)
     assert search.fit(DIGITS, LABELS).best_params_ == {"mlpclassifier__hidden_layer_sizes": (32,)}
     assert search.score(DIGITS, LABELS) > 0.9
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_frames_are_arrays_with_names(library):
+    frames = pytest.importorskip(library)
+    names = [f"column {i}" for i in range(DIABETES.shape[1])]
+    frame = frames.DataFrame(dict(zip(names, DIABETES.T, strict=True)))
+    ours, theirs = both("MLPRegressor", **SMALL)
+    plain = clone(ours).fit(DIABETES, PROGRESS)
+    for estimator in (ours, theirs):
+        estimator.fit(frame, frames.Series(PROGRESS))
+    assert list(ours.feature_names_in_) == names and ours.loss_curve_ == plain.loss_curve_
+    np.testing.assert_array_equal(ours.partial_fit(frame[:50], PROGRESS[:50]).predict(frame), ours.predict(frame))
+    for wrong in (frame[names[::-1]], frame[names[:-1]]):
+        messages = []
+        for estimator in (ours, theirs):
+            with pytest.raises(ValueError, match="feature names should match") as caught:
+                estimator.predict(wrong)
+            messages.append(str(caught.value).replace("MLP", ""))
+        assert messages[0] == messages[1]
+    with pytest.warns(UserWarning, match="X does not have valid feature names, but MLPRegressor was fitted with"):
+        ours.predict(DIABETES)
+    for y, columns in (
+        (frames.Series(np.where(LABELS > 4, "many", "few")), 2),
+        (frames.DataFrame({"a": LABELS > 4, "b": LABELS > 2}), 2),
+    ):
+        classifier = tn.MLPClassifier(**SMALL).fit(DIGITS, y)
+        assert classifier.predict_proba(DIGITS).shape == (len(DIGITS), columns)
+    for transform in ("pandas", "polars", "default"):
+        pytest.importorskip("polars" if transform == "polars" else "pandas")
+        pipeline = make_pipeline(StandardScaler(), clone(ours)).set_output(transform=transform)
+        names_in = getattr(pipeline.fit(frame, PROGRESS)[-1], "feature_names_in_", None)
+        assert names_in is None if transform == "default" else list(names_in) == names
+        np.testing.assert_allclose(pipeline.predict(frame), plain.predict(DIABETES), atol=1e-9)
 
 
 def test_sparse_input_gives_the_same():

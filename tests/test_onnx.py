@@ -105,11 +105,12 @@ def inputs(dtype, rows=9):
     return x
 
 
-def run(path, x):
+def run(path, x, names=("output",)):
     options = onnxruntime.SessionOptions()
     options.log_severity_level, options.intra_op_num_threads = 3, 1
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    return session.run(["output"], {"input": x})[0]
+    got = session.run(list(names), {"input": x})
+    return got[0] if len(got) == 1 else got
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -127,9 +128,35 @@ def test_the_file_computes_what_the_model_computes(name, dtype, tmp_path):
         np.testing.assert_allclose(got, expected, rtol=limit, atol=limit)
 
 
-def test_every_module_has_a_case():
-    kinds = {type(module) for make in MODELS.values() for _, module in make().named_modules()}
+EMBEDDINGS = {
+    "alone": lambda: nn.Embedding(7, 4),
+    "first": lambda: nn.Sequential(nn.Sequential(nn.Embedding(7, 4)), nn.Linear(8, 3), nn.Tanh()),
+    "wrapped": lambda: nn.Sequential(nn.Identity(), nn.Embedding(7, 4)),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", EMBEDDINGS)
+def test_categories_are_whole_numbers(name, dtype, tmp_path):
+    model, path = EMBEDDINGS[name]().to(dtype), tmp_path / "model.onnx"
+    tn.export_onnx(model, path, input_features=None if name == "first" else 2)
+    onnx.checker.check_model(path, full_check=True)
+    categories = np.array([[0, 6], [3, 3], [5, 1]])
+    got = run(path, categories.astype(dtype) if name == "wrapped" else categories)
+    expected = model(Tensor(categories.astype(dtype)) if name == "wrapped" else categories).numpy()
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_every_module_of_nn_is_exported_or_refused_by_name(tmp_path):
+    """A new one must get a rule and a case, or a place among the losses."""
+    kinds = {type(module) for make in [*MODELS.values(), *EMBEDDINGS.values()] for _, module in make().named_modules()}
     assert set(RULES) <= kinds
+    public = {value for value in vars(nn).values() if isinstance(value, type) and issubclass(value, nn.Module)}
+    losses = {kind for kind in public if kind.__module__ == "tinynet.nn.losses"}
+    assert public - losses - {nn.Module} == set(RULES)
+    for loss in losses:
+        message = said(lambda: tn.export_onnx(nn.Sequential(nn.Linear(5, 3), loss()), tmp_path / "x"), TypeError)  # noqa: B023
+        assert f"{loss.__name__} at '1' cannot be written as ONNX" in message
     assert {"identity", *FUSED} == set(FROM_OUTPUT)
 
 
@@ -146,6 +173,67 @@ def test_probabilities_may_be_the_output(output, last, tmp_path):
     tn.export_onnx(model, path, output=output)
     x = inputs("float32")
     np.testing.assert_allclose(run(path, x), last(model(Tensor(x))).numpy(), rtol=1e-5, atol=1e-5)
+
+
+# ---- estimators ----------------------------------------------------------------------------------------------------
+
+X = np.random.default_rng(5).normal(size=(60, 5))
+NUMBERS = X @ np.arange(10).reshape(5, 2)
+CLASSES = np.digitize(NUMBERS[:, 0], [-5, 5])
+CLASSIFIED = {
+    "whole numbers": CLASSES,
+    "texts": np.array(["few", "some", "many"])[CLASSES],
+    "objects": np.array(["few", "some", "many"], object)[CLASSES],
+    "floats": CLASSES.astype(np.float32),
+    "two": np.array(["yes", "no"])[CLASSES // 2],
+    "truths": CLASSES > 0,
+    "one": np.full(60, 3),
+    "labels": np.column_stack([CLASSES == 0, CLASSES > 0, CLASSES == 1]).astype(int),
+}
+ESTIMATED = {"max_iter": 5, "hidden_layer_sizes": (8, 4), "random_state": 0}
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", CLASSIFIED)
+def test_a_classifier_gives_labels_and_probabilities(name, dtype, tmp_path):
+    y, path, x = CLASSIFIED[name], tmp_path / "model.onnx", X.astype(dtype)
+    model = tn.MLPClassifier(**ESTIMATED, dtype=dtype, norm="batch", dropout=0.1, activation=["gelu", "logistic"])
+    model.fit(X, y)
+    tn.export_onnx(model, path)
+    onnx.checker.check_model(path, full_check=True)
+    for rows in (x, x[:1]):
+        label, probabilities = run(path, rows, ["label", "probabilities"])
+        expected, wanted = model.predict_proba(rows), model.predict(rows)
+        assert probabilities.dtype == dtype and label.shape == wanted.shape
+        if name == "one":
+            expected = expected[:, : probabilities.shape[1]]
+        np.testing.assert_allclose(probabilities, expected, rtol=1e-5, atol=1e-5)
+        assert label.tolist() == wanted.tolist()
+    tn.export_onnx(model, path, output="logits")
+    np.testing.assert_allclose(run(path, x), model._session.evaluated(x).numpy(), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("loss", ["squared_error", "poisson"])
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_a_regressor_gives_its_predictions(outputs, loss, dtype, tmp_path):
+    y, path = np.abs(NUMBERS[:, :outputs]) / 10, tmp_path / "model.onnx"
+    model = tn.MLPRegressor(loss, **ESTIMATED, dtype=dtype, norm="layer").fit(X, y.squeeze())
+    tn.export_onnx(model, path)
+    onnx.checker.check_model(path, full_check=True)
+    got = run(path, X.astype(dtype))
+    np.testing.assert_allclose(got.squeeze(), model.predict(X), rtol=1e-5, atol=1e-5)
+    assert got.shape == (60, outputs)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_classes_that_onnx_cannot_hold_are_refused(tmp_path):
+    model = tn.MLPClassifier(**ESTIMATED).fit(X, CLASSES)
+    model.classes_ = np.array([None, "a", 3], object)
+    assert "classes_ are [None, 'a', 3]" in said(lambda: tn.export_onnx(model, tmp_path / "x"), TypeError)
+    assert not (tmp_path / "x").exists()
 
 
 def test_what_stands_in_the_file(tmp_path):
@@ -181,7 +269,8 @@ def half_converted():
         (lambda: nn.Sequential(nn.Linear(5, 4), Doubling()), {}, TypeError, "Doubling at '1' cannot be written as ONNX"),
         (lambda: Doubling(), {"input_features": 5}, TypeError, "Doubling cannot be written as ONNX"),
         (lambda: nn.Sequential(Reversed(nn.Linear(5, 5))), {}, TypeError, "Reversed at '0'"),
-        (lambda: nn.Embedding(5, 4), {"input_features": 1}, TypeError, "Embedding cannot be written"),
+        (lambda: nn.Embedding(5, 4), {}, ValueError, "input_features is None"),
+        (lambda: tn.MLPClassifier(), {}, ValueError, "This MLPClassifier instance is not fitted yet"),
         (lambda: nn.Sequential(nn.Linear(5, 4), nn.Linear(5, 2)), {}, ValueError, "Linear(5, 2) at '1' takes 5 columns, but gets 4"),
         (lambda: nn.Linear(5, 4), {"input_features": 6}, ValueError, "takes 5 columns, but gets 6"),
         (lambda: nn.Residual(nn.Linear(5, 4)), {}, ValueError, "turns 5 columns into 4"),

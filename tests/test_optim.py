@@ -133,7 +133,7 @@ REFUSALS = {
     "lr text": (lambda: optim.Adam([P], lr="fast"), TypeError, "lr is 'fast'"),
     "beta": (lambda: optim.Adam([P], betas=(0.9, 1.0)), ValueError, "beta2 is 1.0"),
     "eps": (lambda: optim.Adam([P], eps=0), ValueError, "eps is 0"),
-    "momentum": (lambda: optim.SGD([P], momentum=1), ValueError, "momentum is 1"),
+    "momentum": (lambda: optim.SGD([P], momentum=1.5), ValueError, r"momentum is 1.5, expected a number in \[0, 1\]"),
     "nesterov": (lambda: optim.SGD([P], nesterov=True), ValueError, "momentum above 0"),
     "twice": (lambda: optim.SGD([{"params": [P]}, {"params": [P]}]), ValueError, "twice"),
     "array": (lambda: optim.SGD([np.ones(2)]), TypeError, "a ndarray, expected tensors"),

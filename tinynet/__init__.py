@@ -29,13 +29,14 @@ from .training import Trainer
 from .version import __version__
 
 if _TYPE_CHECKING:
-    from .estimators import MLPClassifier, MLPRegressor
+    from .estimators import MLPClassifier, MLPRegressor, estimator_from_sklearn, load_estimator
 
 __all__ = [
     "__version__", "CheckpointError", "CompiledStep", "EarlyStopping", "History", "MLPClassifier", "MLPRegressor",
-    "NonFiniteLoss", "NotReplayable", "Tensor", "Trainer", "compile", "current_backend", "data", "export_onnx",
-    "from_sklearn", "from_torch_state_dict", "functional", "gradcheck", "load_checkpoint", "manual_seed", "nn",
-    "no_grad", "optim", "save_checkpoint", "schedule", "use_backend",
+    "NonFiniteLoss", "NotReplayable", "Tensor", "Trainer", "compile", "current_backend", "data",
+    "estimator_from_sklearn", "export_onnx", "from_sklearn", "from_torch_state_dict", "functional", "gradcheck",
+    "load_checkpoint", "load_estimator", "manual_seed", "nn", "no_grad", "optim", "save_checkpoint", "schedule",
+    "use_backend",
 ]  # fmt: skip
 
 
@@ -43,7 +44,7 @@ if not _TYPE_CHECKING:
 
     def __getattr__(name: str) -> _Any:
         """The estimators are imported when they are first asked for: scikit-learn takes a second."""
-        if name in ("MLPClassifier", "MLPRegressor"):
+        if name in ("MLPClassifier", "MLPRegressor", "estimator_from_sklearn", "load_estimator"):
             from . import estimators
 
             return getattr(estimators, name)

@@ -1,4 +1,4 @@
-"""Checkpoints: the state of a model, an optimizer or a whole Trainer in one safetensors file.
+"""Checkpoints: the state of a model, an optimizer, a whole Trainer or an estimator in one safetensors file.
 
 Arrays: ``model.NAME`` (parameters, buffers), ``optimizer.group.I`` (a group's options), ``optimizer.I.NAME`` (running
 averages of parameter I), ``history.NAME``, ``early_stopping.I.NAME`` (the best weights). The text ``state`` holds the
@@ -12,6 +12,7 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import singledispatch
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -38,14 +39,14 @@ HISTORY = {
     "learning_rate": np.float64, "step_loss": np.float64,
 }  # fmt: skip
 
-Target = Module | Optimizer | Trainer
+Target = Any  # a Module, an Optimizer, a Trainer or an estimator: what contents and checked have a rule for
 Path_ = str | PathLike[str]
 Contents = tuple[dict[str, Array], dict[str, Any]]
 Write = Callable[[], None]
 
 
 def save_checkpoint(path: Path_, target: Target, notes: Mapping[str, Any] | None = None) -> None:
-    """Writes the state of a model, an optimizer or a Trainer; an older file there is replaced only by a whole one.
+    """Writes the state of a model, an optimizer, a Trainer or a fitted estimator; an older file is replaced as a whole.
 
     Of callbacks, EarlyStopping's state is kept; tn.manual_seed's generator, for layers yet to be made, is not.
     notes: what else load_checkpoint is to return, as JSON can hold it. Raises OSError where the file cannot be written,
@@ -54,7 +55,7 @@ def save_checkpoint(path: Path_, target: Target, notes: Mapping[str, Any] | None
     _check_target(target)
     check_writable("path", Path(path))
     with uninterrupted():
-        tensors, state = _contents(target)
+        tensors, state = contents(target)
         try:
             text = json.dumps(_encoded({**state, "notes": dict(notes or {})}), allow_nan=False)
         except TypeError as error:
@@ -67,7 +68,8 @@ def load_checkpoint(path: Path_, target: Target) -> dict[str, Any]:
     """Restores what save_checkpoint wrote, and returns its notes.
 
     A Trainer is built before as the saved one was (model, optimizer, loss, schedule, seed, callbacks), and goes on with
-    the same bits on the same backend. A model or an optimizer can be loaded from a Trainer's checkpoint too.
+    the same bits on the same backend. An estimator gets the saved one's parameters as well; load_estimator makes it
+    anew. A model or an optimizer can also be loaded from the checkpoint of a Trainer or an estimator.
 
     Raises CheckpointError for what is no checkpoint, is damaged or does not fit, before anything of the target is
     changed; OSError where the file cannot be read.
@@ -94,7 +96,7 @@ class Checkpoint:
         """Copies the state into the target, after all of it has been checked."""
         _check_target(target)
         try:
-            writes = _checked(target, self.tensors, self.state)
+            writes = checked(target, self.tensors, self.state)
         except CheckpointError as error:
             raise CheckpointError(f"{self.path} does not fit: {error}") from None
         except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
@@ -119,46 +121,50 @@ def read_checkpoint(path: Path_) -> Checkpoint:
     return Checkpoint(Path(path), tensors, state)
 
 
-def _contents(target: Target) -> Contents:
-    if isinstance(target, Module):
-        return {f"model.{name}": array for name, array in target.arrays().items()}, {"model": {}}
-    if isinstance(target, Optimizer):
-        return _optimizer(target)
-    (tensors, model), (averages, optimizer) = _contents(target.model), _optimizer(target.optimizer)
-    rest, trainer = _trainer(target)
-    return tensors | averages | rest, model | optimizer | trainer
-
-
 def _check_target(target: Any) -> None:
-    if not isinstance(target, Target):
-        raise TypeError(f"target is a {type(target).__name__}, expected a Module, an Optimizer or a Trainer")
+    if contents.dispatch(type(target)) is contents.dispatch(object):
+        raise TypeError(
+            f"target is a {type(target).__name__}, expected a Module, an Optimizer, a Trainer or an estimator"
+        )
 
 
-def _checked(target: Target, tensors: dict[str, Array], state: dict[str, Any]) -> list[Write]:
+@singledispatch
+def contents(target: Any) -> Contents:
+    """The arrays and the state that a checkpoint of the target holds."""
+    raise NotImplementedError
+
+
+@singledispatch
+def checked(target: Any, tensors: dict[str, Array], state: dict[str, Any]) -> list[Write]:
     """What restores the state, once nothing more can fail."""
-    if isinstance(target, Module):
-        found = _part("model", tensors, state)
-        _check_arrays("the model", found, target.arrays())
-        return [lambda: target.load_state_dict(found)]
-    if isinstance(target, Optimizer):
-        return [_optimizer_checked(target, _part("optimizer", tensors, state), state["optimizer"])]
-    _part("trainer", tensors, state)
-    writes = _checked(target.model, tensors, state) + _checked(target.optimizer, tensors, state)
-    return [*writes, _trainer_checked(target, tensors, state["trainer"])]
+    raise NotImplementedError
 
 
-def _part(part: str, tensors: dict[str, Array], state: dict[str, Any]) -> dict[str, Array]:
+@contents.register(Module)
+def _(target: Module) -> Contents:
+    return {f"model.{name}": array for name, array in target.arrays().items()}, {"model": {}}
+
+
+@checked.register(Module)
+def _(target: Module, tensors: dict[str, Array], state: dict[str, Any]) -> list[Write]:
+    found = part("model", tensors, state)
+    check_arrays("the model", found, target.arrays())
+    return [lambda: target.load_state_dict(found)]
+
+
+def part(part: str, tensors: dict[str, Array], state: dict[str, Any]) -> dict[str, Array]:
+    """The arrays of a part, of the model say, by their names in it."""
     if part not in state:
         raise CheckpointError(f"it holds no {part}, but {' and '.join(sorted(state.keys() - {'notes'}))}")
-    return _under(part, tensors)
+    return under(part, tensors)
 
 
-def _under(prefix: str, tensors: dict[str, Array]) -> dict[str, Array]:
+def under(prefix: str, tensors: dict[str, Array]) -> dict[str, Array]:
     """The arrays whose names begin with the prefix and a dot, by the rest."""
     return {n.removeprefix(prefix + "."): array for n, array in tensors.items() if n.startswith(prefix + ".")}
 
 
-def _check_arrays(whose: str, found: Mapping[str, Array], own: Mapping[str, Array]) -> None:
+def check_arrays(whose: str, found: Mapping[str, Array], own: Mapping[str, Array]) -> None:
     """The same names, shapes and dtypes."""
     if missing := own.keys() - found.keys():
         raise CheckpointError(f"{whose} has {_named(missing)}, which it lacks")
@@ -179,6 +185,7 @@ def _named(names: set[str]) -> str:
 # ---- optimizers -----------------------------------------------------------------------------------------------------
 
 
+@contents.register(Optimizer)
 def _optimizer(optimizer: Optimizer) -> Contents:
     tensors = {f"optimizer.group.{i}": group.hyper for i, group in enumerate(optimizer.groups)}
     for i, parameter in enumerate(_parameters(optimizer)):
@@ -188,22 +195,24 @@ def _optimizer(optimizer: Optimizer) -> Contents:
     return tensors, {"optimizer": kept}
 
 
-def _optimizer_checked(optimizer: Optimizer, found: dict[str, Array], state: dict[str, Any]) -> Write:
-    _check_equal("optimizer", state, _optimizer(optimizer)[1]["optimizer"])
+@checked.register(Optimizer)
+def _optimizer_checked(optimizer: Optimizer, tensors: dict[str, Array], state: dict[str, Any]) -> list[Write]:
+    found = part("optimizer", tensors, state)
+    _check_equal("optimizer", state["optimizer"], _optimizer(optimizer)[1]["optimizer"])
     averages = []
     own = {f"group.{i}": group.hyper for i, group in enumerate(optimizer.groups)}
     for i, parameter in enumerate(_parameters(optimizer)):
-        averages.append(_under(str(i), found))
+        averages.append(under(str(i), found))
         if averages[-1]:  # there are none before the first step
             own |= {f"{i}.{name}": parameter.data for name in optimizer.averages}
-    _check_arrays("the optimizer", found, own)
+    check_arrays("the optimizer", found, own)
     groups = []
     for i, group in enumerate(optimizer.groups):
         groups.append(dict(zip(group.names, found[f"group.{i}"].tolist(), strict=True)))
         for name, value in groups[-1].items():
             CHECKS[name](f"its {name}", value)
     ordered = [{name: a[name] for name in optimizer.averages if name in a} for a in averages]
-    return lambda: optimizer.load_state_dict({"groups": groups, "averages": ordered})
+    return [lambda: optimizer.load_state_dict({"groups": groups, "averages": ordered})]
 
 
 def _parameters(optimizer: Optimizer) -> list[Any]:
@@ -213,14 +222,18 @@ def _parameters(optimizer: Optimizer) -> list[Any]:
 # ---- trainers -------------------------------------------------------------------------------------------------------
 
 
+@contents.register(Trainer)
 def _trainer(trainer: Trainer) -> Contents:
+    (arrays, model), (averages, optimizer) = contents(trainer.model), contents(trainer.optimizer)
     history, stopping = trainer.history, _stopping(trainer)
     tensors = {f"history.{name}": np.array(getattr(history, name), dtype) for name, dtype in HISTORY.items()}
     states = [callback.state_dict() for callback in stopping]
     for i, state in enumerate(states):
         tensors |= {f"early_stopping.{i}.{name}": array for name, array in state.pop("weights").items()}
     rest = {name: value for name, value in asdict(history).items() if name not in HISTORY}
-    return tensors, {
+    return arrays | averages | tensors, {
+        **model,
+        **optimizer,
         "trainer": {
             "settings": _settings(trainer),
             "epoch": trainer.epoch,
@@ -229,11 +242,18 @@ def _trainer(trainer: Trainer) -> Contents:
             "schedule": trainer.schedule.state_dict() if trainer.schedule else None,
             "early_stopping": states,
             "history": rest,
-        }
+        },
     }
 
 
-def _trainer_checked(trainer: Trainer, tensors: dict[str, Array], state: dict[str, Any]) -> Write:
+@checked.register(Trainer)
+def _trainer_checked(trainer: Trainer, tensors: dict[str, Array], state: dict[str, Any]) -> list[Write]:
+    part("trainer", tensors, state)
+    writes = checked(trainer.model, tensors, state) + checked(trainer.optimizer, tensors, state)
+    return [*writes, _run_checked(trainer, tensors, state["trainer"])]
+
+
+def _run_checked(trainer: Trainer, tensors: dict[str, Array], state: dict[str, Any]) -> Write:
     for name, value in json.loads(json.dumps(_encoded(_settings(trainer))), object_hook=_decoded).items():
         _check_equal(name, state["settings"][name], value)
     epoch, step = check_whole("its epoch", state["epoch"]), check_whole("its step", state["step"])
@@ -251,14 +271,14 @@ def _trainer_checked(trainer: Trainer, tensors: dict[str, Array], state: dict[st
     stopping = _stopping(trainer)
     best: list[dict[str, Any]] = []
     for i, kept in enumerate(state["early_stopping"]):
-        weights = _under(f"early_stopping.{i}", tensors)
+        weights = under(f"early_stopping.{i}", tensors)
         if weights:  # there are none before the first epoch's end
-            _check_arrays("early stopping", weights, trainer.model.arrays())
+            check_arrays("early stopping", weights, trainer.model.arrays())
         best.append({"best": float(kept["best"]), "best_epoch": check_whole("it", kept["best_epoch"])})
         best[-1]["weights"] = weights
     if len(best) != len(stopping):
         raise CheckpointError(f"it has {len(best)} early stoppings, the trainer {len(stopping)}")
-    found = _under("history", tensors)
+    found = under("history", tensors)
     for name, dtype in HISTORY.items():
         if found[name].ndim != 1 or found[name].dtype != dtype:
             raise CheckpointError(f"its history.{name} is no list of {np.dtype(dtype)}")

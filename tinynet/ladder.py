@@ -38,11 +38,11 @@ def _compiled() -> list[Rung]:
         return kernels.load("numba", **options)
 
     best, threads = (numba().options[name] for name in ("simd_width", "threads"))
-    found = [Rung("scalar", "machine code", numba(simd_width=1, threads=1).unfused(), True)]
+    found = [Rung("scalar", "machine code", numba(simd_width=1, threads=1, fused=False), True)]
     for lanes in (4, 8, 16):
         if lanes <= best:
             brings = f"vectors of {lanes} numbers"
-            found.append(Rung(f"SIMD, {lanes} lanes", brings, numba(simd_width=lanes, threads=1).unfused(), True))
+            found.append(Rung(f"SIMD, {lanes} lanes", brings, numba(simd_width=lanes, threads=1, fused=False), True))
     found += [
         Rung("fused", "kernels that do several operations in one pass", numba(threads=1), True),
         Rung("recorded", "the whole step in one native call", numba(threads=1), False),

@@ -1,10 +1,11 @@
-"""Networks written as ONNX files, for inference elsewhere. Needs onnx: pip install 'tinynet[onnx]'."""
+"""Networks and estimators written as ONNX files, for inference elsewhere. Needs onnx: pip install 'tinynet[onnx]'."""
 
 from __future__ import annotations
 
 import math
 import os
 from collections.abc import Callable
+from functools import singledispatch
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,22 +37,30 @@ class Value(NamedTuple):
     columns: int
 
 
-class Graph:
-    """Nodes and initializers, in the order of their making."""
+class Output(NamedTuple):
+    """What the file gives out: the name of a node's output, its dtype, and its columns, or None where it is 1-D."""
 
-    def __init__(self, dtype: np.dtype[Any]):
-        self.dtype = dtype
+    name: str
+    dtype: Any
+    columns: int | None
+
+
+class Graph:
+    """Nodes and initializers, in the order of their making. dtype: of the arithmetic; taken: of the input."""
+
+    def __init__(self, dtype: np.dtype[Any], taken: np.dtype[Any]):
+        self.dtype, self.taken = dtype, taken
         self.nodes: list[Any] = []
         self.initializers: dict[str, Array] = {}
         self._names: dict[int, str] = {}
 
-    def node(self, path: str, operator: str, *inputs: str, **attributes: Any) -> str:
-        """Appends an operator; returns its output's name."""
+    def node(self, path: str, operator: str, *inputs: str, result: str | None = None, **attributes: Any) -> str:
+        """Appends an operator; returns its output's name, by default the node's own."""
         from onnx import helper
 
         name = joined(path, f"{operator}.{len(self.nodes)}")
-        self.nodes.append(helper.make_node(operator, inputs, [name], name=name, **attributes))
-        return name
+        self.nodes.append(helper.make_node(operator, inputs, [result or name], name=name, **attributes))
+        return result or name
 
     def array(self, name: str, array: Array) -> str:
         """An initializer's name; an array that several layers share is stored once."""
@@ -73,6 +82,7 @@ def joined(path: str, name: str) -> str:
 
 
 Rule = Callable[[Graph, str, Any, Value], Value]
+Ending = Callable[[Graph, Value], list[Output]]
 
 
 def operator(name: str, **attributes: Any) -> Rule:
@@ -130,6 +140,16 @@ def layer_norm(graph: Graph, path: str, module: nn.LayerNorm, x: Value) -> Value
     ]
     y = graph.node(path, "LayerNormalization", x.name, *names, axis=-1, epsilon=float(module.eps))
     return Value(y, x.columns)
+
+
+def embedding(graph: Graph, path: str, module: nn.Embedding, x: Value) -> Value:
+    """The rows of weight that the columns name, side by side."""
+    whole = x.name == "input" and graph.taken == np.int64
+    rows = x.name if whole else graph.node(path, "Cast", x.name, to=element_type(np.int64))
+    y = graph.node(path, "Gather", graph.array(joined(path, "weight"), module.weight.data), rows)
+    columns = x.columns * module.embedding_dim
+    shape = graph.array(joined(path, "shape"), np.array([-1, columns]))
+    return Value(graph.node(path, "Reshape", y, shape), columns)
 
 
 # Runtimes commonly lack float64 kernels for LeakyRelu, Elu, Softplus and Erf: onnxruntime does. Float64 models get the
@@ -206,6 +226,7 @@ RULES: dict[type[nn.Module], Rule] = {
     nn.Linear: linear,
     nn.BatchNorm1d: batch_norm,
     nn.LayerNorm: layer_norm,
+    nn.Embedding: embedding,
     nn.Dropout: nothing,
     nn.Identity: nothing,
     nn.ReLU: operator("Relu"),
@@ -237,11 +258,14 @@ def append(graph: Graph, path: str, module: nn.Module, x: Value) -> Value:
 
 
 def first_columns(model: nn.Module) -> int:
-    """How many columns the first layer that minds takes."""
+    """How many columns the model takes, by the first layer that minds."""
+    per_column = 1
     for _, module in model.named_modules():
+        if isinstance(module, nn.Embedding):
+            per_column *= module.embedding_dim
         for name in ("in_features", "num_features", "normalized_shape"):
             if isinstance(columns := getattr(module, name, None), int):
-                return columns
+                return columns // per_column
     raise ValueError("input_features is None, expected a whole number: no layer of the model says how many it takes")
 
 
@@ -252,6 +276,13 @@ def last_module(model: nn.Module) -> nn.Module:
     return model
 
 
+def first_module(model: nn.Module) -> nn.Module:
+    """The module that takes the input, within nested Sequentials."""
+    while isinstance(model, nn.Sequential) and len(model):
+        model = model[0]
+    return model
+
+
 def element_type(dtype: Any) -> int:
     """ONNX's number of a dtype."""
     from onnx import helper
@@ -259,52 +290,88 @@ def element_type(dtype: Any) -> int:
     return int(helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
 
 
-def export_onnx(
-    model: nn.Module, path: str | os.PathLike[str], input_features: int | None = None, output: str = "logits"
-) -> None:
-    """Writes model in evaluation mode as an ONNX file: ``input`` (batch, features) to ``output`` (batch, outputs).
+@singledispatch
+def network_and_ending(model: Any) -> tuple[nn.Module, Ending]:
+    """The network, and what the file gives out behind it. Estimators have a rule of their own."""
+    raise TypeError(f"model is a {type(model).__name__}, expected a Module or one of tinynet's estimators")
 
-    The batch axis is dynamic; the dtype is the parameters'; weights keep their dotted names. output: logits, what the
-    model returns, or softmax or sigmoid of it. input_features: by default what the first layer takes. GELU's erf is
+
+@network_and_ending.register(nn.Module)
+def _(model: nn.Module) -> tuple[nn.Module, Ending]:
+    return model, activated("logits")
+
+
+def activated(output: str) -> Ending:
+    """``output``: the network's, or softmax or sigmoid of it."""
+
+    def ending(graph: Graph, y: Value) -> list[Output]:
+        final = OUTPUTS[output]
+        if final or not graph.nodes:
+            graph.node("output", final or "Identity", y.name)
+        graph.nodes[-1].output[0] = "output"
+        return [Output("output", graph.dtype, y.columns)]
+
+    return ending
+
+
+def check_ending(network: nn.Module, output: str) -> None:
+    """Refuses a softmax or sigmoid of what is one."""
+    last = last_module(network)
+    fused = isinstance(last, nn.Linear) and last.activation == "sigmoid"
+    if OUTPUTS[output] and (fused or isinstance(last, nn.Softmax | nn.LogSoftmax | nn.Sigmoid)):
+        raise ValueError(f"output is {output!r}, but the model ends with {last!r} already, expected 'logits'")
+
+
+def export_onnx(
+    model: Any, path: str | os.PathLike[str], input_features: int | None = None, output: str | None = None
+) -> None:
+    """Writes a network in evaluation mode, or a fitted estimator, as an ONNX file.
+
+    It takes ``input`` (batch, features). Networks and regressors give ``output`` (batch, outputs), a classifier
+    ``label``, what predict returns, and ``probabilities`` (batch, classes), those of predict_proba. The batch axis is
+    dynamic; the dtype is the parameters', that of an Embedding's input int64; weights keep their dotted names.
+
+    output: logits, what the network returns, or softmax or sigmoid of it, alone and as ``output``; by default logits
+    for networks, predictions for estimators. input_features: by default what the first layer takes. GELU's erf is
     computed in float32 even in a float64 model, as runtimes lack the other.
 
     Raises:
         ImportError: onnx is not installed.
-        TypeError: a module that cannot be exported (Embedding, modules of one's own), or dtypes that are mixed.
-        ValueError: layers that do not fit together, or more than 2 GiB of parameters.
+        TypeError: a module that cannot be exported, as modules of one's own, dtypes that are mixed, or classes that are
+            neither numbers nor texts.
+        ValueError: layers that do not fit together, an estimator that is not fitted, or more than 2 GiB of parameters.
         OSError: path cannot be written.
     """
     require_onnx()
-    from onnx import helper, numpy_helper
-
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model is a {type(model).__name__}, expected a Module")
-    final = OUTPUTS[choose("output", output, OUTPUTS)]
-    last = last_module(model)
-    fused = isinstance(last, nn.Linear) and last.activation == "sigmoid"
-    if final and (fused or isinstance(last, nn.Softmax | nn.LogSoftmax | nn.Sigmoid)):
-        raise ValueError(f"output is {output!r}, but the model ends with {last!r} already, expected 'logits'")
+    network, ending = network_and_ending(model)
+    if output is not None:
+        check_ending(network, choose("output", output, OUTPUTS))
+        ending = activated(output)
     path = Path(path)
     check_writable("path", path)
-    columns = first_columns(model) if input_features is None else check_positive("input_features", input_features)
+    columns = first_columns(network) if input_features is None else check_positive("input_features", input_features)
 
-    parameters = model.parameters()
-    graph = Graph(parameters[0].dtype if parameters else np.dtype(np.float32))
-    y = append(graph, "", model, Value("input", columns))
-    if final or not graph.nodes:
-        y = Value(graph.node("output", final or "Identity", y.name), y.columns)
-    graph.nodes[-1].output[0] = "output"
+    parameters = network.parameters()
+    dtype = parameters[0].dtype if parameters else np.dtype(np.float32)
+    graph = Graph(dtype, np.dtype(np.int64) if isinstance(first_module(network), nn.Embedding) else dtype)
+    outputs = ending(graph, append(graph, "", network, Value("input", columns)))
+    write_atomically(path, serialised(graph, Output("input", graph.taken, columns), outputs))
+
+
+def serialised(graph: Graph, taken: Output, outputs: list[Output]) -> bytes:
+    """The file's bytes. Raises ValueError where they are too many."""
+    from onnx import helper, numpy_helper
+
     size = sum(array.nbytes for array in graph.initializers.values())
     if size > LARGEST:
         raise ValueError(f"the model has {size} bytes of parameters, but an ONNX file holds at most {LARGEST}")
 
-    described = helper.make_graph(
-        graph.nodes,
-        "tinynet",
-        [helper.make_tensor_value_info("input", element_type(graph.dtype), ["batch", columns])],
-        [helper.make_tensor_value_info("output", element_type(graph.dtype), ["batch", y.columns])],
-        [numpy_helper.from_array(array, name) for name, array in graph.initializers.items()],
-    )
+    def edge(value: Output) -> Any:
+        shape = ["batch"] if value.columns is None else ["batch", value.columns]
+        return helper.make_tensor_value_info(value.name, element_type(value.dtype), shape)
+
+    initializers = [numpy_helper.from_array(array, name) for name, array in graph.initializers.items()]
+    described = helper.make_graph(graph.nodes, "tinynet", [edge(taken)], list(map(edge, outputs)), initializers)
     file = helper.make_model(
         described,
         opset_imports=[helper.make_opsetid("", OPSET)],
@@ -312,4 +379,5 @@ def export_onnx(
         producer_name="tinynet",
         producer_version=__version__,
     )
-    write_atomically(path, file.SerializeToString())
+    content: bytes = file.SerializeToString()
+    return content

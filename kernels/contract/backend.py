@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .calls import PLANS_KEPT, checked
+from .code import Code
 from .declaration import DECLARATIONS, Declaration
 
 
@@ -33,17 +34,22 @@ class Backend:
         kernels_compiled: Callable[[], int] | None = None,
         executor: Callable[[Any], Any] | None = None,
         context: Callable[[], Any] | None = None,
+        code: Callable[[str, Sequence[Any]], Sequence[Code]] | None = None,
     ):
-        """executor: makes a recorded program runnable. context: makes the context in which kernels run, once a call."""
+        """executor: makes a recorded program runnable. context: makes the context in which kernels run, once a call.
+
+        code: shows the machine code that a kernel of the backend's own runs on operands.
+        """
         check_implementations(name, implementations)
         self.name = name
         self.options = dict(options or {})
         self.asked: dict[str, Any] = {}  # those of the options that were not left to the backend
+        self.reload: Callable[[], Backend] | None = None  # where it was loaded by name: loads it again
         self.implementations = dict(implementations)
         self.native = frozenset(implementations)
         self.empty = empty
         self._compile_seconds, self._kernels_compiled = compile_seconds, kernels_compiled
-        self.executor, self.context = executor, context
+        self.executor, self.context, self.code = executor, context, code
         self._constants: dict[tuple[float, Any], np.ndarray[Any, Any]] = {}
         for declaration in DECLARATIONS.values():
             implementation = implementations.get(declaration.name)
@@ -93,6 +99,19 @@ class Backend:
             found.flags.writeable = False
             self._constants[key] = found  # type: ignore[index]
         return found
+
+    def __reduce__(self) -> tuple[Callable[[], Backend], tuple[()]]:
+        """A pickle holds the name and the options that were asked for; what was left to the backend is chosen anew."""
+        if self.reload is None:
+            raise TypeError(f"backend {self.name!r} was not loaded by its name, so it cannot be pickled")
+        return self.reload, ()
+
+    def __copy__(self) -> Backend:
+        """Itself: nothing of it changes what kernels compute."""
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Backend:
+        return self
 
     def __repr__(self) -> str:
         options = "".join(f", {name}={value!r}" for name, value in self.options.items())

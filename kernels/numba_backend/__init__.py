@@ -1,13 +1,13 @@
 """Numba: every kernel written with explicit SIMD vectors, compiled to machine code on first use, cached on disk.
 
-``create(threads, simd_width)``: threads share the output of large calls; simd_width is the lanes of float32 in a vector
-(1: scalar code), by default what the CPU's registers hold.
+``create(threads, simd_width)``: threads share the output of large calls, by default one for each CPU of the process, or
+as many as the environment says, by which joblib divides the CPUs among its workers; simd_width is the lanes of float32
+in a vector (1: scalar code), by default what the CPU's registers hold.
 """
 
 from __future__ import annotations
 
 import inspect
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -15,9 +15,10 @@ import numpy as np
 
 from ..contract import DECLARATIONS
 from ..contract.checks import axis_length, overlap_pairs
+from ..contract.code import Code
 from .compilation import COUNTERS
 from .executor import Executor
-from .machine import BUILDERS, Arrangement, Epilogue, Machine, best_width
+from .machine import BUILDERS, Arrangement, Epilogue, Machine, best_threads, best_width
 from .shortcut import Shortcut
 from .team import MOST_THREADS
 
@@ -27,8 +28,7 @@ WIDTHS = (1, 4, 8, 16)
 
 def create(threads: int | None = None, simd_width: int | None = None) -> dict[str, Any]:
     """The backend. Raises ValueError for threads or a simd_width out of range."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = min(cores, MOST_THREADS) if threads is None else threads
+    threads = best_threads() if threads is None else threads
     if not isinstance(threads, int) or isinstance(threads, bool) or not 1 <= threads <= MOST_THREADS:
         raise ValueError(f"threads is {threads!r}, expected a whole number in [1, {MOST_THREADS}]")
     width = best_width() if simd_width is None else simd_width
@@ -41,7 +41,15 @@ def create(threads: int | None = None, simd_width: int | None = None) -> dict[st
         "options": {"threads": threads, "simd_width": width},
         "compile_seconds": lambda: COUNTERS.seconds,
         "kernels_compiled": lambda: COUNTERS.compiled,
+        "code": lambda kernel, operands: code(machine, arrangements()[kernel](*operands)),
     }
+
+
+def code(machine: Machine, arrangement: Arrangement) -> list[Code]:
+    """The machine code of a call."""
+    from .listing import codes  # which nothing else needs
+
+    return codes(machine, arrangement)
 
 
 def arrangements() -> dict[str, Callable[..., Arrangement]]:

@@ -16,6 +16,12 @@ from .words import advance, columns, contiguous, inlined, joined_part, number, p
 SIDE_BY_SIDE = 4 if simd.host.vector_registers() >= 32 else 2
 
 
+def side_by_side(f):
+    """The vectors of a turn as one wide vector. Where f does not fill a register, LLVM would fill it with several: such
+    vectors stay as narrow as they were asked for."""
+    return f.with_lanes(SIDE_BY_SIDE * f.lanes) if f.lanes >= simd.host.lanes(f.dtype.name) else f
+
+
 def _extent(first, second, out, size):
     """Compiles to: this thread's part of the rows and columns; rows without gaps between them count as one."""
 
@@ -36,7 +42,7 @@ def one_array(function, out=1):
 
     def build(f):
         lanes, size = f.lanes, f.bits // 8
-        wide = f.with_lanes(SIDE_BY_SIDE * lanes)
+        wide = side_by_side(f)
         extent = _extent(0, 0, out, size)
 
         def kernel(words, thread, threads):
@@ -75,7 +81,7 @@ def two_arrays(function, out=2):
 
     def build(f):
         lanes, size = f.lanes, f.bits // 8
-        wide = f.with_lanes(SIDE_BY_SIDE * lanes)
+        wide = side_by_side(f)
         extent = _extent(0, 1, out, size)
 
         def kernel(words, thread, threads):
@@ -145,7 +151,7 @@ def broadcast(function, third=False, at=None):
 
     def build(f):
         lanes, size = f.lanes, f.bits // 8
-        wide = f.with_lanes(SIDE_BY_SIDE * lanes)
+        wide = side_by_side(f)
 
         @inlined
         def many(words, operand):

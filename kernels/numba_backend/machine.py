@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,8 @@ from .compilation import address_of
 from .invocation import Launcher
 from .products import EPILOGUES, epilogue_signature, gemm
 from .simd import host, vector
-from .team import team_of
+from .team import MOST_THREADS, team_of
+from .words import KERNEL
 
 BUILDERS: dict[str, Callable[..., Any]] = {
     "gemm": gemm,
@@ -50,14 +52,20 @@ class Machine:
         """Lanes of a vector: 1 is scalar code."""
         return max(1, self.width * 4 // np.dtype(dtype).itemsize)
 
+    def recipe(self, name: str, char: str) -> tuple[str, Callable[[], Callable[..., None]], Any]:
+        """How a kernel or an Epilogue is compiled for a dtype, given by its character: its key, what builds its
+        function, its signature."""
+        dtype = np.dtype(char).name
+        f = vector(dtype, self.lanes(dtype))
+        if type(name) is Epilogue:
+            return f"epilogue_{name}-{dtype}x{f.lanes}", lambda: EPILOGUES[name](f), epilogue_signature(f)
+        return f"{name}-{dtype}x{f.lanes}", lambda: BUILDERS[name](f), KERNEL
+
     def launcher(self, name: str, char: str) -> Launcher:
         """The kernel of that name for a dtype, given by its character."""
         found = self._launchers.get((name, char))
         if found is None:
-            dtype = np.dtype(char).name
-            f = vector(dtype, self.lanes(dtype))
-            address = address_of(f"{name}-{dtype}x{f.lanes}", lambda: BUILDERS[name](f))
-            found = self._launchers[name, char] = Launcher(address)
+            found = self._launchers[name, char] = Launcher(address_of(*self.recipe(name, char)))
         return found
 
     def linked(self, char: str, operands: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -68,10 +76,7 @@ class Machine:
         """The address of an epilogue for a dtype, as the float64 of the same bits."""
         found = self._epilogues.get((name, char))
         if found is None:
-            dtype = np.dtype(char).name
-            f = vector(dtype, self.lanes(dtype))
-            key = f"epilogue_{name}-{dtype}x{f.lanes}"
-            address = address_of(key, lambda: EPILOGUES[name](f), epilogue_signature(f))
+            address = address_of(*self.recipe(name, char))
             found = self._epilogues[name, char] = float(np.int64(address).view(np.float64))
         return found
 
@@ -91,3 +96,13 @@ class Machine:
 def best_width() -> int:
     """Lanes of float32 in the CPU's widest vector register."""
     return host.lanes(np.float32)
+
+
+def best_threads() -> int:
+    """The CPUs that the process may use, or fewer where NUMBA_NUM_THREADS or else OMP_NUM_THREADS says so."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    for variable in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS"):
+        number = os.environ.get(variable, "").partition(",")[0].strip()  # OpenMP takes one for each nested level
+        if number.isdecimal() and int(number) > 0:
+            return min(int(number), cores, MOST_THREADS)
+    return min(cores, MOST_THREADS)

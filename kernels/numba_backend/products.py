@@ -18,6 +18,7 @@ from __future__ import annotations
 from numba import types
 
 from .elementwise import ACTIVATIONS, OUTPUT_GRADIENTS
+from .sharing import COLUMN_UNIT, share_of, splits_rows
 from .simd import staged, store, store_masked, transpose_block
 from .tile import make_tile, tallest
 from .words import advance, columns, finish, inlined, number, part, pointer, rows, stack, stride_bytes
@@ -113,6 +114,19 @@ def gemm(f):
                 break
 
     return kernel
+
+
+def tile_turn(f, operands, threads):
+    """What a turn of the loop over k does in the first tile of the first of so many threads: multiply-adds, counted by
+    lane, and loads."""
+    height, width = operands[3].shape
+    whole_rows = splits_rows(height, width, threads)
+    rows_used = share_of(height, 0, threads, 1)[1] if whole_rows else height
+    columns_used = width if whole_rows else share_of(width, 0, threads, COLUMN_UNIT)[1]
+    vectors = 2 if columns_used > f.lanes else 1
+    tiles = -(-rows_used // tallest(vectors))
+    high = -(-rows_used // tiles)
+    return high * vectors * f.lanes, high + vectors
 
 
 # ---- epilogues ----------------------------------------------------------------------------------------------------

@@ -11,8 +11,6 @@ from sklearn.base import BaseEstimator, is_classifier
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
-from kernels import Backend
-
 from ..backends import running_on, with_options
 from ..tensor import Array
 from .early_stopping import Validation
@@ -57,7 +55,7 @@ class MultilayerPerceptron(BaseEstimator):  # type: ignore[misc]
     def _fit(
         self, X: Any, y: Any, sample_weight: Any = None, incremental: bool = False, eval_set: Any = None
     ) -> MultilayerPerceptron:
-        hidden, activations, norms, dropouts = hidden_layers(self)
+        hidden, activations, _, _ = hidden_layers(self)
         refuse_contradictions(self, incremental, eval_set, sample_weight)
         given = X
         first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
@@ -68,18 +66,12 @@ class MultilayerPerceptron(BaseEstimator):  # type: ignore[misc]
             sample_weight = class_weight if sample_weight is None else class_weight * sample_weight
         self.n_outputs_ = y.shape[1]
         self._random_state = check_random_state(self.random_state)
-        self.out_activation_, loss = self._settle_loss()
+        self.out_activation_ = self._settle_loss()[0]
         if first:
             self._initialise((X.shape[1], *hidden, y.shape[1]), activations)
         elif [coef.shape for coef in self.coefs_] != list(itertools.pairwise((X.shape[1], *hidden, y.shape[1]))):
             raise ValueError(f"hidden_layer_sizes is {hidden}, expected that of the weights there are, or a new fit")
-        structure = Structure(
-            (X.shape[1], *hidden, y.shape[1]), activations, norms, dropouts, self.out_activation_, self._dtype().name
-        )
-        design = Design(
-            structure, loss, float(self.alpha), self.solver, float(self.epsilon), float(self.weight_decay),
-            self.max_grad_norm, schedule(self),
-        )  # fmt: skip
+        design = self._design(X.shape[1])
         validation = None if eval_set is None else self._checked_validation(eval_set)
         with self._running():
             session = self._session_of(design, first, incremental)
@@ -94,6 +86,18 @@ class MultilayerPerceptron(BaseEstimator):  # type: ignore[misc]
                 "preprocessed."
             )
         return self
+
+    def _design(self, inputs: int) -> Design:
+        """What the parameters make of the network and its training, for the outputs that were seen."""
+        hidden, activations, norms, dropouts = hidden_layers(self)
+        output, loss = self._settle_loss()
+        structure = Structure(
+            (inputs, *hidden, self.n_outputs_), activations, norms, dropouts, output, self._dtype().name
+        )
+        return Design(
+            structure, loss, float(self.alpha), self.solver, float(self.epsilon), float(self.weight_decay),
+            self.max_grad_norm, schedule(self),
+        )  # fmt: skip
 
     def _initialise(self, widths: tuple[int, ...], activations: tuple[str, ...]) -> None:
         """Initial weights, drawn as scikit-learn draws them."""
@@ -132,16 +136,19 @@ class MultilayerPerceptron(BaseEstimator):  # type: ignore[misc]
             session = Session(design, self.coefs_, self.intercepts_, seeds)
         session.set_weights(self.coefs_, self.intercepts_)
         if self.solver != "lbfgs" and (first or not incremental or before is None):
-            session.start_optimizer(
-                float(self.learning_rate_init), float(self.momentum), self.nesterovs_momentum,
-                (float(self.beta_1), float(self.beta_2)),
-            )  # fmt: skip
+            self._start_optimizer(session)
         if fresh and before is not None:
             session.restore(before, optimizer=incremental)
         self._session: Session | None = session
         self._saved: dict[str, Any] | None = None
         self.coefs_, self.intercepts_ = session.coefs, session.intercepts
         return session
+
+    def _start_optimizer(self, session: Session) -> None:
+        session.start_optimizer(
+            float(self.learning_rate_init), float(self.momentum), self.nesterovs_momentum,
+            (float(self.beta_1), float(self.beta_2)),
+        )  # fmt: skip
 
     def _state(self) -> dict[str, Any] | None:
         session = getattr(self, "_session", None)
@@ -184,12 +191,10 @@ class MultilayerPerceptron(BaseEstimator):  # type: ignore[misc]
             return self._network().outputs(X)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Weights, averages and options; no compiled code, and of a loaded backend its name."""
+        """Weights, averages and options; no compiled code."""
         state = dict(super().__getstate__())
         if state.get("_session") is not None:
             state["_saved"], state["_session"] = self._state(), None
-        if isinstance(state.get("backend"), Backend):
-            state["backend"] = state["backend"].name
         return state
 
     def _stratified(self) -> bool:

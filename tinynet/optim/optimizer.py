@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 from typing import Any, ClassVar
 
@@ -23,7 +24,7 @@ Check = Callable[[str, Any], float]
 
 CHECKS: dict[str, Check] = {
     "lr": check_at_least_0,
-    "momentum": check_fraction,
+    "momentum": partial(check_fraction, closed=True),  # 1, without friction, as scikit-learn allows
     "weight_decay": check_at_least_0,
     "nesterov": lambda name, value: float(bool(value)),
     "alpha": check_fraction,

@@ -1,0 +1,101 @@
+"""``python -m kernels``: what the kernels are, and what they run on the machine."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from . import DECLARATIONS, BackendUnavailable, explain
+
+REFUSED, UNAVAILABLE = 2, 1  # exit statuses
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(
+        prog="python -m kernels", description="The kernels, and what they run on the machine."
+    )
+    commands = top.add_subparsers(dest="command", required=True)
+    listing = commands.add_parser("list", help="every kernel with its formula")
+    listing.set_defaults(run=show_list)
+    command = commands.add_parser("explain", help="what a kernel compiled to: its innermost loop, disassembled")
+    command.set_defaults(run=show_explanation)
+    command.add_argument("kernel", help="a kernel of the contract, such as matmul or exp")
+    command.add_argument("--backend", default="numba", help="numba (default), numpy, naive or another")
+    command.add_argument("--dtype", default="float32", help="float32 (default) or float64")
+    command.add_argument("--shape", type=lengths, help="lengths, such as 256x128; of a product m, k and n: 256x128x64")
+    command.add_argument("--simd-width", type=int, help="numba: lanes of float32 in a vector: 1, 4, 8 or 16")
+    command.add_argument("--threads", type=int, help="numba: threads that share large calls")
+    command.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", type=assignment,
+                         help="an argument of the kernel, such as activation=gelu or axis=1")  # fmt: skip
+    command.add_argument("--loops", choices=("main", "all"), default="main", help="which loops to show in full")
+    command.add_argument(
+        "--json", type=Path, metavar="PATH", help="write it as JSON as well; - for standard output only"
+    )
+    return top
+
+
+def lengths(written: str) -> tuple[int, ...]:
+    """256x128 as (256, 128)."""
+    try:
+        return tuple(int(part) for part in written.lower().split("x"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{written!r} is no shape, expected lengths such as 256x128") from None
+
+
+def assignment(written: str) -> tuple[str, str]:
+    """NAME=VALUE as a pair."""
+    name, equals, value = written.partition("=")
+    if not (name and equals):
+        raise argparse.ArgumentTypeError(f"{written!r} is no assignment, expected NAME=VALUE such as axis=1")
+    return name, value
+
+
+def show_list(arguments: argparse.Namespace) -> int:
+    """Prints the kernels; returns the exit status."""
+    width = max(map(len, DECLARATIONS))
+    for name, declaration in DECLARATIONS.items():
+        print(f"{name:<{width}}  {declaration.formula}")
+    return 0
+
+
+def show_explanation(arguments: argparse.Namespace) -> int:
+    """Prints an explanation; returns the exit status."""
+    asked = {"simd_width": arguments.simd_width, "threads": arguments.threads}
+    options = {name: value for name, value in asked.items() if value is not None}
+    try:
+        found = explain(
+            arguments.kernel, arguments.backend, arguments.dtype, arguments.shape, dict(arguments.set), **options
+        )
+    except BackendUnavailable as error:
+        # The formula and what it is composed of need no backend.
+        declaration = DECLARATIONS[arguments.kernel]
+        print(f"{declaration.name}: {declaration.doc}")
+        print(f"python -m kernels: {error}", file=sys.stderr)
+        return UNAVAILABLE
+    if str(arguments.json) == "-":
+        print(found.json())
+        return 0
+    if arguments.json is not None:
+        arguments.json.write_text(found.json())
+    print(found.text(arguments.loops))
+    return 0
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Runs the command; refusals are one sentence on standard error and exit status 2."""
+    arguments = parser().parse_args(words)
+    try:
+        return int(arguments.run(arguments))
+    except BrokenPipeError:
+        sys.stdout = None  # what reads the output has seen enough
+        return 0
+    except (ValueError, TypeError, OSError) as error:
+        print(f"python -m kernels: {error}", file=sys.stderr)
+        return REFUSED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,79 @@
+"""What Python's interpreter runs: a kernel's bytecode, and how many of its steps a call takes.
+
+A step is one bytecode instruction of a function written in Python; what a built-in function does, such as ``sum`` over
+a ``map``, happens in C and counts as the instruction that called it.
+"""
+
+from __future__ import annotations
+
+import dis
+import math
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from types import CodeType, FrameType
+from typing import Any
+
+import numpy as np
+
+from ..contract.declaration import Declaration
+from .report import Part
+
+MOST_SHOWN = 3  # functions whose bytecode is shown: those that take the most steps
+PACKAGE = os.path.dirname(os.path.dirname(__file__))
+
+
+def python_part(
+    declaration: Declaration, run: Callable[..., Any], implementation: Callable[..., Any], operands: Sequence[Any]
+) -> Part:
+    """The bytecode that a kernel's call takes most of its steps in, and their number for each element it computes."""
+    steps = counted_steps(run, operands)
+    total = sum(steps.values())
+    items, what = work(declaration, operands)
+    listing = []
+    for code, number in steps.most_common(MOST_SHOWN):
+        where = f"{os.path.basename(code.co_filename)}:{code.co_firstlineno}"
+        listing.append(f"{code.co_qualname} ({where}): {number:,} steps")
+        listing += [f"    {line}" for line in dis.Bytecode(code).dis().splitlines() if line.strip()]
+    each = total / max(1, items)
+    sentence = f"The interpreter takes {total:,} steps for {items:,} {what}s: {each:.3g} a {what}"
+    in_c = [name for name in ("sum", "map", "zip") if any(name in code.co_names for code in steps)]
+    if each < 1:
+        sentence += f"; the loop itself runs in C, in {' and '.join(in_c) or 'built-in functions'}, an object at a time"
+    return Part(declaration.name, "Python", "interpreted bytecode; no machine code is made", listing=tuple(listing),
+                sentence=sentence + ".")  # fmt: skip
+
+
+def counted_steps(run: Callable[..., Any], operands: Sequence[Any]) -> Counter[CodeType]:
+    """Bytecode instructions of this package's functions that a call executes, by function."""
+    steps: Counter[CodeType] = Counter()
+
+    def trace(frame: FrameType, event: str, argument: Any) -> Any:
+        if not frame.f_code.co_filename.startswith(PACKAGE) or frame.f_code.co_filename == __file__:
+            return None
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        return step
+
+    def step(frame: FrameType, event: str, argument: Any) -> Any:
+        if event == "opcode":
+            steps[frame.f_code] += 1
+        return step
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        run(*operands)
+    finally:
+        sys.settrace(before)
+    return steps
+
+
+def work(declaration: Declaration, operands: Sequence[Any]) -> tuple[int, str]:
+    """What a call computes, to be counted: multiply-adds of a product, elements of anything else."""
+    by_name = dict(zip(declaration.parameter_names, operands, strict=True))
+    axes = declaration.operands[0].shape.axes if declaration.operands[0].shape else ()
+    if axes == ("m", "k"):
+        out = by_name[declaration.results[0].name]
+        return math.prod(out.shape) * operands[0].size // out.shape[0], "multiply-add"
+    return max(operand.size for operand in operands if isinstance(operand, np.ndarray)), "element"

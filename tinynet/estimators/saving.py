@@ -1,0 +1,325 @@
+"""Estimators in checkpoints: parameters and attributes as JSON, arrays as tensors; nothing in a file is ever run.
+
+Beside the network (``model.NAME``) and the optimizer's averages (``optimizer.I.NAME``), as a Trainer's checkpoint has
+them, stand the arrays among the parameters and attributes (``estimator.NAME``), and in the state ``estimator``: class,
+parameters, attributes, and the session: what decides the network and its training.
+"""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+from collections.abc import Callable
+from dataclasses import fields
+from functools import partial
+from typing import Any
+
+import numpy as np
+import sklearn
+from sklearn.preprocessing import LabelBinarizer
+from sklearn.utils.validation import check_is_fitted
+
+import kernels
+from kernels import Backend
+
+from ..checkpoint import Contents, Path_, Write, check_arrays, checked, contents, part, read_checkpoint
+from ..checks import check_number, check_positive, check_whole, choose
+from ..nn import Linear
+from ..schedule import SCHEDULES, Schedule
+from ..tensor import Array
+from ..tensor_files import DTYPES, CheckpointError
+from .classifier import MLPClassifier
+from .perceptron import MultilayerPerceptron
+from .regressor import MLPRegressor
+from .session import Design, Session, Structure, network
+
+CLASSES: dict[str, type[MultilayerPerceptron]] = {make.__name__: make for make in (MLPClassifier, MLPRegressor)}
+REBUILT = {"_session", "_saved", "coefs_", "intercepts_"}  # from the network and the optimizer
+BINARIZER = {"neg_label", "pos_label", "sparse_output", "y_type_", "sparse_input_", "classes_"}
+WORDS_OF_MT19937 = 624
+
+
+def load_estimator(path: Path_) -> Any:
+    """The fitted MLPClassifier or MLPRegressor that save_checkpoint wrote.
+
+    It predicts the same bits, and partial_fit and warm starts go on as the saved one's would, on the same backend.
+    Raises CheckpointError for what is no estimator's checkpoint or is damaged, kernels.BackendUnavailable where the
+    backend that it was given loaded cannot run here, OSError where the file cannot be read.
+    """
+    checkpoint = read_checkpoint(path)
+    saved = checkpoint.state.get("estimator")
+    kind = saved.get("class") if isinstance(saved, dict) else None
+    estimator = MLPRegressor() if kind == "MLPRegressor" else MLPClassifier()
+    checkpoint.restore(estimator)
+    return estimator
+
+
+@contents.register(MultilayerPerceptron)
+def _(target: MultilayerPerceptron) -> Contents:
+    kind = type(target).__name__
+    if CLASSES.get(kind) is not type(target):
+        raise CheckpointError(f"the estimator is a {kind}, expected one of {', '.join(CLASSES)}, no class made of them")
+    check_is_fitted(target)
+    session = target._network()
+    (arrays, model), (averages, optimizer) = contents(session.model), contents(session.optimizer)
+    parameters, writer = target.get_params(deep=False), Writer()
+    saved = {
+        "class": kind,
+        "scikit-learn": sklearn.__version__,
+        "parameters": {name: writer.written(name, value) for name, value in parameters.items()},
+        "attributes": {
+            name: writer.written(name, value)
+            for name, value in vars(target).items()
+            if name not in parameters and name not in REBUILT
+        },
+        "session": {
+            name: writer.written(name, value)
+            for name, value in session.state().items()
+            if name not in ("model", "optimizer")
+        },
+    }
+    own = {f"estimator.{name}": array for name, array in writer.arrays.items()}
+    return arrays | averages | own, {**model, **optimizer, "estimator": saved}
+
+
+@checked.register(MultilayerPerceptron)
+def _(target: MultilayerPerceptron, tensors: dict[str, Array], state: dict[str, Any]) -> list[Write]:
+    reader, saved = Reader(part("estimator", tensors, state)), state["estimator"]
+    if saved["class"] != type(target).__name__:
+        raise CheckpointError(f"it holds a {saved['class']}, expected a {type(target).__name__}")
+    found = type(target)()
+    found.set_params(**reader.read_all(saved["parameters"]))
+    found._validate_params()
+    for name, value in saved["attributes"].items():
+        if name in REBUILT or hasattr(found, name):
+            raise CheckpointError(f"it has an attribute {name}, which is none that fit sets")
+        setattr(found, name, reader.read(value))
+    session = _session(reader.read_all(saved["session"]), tensors, state)
+    if unused := reader.arrays.keys() - reader.used:
+        raise CheckpointError(f"it has an array {min(unused)} that nothing names")
+    found._session, found._saved = session, None
+    found.coefs_, found.intercepts_ = session.coefs, session.intercepts
+    _check_attributes(found, session.design.structure)
+
+    def write() -> None:
+        target.__dict__.clear()
+        target.__dict__.update(found.__dict__)
+
+    return [write]
+
+
+def _session(saved: dict[str, Any], tensors: dict[str, Array], state: dict[str, Any]) -> Session:
+    """The session of the design and with the arrays that were saved."""
+    design: Design = saved["design"]
+    widths = tuple(check_positive("a width", width) for width in design.structure.widths)
+    arrays = part("model", tensors, state)
+    if sum(a * b for a, b in itertools.pairwise(widths)) > sum(array.size for array in arrays.values()):
+        raise CheckpointError(f"its network has the widths {widths}, more than it has weights for")
+    model = network(design.structure)
+    check_arrays("the network", arrays, model.arrays())
+    linear = [name for name, module in model.named_modules() if isinstance(module, Linear)]
+    session = Session(
+        design, [arrays[f"{name}.weight"] for name in linear], [arrays[f"{name}.bias"] for name in linear]
+    )
+    for write in checked(session.model, tensors, state) + checked(session.optimizer, tensors, state):
+        write()
+    own = session.state()
+    if {*own} != {*saved, "model", "optimizer"}:
+        raise CheckpointError(f"its session has {', '.join(saved)}, expected {', '.join(own)}")
+    session.restore({**own, **saved}, optimizer=True)
+    step, schedule = check_whole("its step", session.trainer.step), session.schedule
+    if schedule is not None and schedule.schedule.state_dict()["initial"] is not None:
+        for _, rate in zip(session.optimizer.groups, schedule.rates(step), strict=True):
+            check_number("its learning rate", rate)
+    return session
+
+
+def _check_attributes(estimator: MultilayerPerceptron, structure: Structure) -> None:
+    """What predictions and further fits rely on."""
+    widths, e = structure.widths, estimator
+    expected = {"n_layers_": len(widths), "n_outputs_": widths[-1], "n_features_in_": widths[0]}
+    for name, value in {**expected, "out_activation_": structure.output}.items():
+        if getattr(e, name) != value:
+            raise CheckpointError(f"its {name} is {getattr(e, name)!r}, expected {value!r} as in its network")
+    check_whole("its n_iter_", e.n_iter_), check_whole("its t_", e.t_)
+    float(e.loss_)
+    if hasattr(e, "feature_names_in_") and e.feature_names_in_.shape != widths[:1]:
+        raise CheckpointError(f"its feature_names_in_ has shape {e.feature_names_in_.shape}, expected {widths[:1]}")
+    if hasattr(e, "loss_curve_"):
+        check_whole("its _no_improvement_count", e._no_improvement_count)
+        if not isinstance(e.loss_curve_, list):
+            raise CheckpointError("its loss_curve_ is no list")
+        for curve in (e.loss_curve_, e.validation_loss_curve_ or [], e.validation_scores_ or []):
+            list(map(float, curve))
+        for best in (e.best_loss_, e.best_validation_score_):
+            float(best or 0)
+    if isinstance(e, MLPClassifier):
+        binarizer = e._label_binarizer
+        check_is_fitted(binarizer)
+        single = binarizer.y_type_ != "multilabel-indicator" and len(e.classes_) <= 2
+        if e.classes_.ndim != 1 or not np.array_equal(e.classes_, binarizer.classes_):
+            raise CheckpointError("its classes_ are not those of its labels")
+        if e.n_outputs_ != (1 if single else len(e.classes_)) or (binarizer.y_type_ == "multiclass") != (
+            structure.output == "softmax"
+        ):
+            raise CheckpointError(f"its classes_ are {len(e.classes_)}, which does not fit its {e.n_outputs_} outputs")
+        e._original(np.zeros((1, e.n_outputs_)))
+
+
+# ---- values ---------------------------------------------------------------------------------------------------------
+
+
+class Writer:
+    """Values as JSON can hold them: what it has no type for as an object of one entry, whose key is the kind."""
+
+    def __init__(self) -> None:
+        self.arrays: dict[str, Array] = {}
+        self.shared: list[Any] = []
+
+    def written(self, name: str, value: Any) -> Any:
+        """The value, arrays of numbers put aside under the name. Raises CheckpointError for what has no form."""
+        if value is None or isinstance(value, bool | int | float | str):
+            return value
+        if isinstance(value, np.generic):
+            return self.written(name, value.item())
+        if isinstance(value, list):
+            return self._all(name, value)
+        if isinstance(value, tuple):
+            return {"tuple": self._all(name, value)}
+        if isinstance(value, dict):
+            return {"dict": [self._all(f"{name}.{i}", pair) for i, pair in enumerate(value.items())]}
+        if isinstance(value, np.ndarray):
+            return self._array(name, value)
+        if isinstance(value, np.dtype) or (isinstance(value, type) and issubclass(value, np.floating | float)):
+            return {"dtype": np.dtype(value).name}
+        if isinstance(value, np.random.RandomState) or type(value) in SCHEDULES.values():
+            return self._shared(name, value)
+        if isinstance(value, Design | Structure):
+            kind = type(value).__name__
+            inside = {field.name: self.written(field.name, getattr(value, field.name)) for field in fields(value)}
+            return {kind: inside}
+        if isinstance(value, LabelBinarizer):
+            return {"labels": {key: self.written(f"{name}.{key}", inside) for key, inside in vars(value).items()}}
+        if isinstance(value, Backend) and isinstance(value.reload, partial) and value.reload.func is kernels.load:
+            options = {key: self.written(f"{name}.{key}", option) for key, option in value.reload.keywords.items()}
+            return {"backend": [*value.reload.args, options]}
+        raise CheckpointError(
+            f"{name} of the estimator is {value!r}, expected what a checkpoint can hold: numbers, texts, arrays, "
+            f"lists, tuples, dicts, RandomState, tinynet's schedules or a backend loaded by name"
+        )
+
+    def _all(self, name: str, values: Any) -> list[Any]:
+        return [self.written(f"{name}.{i}", value) for i, value in enumerate(values)]
+
+    def _array(self, name: str, array: Array) -> Any:
+        if array.dtype.kind in "UO" and array.ndim == 1:
+            return {"texts" if array.dtype.kind == "U" else "objects": self._all(name, array.tolist())}
+        truths = array.dtype == bool
+        self.arrays[name] = np.ascontiguousarray(array).view(np.uint8) if truths else array
+        if self.arrays[name].dtype not in DTYPES.values():
+            raise CheckpointError(f"{name} of the estimator has dtype {array.dtype}, which a checkpoint cannot hold")
+        return {"truths" if truths else "array": name}
+
+    def _shared(self, name: str, value: Any) -> Any:
+        """An object that stands in several places comes back as one."""
+        known = next((i for i, other in enumerate(self.shared) if other is value), None)
+        if known is not None:
+            return {"again": known}
+        if isinstance(value, Schedule):
+            parameters = inspect.signature(type(value)).parameters
+            kind = next(kind for kind, make in SCHEDULES.items() if make is type(value))
+            form = {"schedule": [kind, {key: self.written(f"{name}.{key}", getattr(value, key)) for key in parameters}]}
+        else:
+            form = {"generator": self._generator(name, value)}
+        self.shared.append(value)
+        return form
+
+    def _generator(self, name: str, generator: np.random.RandomState) -> Any:
+        """None is NumPy's own, which the process has already."""
+        if generator is np.random.mtrand._rand:
+            return None
+        state: Any = generator.get_state(legacy=False)
+        if state["bit_generator"] != "MT19937":
+            raise CheckpointError(f"{name} of the estimator draws from {state['bit_generator']}, expected MT19937")
+        self.arrays[name] = state["state"]["key"].copy()
+        return [name, int(state["state"]["pos"]), int(state["has_gauss"]), float(state["gauss"])]
+
+
+class Reader:
+    """The values that a Writer wrote. Raises ValueError, TypeError or KeyError for anything else."""
+
+    def __init__(self, arrays: dict[str, Array]):
+        self.arrays, self.used = arrays, set[str]()
+        self.shared: list[Any] = []
+        self.kinds: dict[str, Callable[[Any], Any]] = {
+            "tuple": lambda inside: tuple(self.read(inside)),
+            "dict": lambda inside: dict(map(self.read, inside)),
+            "texts": lambda inside: np.array([_text(text) for text in inside], dtype=str),
+            "objects": self._objects,
+            "array": self._taken,
+            "truths": lambda name: self._taken(name).astype(bool),
+            "dtype": lambda name: np.dtype(choose("dtype", name, ("float32", "float64"))).type,
+            "again": lambda place: self.shared[check_whole("its place", place)],
+            "generator": self._generator,
+            "schedule": self._schedule,
+            "Design": lambda inside: Design(**self.read_all(inside)),
+            "Structure": lambda inside: Structure(**self.read_all(inside)),
+            "labels": self._labels,
+            "backend": lambda inside: kernels.load(inside[0], **self.read_all(inside[1])),
+        }
+
+    def read(self, value: Any) -> Any:
+        """The value that was written."""
+        if isinstance(value, list):
+            return [self.read(inside) for inside in value]
+        if not isinstance(value, dict):
+            return value
+        ((kind, inside),) = value.items()
+        return self.kinds[kind](inside)
+
+    def read_all(self, inside: dict[str, Any]) -> dict[str, Any]:
+        """Values by name."""
+        return {name: self.read(value) for name, value in inside.items()}
+
+    def _shared(self, value: Any) -> Any:
+        self.shared.append(value)
+        return value
+
+    def _schedule(self, inside: Any) -> Any:
+        kind, options = inside
+        return self._shared(SCHEDULES[kind](**self.read_all(options)))
+
+    def _taken(self, name: str) -> Array:
+        self.used.add(name)
+        return self.arrays[name].copy()
+
+    def _objects(self, inside: Any) -> Array:
+        array = np.empty(len(inside), object)
+        array[:] = self.read(inside)
+        return array
+
+    def _generator(self, inside: Any) -> Any:
+        if inside is None:
+            return self._shared(np.random.mtrand._rand)
+        name, position, has_gauss, gauss = inside
+        key = self._taken(name)
+        if key.shape != (WORDS_OF_MT19937,) or key.dtype != np.uint32:
+            raise CheckpointError(f"its {name} has {key.shape} of {key.dtype}, expected {WORDS_OF_MT19937} of uint32")
+        if check_whole("its generator's position", position) > WORDS_OF_MT19937:  # NumPy would read beyond the words
+            raise CheckpointError(f"its generator's position is {position}, expected at most {WORDS_OF_MT19937}")
+        generator = np.random.RandomState()
+        generator.set_state(("MT19937", key, position, check_whole("it", has_gauss), float(gauss)))
+        return self._shared(generator)
+
+    def _labels(self, inside: dict[str, Any]) -> LabelBinarizer:
+        if not inside.keys() <= BINARIZER:
+            raise CheckpointError(f"its labels have {min(inside.keys() - BINARIZER)}, expected {', '.join(BINARIZER)}")
+        binarizer = LabelBinarizer()
+        vars(binarizer).update(self.read_all(inside))
+        return binarizer
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise CheckpointError(f"it has {value!r} among texts")
+    return value
