@@ -124,8 +124,8 @@ def test_the_page_is_sound(made, name):
             assert target == "data:," or (target[0] == "#" and (target == "#" or target[1:] in ids)), (tag, target)
     assert "@import" not in page.text("style")[0] and "url(" not in page.text("style")[0]
     assert [a["type"] for a in page.find("script")] == ["application/json"]
-    headings = [tag for tag, _, _ in page.elements if tag in ("h1", "h2", "h3")]
-    assert headings == ["h1"] + ["h2"] * (len(headings) - 1)
+    levels = [int(tag[1]) for tag, _, _ in page.elements if tag in ("h1", "h2", "h3", "h4")]
+    assert levels[0] == 1 and set(levels[1:]) <= {2, 3} and levels[1] == 2
     assert all(a.get("scope") in ("row", "col") for a in page.find("th"))
     assert all(a["tabindex"] == "0" and a["aria-label"] for a in page.find("div") if a.get("role") == "region")
 
@@ -144,7 +144,7 @@ def test_its_numbers_are_those_of_json(made, name):
 def test_it_shows_every_run_and_every_instruction(made, name):
     path, document, arguments = made(name)
     page = Page(path.read_text())
-    (command,) = page.text("pre")
+    command = page.text("pre")[-1]
     assert shlex.split(command) == ["tinynet", *arguments]
     said = " ".join(page.text("body"))
     profiled = [run["profile"] for run in document["runs"] if "profile" in run]
@@ -172,6 +172,26 @@ def test_it_shows_every_run_and_every_instruction(made, name):
     for ceilings in document["ceilings"]:
         for value in (*ceilings["gflops"].values(), *ceilings["gigabytes"].values()):
             assert f'value="{value!r}"' in path.read_text()
+
+
+def test_each_instruction_opens_to_its_code(made):
+    """Once: what runs the same loop says where it stands."""
+    path, document, _ = made("one run")
+    page = Page(path.read_text())
+    codes = page.text("pre")[:-1]
+    assert len(codes) == len(set(codes)) and all("instructions a turn" in code for code in codes)
+    items = [
+        text
+        for text, (tag, a, _) in zip(page.texts, page.elements, strict=True)
+        if a.get("id", "").startswith("instruction-")
+    ]
+    entries = document["runs"][0]["profile"]["instructions"]
+    assert len(items) == len(entries)
+    for item, entry in zip(items, entries, strict=True):
+        assert entry["operands"] in item and "This loop does" in item
+        assert "instructions a turn" in item or "Its code stands at instruction" in item
+    of_numpy = Page(made("numpy")[0].read_text())
+    assert any("BLAS" in code or "blas" in code for code in of_numpy.text("pre"))
 
 
 def test_names_from_outside_are_text(capsys, tmp_path):

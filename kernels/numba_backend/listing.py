@@ -14,6 +14,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ MACHINERY = frozenset(
         *(f"simd/{m}.py" for m in ("register", "staging", "arithmetic", "memory", "avx512")),
     )
 )
+LISTED: dict[str, Code] = {}
 INSERT, ADD_MODULE = "_insert", "_add_module"  # the private names
 WARN, DEBUG_INFO_VERSION = 2, 3  # of LLVM's module flags: how two that differ are merged; the metadata's version
 
@@ -52,9 +54,16 @@ def codes(machine: Machine, arrangement: Arrangement) -> list[Code]:
     f = vector(char, machine.lanes(char))
     turn = tile_turn(f, operands, threads) if name == "gemm" else None
     epilogues = [operand for operand in operands if type(operand) is Epilogue]
-    return [listing(*machine.recipe(name, char), turn=turn)] + [
-        listing(*machine.recipe(epilogue, char)) for epilogue in epilogues
+    return [replace(_kept(machine.recipe(name, char)), turn=turn)] + [
+        _kept(machine.recipe(epilogue, char)) for epilogue in epilogues
     ]
+
+
+def _kept(recipe: tuple[str, Callable[[], Callable[..., None]], Any]) -> Code:
+    """The listing of a kernel, which is compiled once a process: a step calls the same few kernels on many shapes."""
+    if recipe[0] not in LISTED:
+        LISTED[recipe[0]] = listing(*recipe)
+    return LISTED[recipe[0]]
 
 
 @global_compiler_lock
@@ -63,7 +72,6 @@ def listing(
     build: Callable[[], Callable[..., None]],
     signature: Any = KERNEL,
     lines: bool = True,
-    turn: tuple[int, int] | None = None,
 ) -> Code:
     """The assembly of the kernel that ``build`` returns. lines: whether to keep track of source lines."""
     kernel, tracked = build(), _Lines(lines)
@@ -79,7 +87,7 @@ def listing(
         )
     return Code(
         key, printed[0], tuple(tracked.places), codegen._tm.triple, codegen._get_host_cpu_name(),
-        8 * host.vector_bytes(), turn, "; ".join(notes),
+        8 * host.vector_bytes(), note="; ".join(notes),
     )  # fmt: skip
 
 

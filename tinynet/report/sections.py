@@ -19,6 +19,7 @@ from ..plots.roofline import dots, draw_roofline
 from ..plots.runs import draw_losses, draw_speeds
 from ..plots.style import NARROW, WIDE
 from ..plots.timeline import draw_timeline
+from .code import Piece, pieces_of
 from .html import Cell, details, figure, paragraph, shown, table
 from .svg import inline
 
@@ -208,13 +209,32 @@ def listing(run: Run, profile: Profile) -> str:
     longest = max((row.seconds for row in profile.rows), default=0.0) or 1.0
     said = (
         f"{len(profile.rows)} instructions, {scaled(profile.program.flops)}FLOP a step. a: an argument, p: kept from "
-        "step to step, t: the step's own; ! marks what is updated. Microseconds are the mean of the threads."
+        "step to step, t: the step's own; ! marks what is updated. Microseconds are the mean of the threads. Each "
+        "opens to what it did, and to the loop where it spends its time."
     )
-    items = "".join(_item(row, profile, longest) for row in profile.rows)
+    shown_at: dict[Piece, int] = {}
+    items = "".join(
+        _item(row, profile, longest, _code(row, pieces, shown_at))
+        for row, pieces in zip(profile.rows, pieces_of(profile.program.instructions, run.backend), strict=True)
+    )
     return f'{paragraph(said)}<ol class="listing">{items}</ol>'
 
 
-def _item(row: Row, profile: Profile, longest: float) -> str:
+def _code(row: Row, pieces: Sequence[Piece], shown_at: dict[Piece, int]) -> str:
+    """What the instruction runs; code that an instruction above runs as well stands there alone."""
+    found = ""
+    for piece in pieces:
+        name, sentence, text = piece
+        before = shown_at.setdefault(piece, row.number)
+        found += f"<h3>{escape(name)}</h3>{paragraph(sentence) if sentence else ''}"
+        if before != row.number:
+            found += f'<p>Its code stands at <a href="#instruction-{before}">instruction {before}</a>.</p>'
+        elif text:
+            found += f'<pre tabindex="0" role="region" aria-label="{escape(name)}, code">{escape(text)}</pre>'
+    return found
+
+
+def _item(row: Row, profile: Profile, longest: float, code: str) -> str:
     kernel = escape(row.instruction.kernel)
     of_roof = "" if row.of_roof is None else f"{row.of_roof:.0%} of roof"
     summary = (
@@ -236,7 +256,7 @@ def _item(row: Row, profile: Profile, longest: float) -> str:
     terms = "".join(f"<dt>{escape(name)}</dt><dd>{shown(value)}</dd>" for name, value in facts)
     return (
         f'<li id="instruction-{row.number}" class="{escape(row.group)}"><details><summary>{summary}</summary>'
-        f'<div class="details"><dl>{terms}</dl></div></details></li>'
+        f'<div class="details"><dl>{terms}</dl>{code}</div></details></li>'
     )
 
 
