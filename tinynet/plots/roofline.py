@@ -35,7 +35,7 @@ def plot_roofline(profile: Profile, others: Sequence[Ceilings], path: Path, titl
 
 
 def draw_roofline(profile: Profile, others: Sequence[Ceilings], width: float) -> Any:
-    """A dot for each instruction, its area the share of the step; dots are named dot-0, dot-1, ..."""
+    """A dot for each instruction, its area the share of the kernels' time; dots are named dot-0, dot-1, ..."""
     from matplotlib.lines import Line2D
 
     ceilings = profile.ceilings
@@ -52,7 +52,7 @@ def draw_roofline(profile: Profile, others: Sequence[Ceilings], width: float) ->
     _name_levels(axes, ceilings)
     for row in sorted(shown, key=lambda row: -row.seconds):
         colour, mark = GROUPS[row.group]
-        size = max(SMALLEST, LARGEST * row.seconds / profile.timings.step)
+        size = max(SMALLEST, LARGEST * row.seconds / (profile.in_kernels or 1.0))
         axes.scatter(
             row.intensity, row.gflops, size, color=colour, marker=mark, edgecolor=PAPER, linewidth=0.6, alpha=0.85,
             zorder=4, gid=f"dot-{row.number}",

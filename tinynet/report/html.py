@@ -20,7 +20,7 @@ def shown(cell: Cell) -> str:
 def table(caption: str, rows: Sequence[Sequence[Cell]]) -> str:
     """A header and rows whose first cell names them; wider than a phone, it scrolls in a box of its own."""
     header, *body = rows
-    kinds = [' class="n"' if all(_is_number(row[i]) for row in body) else "" for i in range(len(header))]
+    kinds = [' class="n"' if i and all(_is_number(row[i]) for row in body) else "" for i in range(len(header))]
     columns = "".join(f'<th scope="col"{kind}>{shown(cell)}</th>' for cell, kind in zip(header, kinds, strict=True))
     lines = []
     for first, *others in body:

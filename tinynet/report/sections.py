@@ -131,7 +131,7 @@ def roofline(run: Run, profile: Profile, others: Sequence[Ceilings]) -> str:
     idle = [row for row in rows if not row.instruction.flops]
     highest = max(drawn, key=lambda row: row.of_roof or 0.0)
     caption = (
-        f"Each mark is an instruction of the step on {run.label}; the larger, the more of the step's time. A roof is "
+        f"Each mark is an instruction of the step on {run.label}; the larger, the more of all kernels' time. A roof is "
         "the best that was measured on this machine: multiply-adds by lanes of a vector, and bytes from each level of "
         f"memory. Nearest to its own is {highest.instruction.kernel} (instruction {highest.number}), with "
         f"{highest.of_roof:.0%} of it. "
@@ -179,8 +179,8 @@ def timeline(run: Run, profile: Profile) -> str:
     """One step on each thread, and what the step's time goes to."""
     threads, step = profile.timings.threads, profile.timings.step
     caption = (
-        f"The last step of the profile on {run.label}, "
-        + ("on one thread. " if threads == 1 else f"on {threads} threads; in gaps a thread waits for another. ")
+        f"The last step that was profiled ({run.label}). "
+        + ("It ran on one thread. " if threads == 1 else "In gaps a thread waits for another. ")
         + f"Looking at the clock behind each instruction costs {max(0.0, profile.cost_of_timing):.1%} of a step."
     )
     tips = {
