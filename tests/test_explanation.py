@@ -14,6 +14,7 @@ import pytest
 from llvmlite import binding
 
 import kernels
+from kernels import naive
 from kernels.__main__ import main
 from kernels.contract.code import Code
 from kernels.explanation.assembly import Instruction, operands, parse
@@ -48,7 +49,7 @@ NARROW = {
 
 
 @cache
-def code_of(name: str, width: int = LANES) -> Code:
+def code_of(name: str, width: int) -> Code:
     return listing(*Machine(width, 1).recipe(name, "f"))
 
 
@@ -64,7 +65,7 @@ def bare(text: str) -> list[str]:
 @pytest.mark.parametrize("name", MACHINE_KERNELS, ids=lambda n: f"epilogue_{n}" if type(n) is Epilogue else n)
 def test_no_innermost_loop_computes_number_by_number(name):
     # An epilogue equals the kernel it is named as, so it must not be found in its place.
-    loops = loops_of(code_of(name) if type(name) is str else listing(*Machine(LANES, 1).recipe(name, "f")), 32)
+    loops = loops_of(code_of(name, LANES) if type(name) is str else listing(*Machine(LANES, 1).recipe(name, "f")), 32)
     hot = main_loop(loops)
     scalar = [str(line.instruction) for loop in loops if loop.innermost for line in loop.lines if line.operation.scalar
               and line.operation.kind in ("fma", "arithmetic", "division", "comparison")]  # fmt: skip
@@ -82,6 +83,8 @@ def test_no_innermost_loop_computes_number_by_number(name):
 def test_the_width_asked_for_is_the_width_compiled(name, width):
     if width > LANES:
         pytest.skip("wider than this CPU's registers")
+    if name == "gemm" and width == 4:
+        pytest.skip("takes seconds to compile, and 1, 8 and 16 say enough")
     mix = main_loop(loops_of(code_of(name, width), 32)).mix
     if width == 1:
         assert mix.packed == 0 and mix.scalar > 0 and mix.lanes == 1
@@ -124,7 +127,7 @@ def test_a_planted_scalar_call_is_pointed_at_by_name():
 @pytest.mark.skipif(LANES != 16, reason="counts tiles of AVX-512")
 def test_the_products_loop_is_that_of_the_shape(shape, products, loads):
     f, out = vector("float32", LANES), np.empty((shape[0], shape[2]), np.float32)
-    mix = main_loop(loops_of(code_of("gemm"), 32), tile_turn(f, (None, None, None, out), 1)).mix
+    mix = main_loop(loops_of(code_of("gemm", LANES), 32), tile_turn(f, (None, None, None, out), 1)).mix
     times = mix.kinds["fma"] / products
     assert times == round(times) and mix.loads == times * loads
 
@@ -213,6 +216,9 @@ def test_natural_loops(successors, expected):
     ("vxorps %ymm1, %ymm2, %ymm3", "logic", 8, False, 0, 0, False),
     ("vxorps %xmm1, %xmm1, %xmm1", "move", 4, False, 0, 0, False),
     ("vpaddd %zmm1, %zmm2, %zmm3", "integer", 16, False, 0, 0, False),
+    ("vpmaxsd %zmm1, %zmm2, %zmm3", "integer", 16, False, 0, 0, False),
+    ("vcvttps2dq %zmm1, %zmm3", "conversion", 16, False, 0, 0, False),
+    ("vcvttpd2dq %zmm1, %ymm3", "conversion", 8, False, 0, 0, False),
     ("vpaddq %zmm1, %zmm2, %zmm3", "integer", 8, False, 0, 0, False),
     ("vblendmps %zmm1, %zmm2, %zmm3 {%k1}", "select", 16, False, 0, 0, False),
     ("vmovaps %zmm1, %zmm2 {%k1}", "select", 16, False, 0, 0, False),
@@ -409,6 +415,21 @@ def test_naive_counts_the_interpreters_steps():
     steps = [int(re.search(r"takes ([\d,]+) steps", e.sentence)[1].replace(",", "")) for e in (inside, around)]
     assert steps[0] == steps[1]  # the products are summed in C, in one step however many they are
     assert "multiply-add" in inside.sentence and "FOR_ITER" in str(inside)
+
+
+def own_relu(x, out):
+    for i in range(x.size):
+        out[i] = max(x[i], 0)
+
+
+def test_a_backend_of_ones_own_is_explained():
+    def shown(kernel, operands):
+        return [Code("mine", NEON, ((), ()), "aarch64-unknown-linux-gnu", "neoverse-n1", 128)]
+
+    plain = kernels.Backend("mine", {**naive.KERNELS, "relu": own_relu})
+    assert "own_relu (test_explanation.py" in str(kernels.explain("relu", plain, shape=(5,)))
+    compiling = kernels.Backend("mine", {**naive.KERNELS, "relu": own_relu}, code=shown)
+    assert kernels.explain("relu", compiling).mix.kinds["fma"] == 2
 
 
 @pytest.mark.parametrize("kernel", kernels.DECLARATIONS)

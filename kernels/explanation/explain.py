@@ -131,5 +131,5 @@ def compiled(code: Code, element: int) -> Part:
     if not known(code.triple):
         return Part(code.name, "machine code", f"{about}, which this command does not know: here they are{note}",
                     assembly=code.text)  # fmt: skip
-    loops = _loops(replace(code, turn=None), element)
+    loops = _loops(replace(code, turn=None, note=""), element)
     return Part(code.name, "machine code", about + note, loops, main_loop(loops, code.turn), code.text)

@@ -49,7 +49,6 @@ class Operation:
 
 # ---- x86-64 -------------------------------------------------------------------------------------------------------
 
-X86_REGISTER = re.compile(r"%(?P<kind>[xyz])?(?:mm)?(?P<rest>\w+)")
 X86_VECTOR = re.compile(r"%([xyz])mm(\d+)")
 X86_BITS = {"x": 128, "y": 256, "z": 512}
 # The first pattern that matches the mnemonic without its v decides; floating-point ones end in ps, pd, ss or sd.
@@ -73,6 +72,7 @@ X86_KINDS = tuple(
     )
 )  # fmt: skip
 X86_READS_MEMORY_ONLY = re.compile(r"v?(u?comis[sdh]|ptest)|cmp\w?|test\w?|bt\w?")
+X86_INTEGERS = {"b": 8, "w": 16, "d": 32, "q": 64}
 X86_STACK = re.compile(r"-?\w*\((%rsp|%rbp)\)")
 
 
@@ -114,11 +114,9 @@ def x86(instruction: Instruction, frame_pointer: bool = False) -> Operation:
 
 def _x86_element(base: str) -> int:
     """Bits of an element, by the mnemonic's last letters."""
-    if re.search(r"(p|s)d(\d+x\d+)?$|q$|64x\d$|pd2\w+$", base):
-        return 64
-    if re.search(r"(?<!c)w$", base) or base.endswith("ph"):
-        return 16
-    return 8 if base.startswith("p") and base.endswith("b") else 32
+    if base.startswith("p") and not base.endswith(("ps", "pd")) and base[-1] in X86_INTEGERS:
+        return X86_INTEGERS[base[-1]]
+    return 64 if re.search(r"[ps]d$|(?<!d)q$|64x\d$|pd2\w+$", base) else 32
 
 
 def _x86_is_memory(operand: str) -> bool:
@@ -128,11 +126,7 @@ def _x86_is_memory(operand: str) -> bool:
 def _x86_is_stack(operand: str, frame_pointer: bool) -> bool:
     """A slot of the frame at a fixed place: with an index register it is an array on the stack."""
     found = X86_STACK.fullmatch(re.sub(r"\{.*?\}", "", operand).strip())
-    return bool(found) and (found is not None and (found[1] == "%rsp" or frame_pointer))
-
-
-def _x86_name(letter: str | None, rest: str) -> str:
-    return f"v{rest}" if letter else rest
+    return found is not None and (found[1] == "%rsp" or frame_pointer)
 
 
 def _x86_registers(operation: Operation, instruction: Instruction) -> Operation:
@@ -151,7 +145,7 @@ def _x86_registers(operation: Operation, instruction: Instruction) -> Operation:
     written = {_general(r) for r in first}
     merged = "{%k" in last and "{z}" not in last
     two_operands = not name.startswith("v") and not re.match(r"mov|lea|sqrt|cvt|pshuf|pmov|k", name)
-    if operation.kind == FMA or merged or two_operands or (name in ("vpternlogd", "vpternlogq")):
+    if operation.kind == FMA or merged or two_operands or name.startswith(("vpternlog", "vpermi2", "vpermt2")):
         reads |= written
     if "xor" in name and len(set(operands)) == 1:
         reads = set()  # sets to zero

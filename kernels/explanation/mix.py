@@ -112,10 +112,14 @@ class Mix:
     def lanes(self) -> int:
         """Lanes that most of the arithmetic works on; of moves, where there is no arithmetic; 0 without either."""
         for kinds in (FLOATING, COMPUTING - {MASK}, {MOVE}):
-            found = Counter(o.lanes for o in self.operations if o.kind in kinds and o.lanes)
+            found = Counter(self._lanes(o) for o in self.operations if o.kind in kinds and o.lanes)
             if found:
                 return max(found, key=lambda lanes: (found[lanes], lanes))
         return 0
+
+    def _lanes(self, o: Operation) -> int:
+        """Lanes of an operation; a move's as the dtype has them, since LLVM moves whatever as float32."""
+        return o.lanes if o.kind in FLOATING or o.scalar else o.bits // self.element
 
     @property
     def work(self) -> float:
@@ -165,12 +169,17 @@ class Mix:
         ]  # fmt: skip
         if not any(does):
             others = sum(n for kind, n in self.kinds.items() if kind in COMPUTING and kind != MASK)
-            does = [counted(others, "vector operation but no arithmetic", "vector operations but no arithmetic")]
+            does = [counted(others, "vector operation, none on floating-point numbers,",
+                            "vector operations, none on floating-point numbers,")]  # fmt: skip
         for_ = [counted(self.loads, "load"), counted(self.stores, "store")]
         calls = f", calls {', '.join(sorted(set(map(call_name, self.calls))))}" if self.calls else ""
-        what = listed(does) or "nothing but move data"
+        general = counted(self.kinds[SCALAR], "operation on general registers", "operations on general registers")
+        moves = "nothing but move data" if self.kinds[MOVE] else general
+        what = listed(does) or moves
         where = f" on {self.lanes} of {self.available} lanes" if self.lanes else ""
-        bound = "the functions it calls" if self.calls else " and ".join(BOUNDS[name] for name in self.bounds)
+        floating = self.packed + self.scalar > 0
+        names = (BOUNDS[name] if floating or name != "arithmetic" else "these" for name in self.bounds)
+        bound = "the functions it calls" if self.calls else " and ".join(names)
         verb = f"does {what}{where} for every {listed(for_)}" if any(for_) else f"does {what}{where}"
         return f"This loop {verb}{calls}: it is bound by {bound}."
 

@@ -28,9 +28,12 @@ def python_part(
     declaration: Declaration, run: Callable[..., Any], implementation: Callable[..., Any], operands: Sequence[Any]
 ) -> Part:
     """The bytecode that a kernel's call takes most of its steps in, and their number for each element it computes."""
-    steps = counted_steps(run, operands)
-    total = sum(steps.values())
-    items, what = work(declaration, operands)
+    code = getattr(implementation, "__code__", None)
+    folders = (PACKAGE, os.path.dirname(code.co_filename)) if code else (PACKAGE,)
+    steps = counted_steps(run, operands, folders)
+    total, (items, what) = sum(steps.values()), work(declaration, operands)
+    if not total:
+        return Part(declaration.name, "Python", "compiled code that its backend does not show")
     listing = []
     for code, number in steps.most_common(MOST_SHOWN):
         where = f"{os.path.basename(code.co_filename)}:{code.co_firstlineno}"
@@ -41,16 +44,16 @@ def python_part(
     in_c = [name for name in ("sum", "map", "zip") if any(name in code.co_names for code in steps)]
     if each < 1:
         sentence += f"; the loop itself runs in C, in {' and '.join(in_c) or 'built-in functions'}, an object at a time"
-    return Part(declaration.name, "Python", "interpreted bytecode; no machine code is made", listing=tuple(listing),
-                sentence=sentence + ".")  # fmt: skip
+    note = "interpreted bytecode; no machine code is made"
+    return Part(declaration.name, "Python", note, listing=tuple(listing), sentence=sentence + ".")
 
 
-def counted_steps(run: Callable[..., Any], operands: Sequence[Any]) -> Counter[CodeType]:
-    """Bytecode instructions of this package's functions that a call executes, by function."""
+def counted_steps(run: Callable[..., Any], operands: Sequence[Any], folders: tuple[str, ...]) -> Counter[CodeType]:
+    """Bytecode instructions that a call executes in functions from these folders, by function."""
     steps: Counter[CodeType] = Counter()
 
     def trace(frame: FrameType, event: str, argument: Any) -> Any:
-        if not frame.f_code.co_filename.startswith(PACKAGE) or frame.f_code.co_filename == __file__:
+        if not frame.f_code.co_filename.startswith(folders) or frame.f_code.co_filename == __file__:
             return None
         frame.f_trace_opcodes, frame.f_trace_lines = True, False
         return step

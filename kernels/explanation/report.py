@@ -13,7 +13,7 @@ from .loop import Line, Loop, text, where
 from .mix import Mix, call_name, counted
 
 SHOWN = 8  # loops besides the main one that are listed
-WIDTH = 58  # columns of an instruction before the source line beside it
+WIDTH, SOURCE = 50, 84  # columns of an instruction, and of the source line beside it
 
 
 @dataclass(frozen=True)
@@ -163,9 +163,14 @@ def disassembly(lines: tuple[Line, ...]) -> list[str]:
     """Instructions, each run of them from one source line beside that line; ``?`` marks what only some turns run."""
     found = []
     for places, run in itertools.groupby(lines, key=lambda line: line.places[:1]):
-        beside = f"{where(places[0]).rpartition('/')[2]}  {text(places[0])}" if places else ""
+        beside = shortened(f"{where(places[0]).rpartition('/')[2]}  {text(places[0])}") if places else ""
         for line in run:
             mark = " " if line.every_turn else "?"
             found.append(f" {mark} {line.instruction!s:<{WIDTH}} {'| ' + beside if beside else '|'}".rstrip())
             beside = ""
     return found
+
+
+def shortened(line: str) -> str:
+    """The line, cut off where it is longer than a terminal has room for."""
+    return line if len(line) <= SOURCE else line[: SOURCE - 3] + "..."

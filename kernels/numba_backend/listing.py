@@ -54,16 +54,21 @@ def codes(machine: Machine, arrangement: Arrangement) -> list[Code]:
     f = vector(char, machine.lanes(char))
     turn = tile_turn(f, operands, threads) if name == "gemm" else None
     epilogues = [operand for operand in operands if type(operand) is Epilogue]
-    return [replace(_kept(machine.recipe(name, char)), turn=turn)] + [
-        _kept(machine.recipe(epilogue, char)) for epilogue in epilogues
+    note = f"a call of this size runs on {threads} threads" if threads > 1 else "a call of this size runs on one thread"
+    return [_of_a_call(machine.recipe(name, char), turn, note)] + [
+        _of_a_call(machine.recipe(epilogue, char), None, "called for each panel of the product")
+        for epilogue in epilogues
     ]
 
 
-def _kept(recipe: tuple[str, Callable[[], Callable[..., None]], Any]) -> Code:
-    """The listing of a kernel, which is compiled once a process: a step calls the same few kernels on many shapes."""
+def _of_a_call(
+    recipe: tuple[str, Callable[[], Callable[..., None]], Any], turn: tuple[int, int] | None, note: str
+) -> Code:
+    """The listing of a kernel, compiled once a process: a step calls the same few kernels on many shapes."""
     if recipe[0] not in LISTED:
         LISTED[recipe[0]] = listing(*recipe)
-    return LISTED[recipe[0]]
+    code = LISTED[recipe[0]]
+    return replace(code, turn=turn, note="; ".join(filter(None, (note, code.note))))
 
 
 @global_compiler_lock
@@ -79,7 +84,9 @@ def listing(
     codegen = cpu_target.target_context.codegen()
     with _printed(codegen, kernel.__qualname__) as printed, tracked.recorded():
         compiled.compile()
-    notes = [] if tracked.enabled or not lines else [f"llvmlite {llvmlite.__version__} does not show source lines"]
+    notes = []
+    if lines and not tracked.enabled:
+        notes.append(f"llvmlite {llvmlite.__version__} does not show source lines")
     if len(printed) != 1:
         printed = [compiled._library.get_asm_str()]  # type: ignore[attr-defined]
         notes.append(

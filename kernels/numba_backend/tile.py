@@ -15,6 +15,7 @@ from .simd.staging import Memory, staged
 
 I64 = ir.IntType(64)
 WIDTHS = (2, 1)  # vectors
+GROUP = 4  # rows of A that are addressed from one pointer
 
 
 def tallest(width):
@@ -79,33 +80,39 @@ class _Emitter:
             store_masked(*place(self.c, c_row, r, v), Register(builder, vector, total) + start, masks[v])
 
     def loop(self, rows, first, a_row, a_column, b_row, depth):
-        """The loop over k: accumulators and the pointers to A and B are its variables."""
+        """The loop over k: accumulators and the pointers to A and B are its variables.
+
+        A has a pointer for each few rows. From a single one, each row's address would be computed from that of the row
+        before, a chain of additions that takes longer than the multiply-adds.
+        """
         builder, vector = self.builder, self.vector
+        offsets = [builder.mul(a_row, ir.Constant(I64, r)) for r in range(GROUP)]
+        starts = [self.at(self.a.data, builder.mul(a_row, ir.Constant(I64, r))) for r in range(0, rows, GROUP)]
         before = builder.block
         loop, done = builder.append_basic_block("k"), builder.append_basic_block("k.done")
         builder.cbranch(builder.icmp_signed(">", depth, ir.Constant(I64, 0)), loop, done)
         builder.position_at_end(loop)
-        left = builder.phi(I64)
-        pointers = [builder.phi(self.a.data.type), builder.phi(self.b.data.type)]
+        left, b = builder.phi(I64), builder.phi(self.b.data.type)
+        groups = [builder.phi(self.a.data.type) for _ in starts]
         sums = [builder.phi(vector.llvm) for _ in first]
-        for node, start in zip((left, *pointers, *sums), (depth, self.a.data, self.b.data, *first), strict=True):
+        variables = (left, b, *groups, *sums)
+        for node, start in zip(variables, (depth, self.b.data, *starts, *first), strict=True):
             node.add_incoming(start, before)
-        a, b = pointers
         b_vectors = [
             builder.load(self.at(b, ir.Constant(I64, v * vector.lanes)), align=vector.bits // 8, typ=vector.llvm)
             for v in range(self.width)
         ]
-        following = []
+        following, here = [], [_opaque(builder, group) for group in groups]
         for r in range(rows):
-            place = self.at(a, builder.mul(a_row, ir.Constant(I64, r)))
+            place = self.at(here[r // GROUP], offsets[r % GROUP])
             scalar = builder.load(place, align=vector.bits // 8, typ=vector.scalar_llvm)
             value = splat(builder, vector, Scalar(builder, vector.dtype, scalar))
             for v in range(self.width):
                 total = Register(builder, vector, sums[r * self.width + v])
                 following.append(multiply_add(value, Register(builder, vector, b_vectors[v]), total).value)
         less = builder.sub(left, ir.Constant(I64, 1))
-        moved = (less, self.at(a, a_column), self.at(b, b_row), *following)
-        for node, value in zip((left, *pointers, *sums), moved, strict=True):
+        moved = (less, self.at(b, b_row), *(self.at(group, a_column) for group in here), *following)
+        for node, value in zip(variables, moved, strict=True):
             node.add_incoming(value, builder.block)
         builder.cbranch(builder.icmp_signed(">", less, ir.Constant(I64, 0)), loop, done)
         builder.position_at_end(done)
@@ -116,3 +123,9 @@ class _Emitter:
             node.add_incoming(value, loop)
             results.append(node)
         return results
+
+
+def _opaque(builder, pointer):
+    """The pointer, of which LLVM does not know where it comes from."""
+    kind = ir.FunctionType(pointer.type, [pointer.type])
+    return builder.asm(kind, "", "=r,0", [pointer], side_effect=False)
