@@ -1,6 +1,7 @@
 """The report: one page, whose numbers are --json's, that any browser shows at any width without asking anybody."""
 
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from browser import Browser, chromium
 from kernels import hardware
 from tinynet import command_line, experiment
 from tinynet.command_line import main
+from tinynet.files import write_atomically
 
 ROOT = Path(__file__).parent.parent
 VOID = {"meta", "link", "br", "img", "input", "hr"}
@@ -205,6 +207,15 @@ def test_names_from_outside_are_text(capsys, tmp_path):
     found = Page(page.read_text())
     assert len(found.find("script")) == 1 and not found.find("img") and not found.find("b")
     assert "<script>alert('x')<!--" in found.text("h1")[0]
+
+
+def test_others_may_read_it_as_umask_says(tmp_path):
+    before = os.umask(0o022)
+    try:
+        write_atomically(tmp_path / "page.html", b"")
+    finally:
+        os.umask(before)
+    assert [(path.name, path.stat().st_mode & 0o777) for path in tmp_path.iterdir()] == [("page.html", 0o644)]
 
 
 @pytest.mark.parametrize("option", ["--report", "--roofline"])
