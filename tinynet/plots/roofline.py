@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kernels.hardware import Ceilings
+from kernels.hardware import LEVELS, Ceilings
 from kernels.program import Profile, Row
 
 from .style import GROUPS, INK, MUTED, NARROW, PAPER, WIDE, legend_of_groups, new_figure, style
@@ -49,7 +49,7 @@ def draw_roofline(profile: Profile, others: Sequence[Ceilings], width: float) ->
         _roof(axes, other, {"color": MUTED, "linewidth": 0.9, "linestyle": (0, (1, 2))})
     _roof(axes, ceilings, {"color": INK, "linewidth": 1.1})
     _name_peaks(axes, ceilings, others, wide)
-    _name_levels(axes, ceilings)
+    _name_levels(axes, ceilings, wide)
     for row in sorted(shown, key=lambda row: -row.seconds):
         colour, mark = GROUPS[row.group]
         size = max(SMALLEST, LARGEST * row.seconds / (profile.in_kernels or 1.0))
@@ -75,7 +75,7 @@ def _scale(axes: Any, shown: Sequence[Row], measured: Sequence[Ceilings], wide: 
     left, low = min(intensities, default=1.0), min(speeds, default=1.0)
     axes.set(
         xscale="log", yscale="log", xlabel="floating-point operations a byte", ylabel="GFLOP/s",
-        xlim=(min(left / 2, 0.05), max(2 * ridge, (2 if wide else 8) * max(intensities, default=1.0))),
+        xlim=(min(left / 2, 0.05), max(2 * ridge, (2 if wide else 12) * max(intensities, default=1.0))),
         ylim=(min(low / 2, min(peaks) / 4), 1.8 * max(peaks)),
     )  # fmt: skip
     for axis in (axes.xaxis, axes.yaxis):
@@ -96,46 +96,45 @@ def _roof(axes: Any, ceilings: Ceilings, line: dict[str, Any]) -> None:
 
 
 def _name_peaks(axes: Any, ceilings: Ceilings, others: Sequence[Ceilings], wide: bool) -> None:
-    """Names the horizontal lines: beside the picture, or on a phone above them."""
+    """Names the horizontal lines: beside the picture, or on a phone above them, shorter."""
     right = axes.get_xlim()[1]
-    named = [
-        (gflops, f"{lanes} lane{'s' * (lanes > 1)}, {_threads(each)}")
-        for each in (ceilings, *others)
-        for lanes, gflops in each.gflops.items()
-    ]
-    for gflops, names in _together(named):
-        text = " or ".join(names) if wide else names[0]
+    for gflops, names in _together((ceilings, *others)):
         if wide:
             axes.annotate(
-                f"{gflops:,.0f}  {names[0]}" + "".join(f"\n      {name}" for name in names[1:]), (right, gflops),
-                (5, 0), textcoords="offset points", va="center", fontsize=7.5, annotation_clip=False, linespacing=1.0,
+                f"{gflops:,.0f}  {names[0]}" + "".join(f"\n{name}" for name in names[1:]), (right, gflops), (5, 0),
+                textcoords="offset points", va="center", fontsize=7.5, annotation_clip=False, linespacing=1.0,
             )  # fmt: skip
-        else:
+        else:  # the legend says of how many threads
             axes.annotate(
-                f"{text}: {gflops:,.0f}", (right, gflops), (0, 1.5), textcoords="offset points", ha="right",
-                va="bottom", fontsize=7, zorder=3, bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.2},
+                f"{names[0].partition(',')[0]}: {gflops:,.0f}", (right, gflops), (0, 1.5), textcoords="offset points",
+                ha="right", va="bottom", fontsize=7, zorder=3,
+                bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.2},
             )  # fmt: skip
 
 
-def _together(named: Sequence[tuple[float, str]]) -> list[tuple[float, list[str]]]:
-    """Ceilings from below, those of about the same height as one."""
+def _together(measured: Sequence[Ceilings]) -> list[tuple[float, list[str]]]:
+    """Heights of the horizontal lines and their names; those of about the same height as one, the first one's first."""
     found: list[tuple[float, list[str]]] = []
-    for gflops, name in sorted(named):
-        if found and gflops < SAME * found[-1][0]:
-            found[-1][1].append(name)
-        else:
-            found.append((gflops, [name]))
+    for ceilings in measured:
+        for lanes, gflops in ceilings.gflops.items():
+            name = f"{lanes} lane{'s' * (lanes > 1)}, {_threads(ceilings)}"
+            near = next((names for other, names in found if max(gflops, other) < SAME * min(gflops, other)), None)
+            if near is None:
+                found.append((gflops, [name]))
+            else:
+                near.append(name)
     return found
 
 
-def _name_levels(axes: Any, ceilings: Ceilings) -> None:
+def _name_levels(axes: Any, ceilings: Ceilings, wide: bool) -> None:
     """Names the slopes, on their lines and along them."""
     left, low = axes.get_xlim()[0], axes.get_ylim()[0]
     for along, (level, bandwidth) in zip(ALONG, ceilings.gigabytes.items(), strict=True):
         start, ridge = math.log(max(left, low / bandwidth)), math.log(ceilings.peak / bandwidth)
         x = math.exp(start + along * (ridge - start))
+        unit = " GB/s" if wide or level == LEVELS[-1] else ""
         axes.text(
-            x, x * bandwidth, f"{level} {bandwidth:,.0f} GB/s", rotation=math.degrees(math.atan(bandwidth)),
+            x, x * bandwidth, f"{level} {bandwidth:,.0f}{unit}", rotation=math.degrees(math.atan(bandwidth)),
             rotation_mode="anchor", transform_rotates_text=True, ha="left", va="center", fontsize=7, zorder=3,
             bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.6},
         )  # fmt: skip

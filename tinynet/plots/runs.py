@@ -62,15 +62,18 @@ def draw_speeds(runs: Sequence[Run], width: float) -> Any:
 
 
 def _draw_losses(axes: Any, runs: Sequence[Run]) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     for position, run in enumerate(runs):
         losses = run.history.train_loss
         width = 8 * (len(runs) - 1 - position) / max(4, len(runs) - 1)
         # Curves that agree lie on top of each other: earlier ones are wider, so that all are seen.
         axes.plot(
             range(1, len(losses) + 1), losses, label=run.label, color=COLOURS[position % len(COLOURS)],
-            linewidth=2 + width, alpha=0.75, marker="o" if len(losses) < 3 else None, markersize=4 + 2 * width,
+            linewidth=2 + width, alpha=0.75, marker="o" if len(losses) < 3 else None, markersize=4 + width,
         )  # fmt: skip
     axes.set(xlabel="epoch", ylabel="training loss")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if any(loss > 0 for run in runs for loss in run.history.train_loss):
         axes.set_yscale("log")
         for set_formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
@@ -95,6 +98,6 @@ def _draw_bars(
     if len(runs) > 1 and min(values) > 0:
         axes.set_xscale("log")
         axes.set_xlim(min(values) / 3, max(values) * room)
-        axes.xaxis.set_major_formatter(lambda value, _: scaled(value))
     else:
         axes.set_xlim(0, max(values) * 1.35 or 1.0)
+    axes.xaxis.set_major_formatter(lambda value, _: scaled(value))
