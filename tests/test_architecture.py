@@ -28,13 +28,13 @@ STOREYS = [
     "tinynet.onnx tinynet.interoperability", "tinynet.optim", "tinynet.compiled", "tinynet.schedule",
     "tinynet.data tinynet.metrics", "tinynet.callbacks", "tinynet.stepping", "tinynet.training",
     "tinynet.checkpoint", "tinynet.estimators", "tinynet.experiment",
-    "tinynet.comparison", "tinynet.ladder", "tinynet.plots", "tinynet.command_line", "tinynet", "train",
+    "tinynet.comparison", "tinynet.ladder", "tinynet.plots", "tinynet.report", "tinynet.command_line", "tinynet", "train",
 ]  # fmt: skip
 FLOOR = {name: floor for floor, names in enumerate(STOREYS) for name in names.split()}
 
 # Modules of tinynet that touch arrays without being training arithmetic: preparing data, checking gradients
 # by differences, scoring, drawing.
-BESIDES = ("data/", "estimators/", "gradients.py", "metrics.py", "plots.py", "comparison.py", "experiment.py")
+BESIDES = ("data/", "estimators/", "gradients.py", "metrics.py", "comparison.py", "experiment.py")
 # NumPy functions that move, make, order or inspect arrays without computing with them.
 PERMITTED = {
     "array", "asarray", "ascontiguousarray", "empty", "zeros", "ones", "zeros_like",

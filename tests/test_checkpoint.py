@@ -481,7 +481,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch, why):
     if why == "a limit":
         resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
     elif why == "no space":
-        monkeypatch.setattr("tempfile.mkstemp", fails)
+        monkeypatch.setattr("tinynet.files.open", fails, raising=False)
     else:
         monkeypatch.setattr(os, {"fsync": "fsync", "rename": "replace"}[why], fails)
     try:

@@ -9,6 +9,7 @@ import pytest
 import kernels
 import tinynet as tn
 from kernels import DECLARATIONS, hardware
+from kernels.program import Buffer, Instruction, View
 from kernels.program.work import operations
 from tinynet import Tensor, nn
 from tinynet.optim import SGD, Adam
@@ -223,12 +224,33 @@ def test_ceilings_are_measured(ceilings):
     assert ceilings.seconds(0, 0) == 0 and ceilings.seconds(1e9, 0) == pytest.approx(1 / ceilings.peak)
 
 
+KNOWN = hardware.Ceilings(
+    "float32", 1, {1: 10.0, 8: 80.0}, {"L1": 40.0, "L2": 20.0, "L3": 10.0, "memory": 5.0},
+    {"L1": 100, "L2": 1000, "L3": 10000},
+)  # fmt: skip
+
+
 def test_the_roof_is_the_lower_of_arithmetic_and_memory():
-    known = hardware.Ceilings("float32", 1, {1: 10.0, 8: 80.0}, {"L1": 40.0, "L2": 20.0, "L3": 10.0, "memory": 5.0},
-                              {"L1": 100, "L2": 1000, "L3": 10000})  # fmt: skip
-    assert known.attainable(1000, 100) == 80 and known.attainable(100, 100) == 40 and known.attainable(100, 101) < 20
-    assert known.seconds(1000, 100) == pytest.approx(1000 / 80e9)
-    assert known.seconds(100, 1000) == pytest.approx(1000 / 20e9)
+    assert KNOWN.seconds(1000, 100) == pytest.approx(1000 / 80e9)
+    assert KNOWN.seconds(100, 100) == pytest.approx(100 / 40e9)
+
+
+def test_each_level_holds_what_it_can_of_a_footprint():
+    """Of what is further away, what the nearer levels hold may lie there from the instruction before."""
+    assert KNOWN.seconds(0, 1000) == pytest.approx(100 / 40e9 + 900 / 20e9)
+    assert KNOWN.seconds(0, 20000) == pytest.approx(100 / 40e9 + 900 / 20e9 + 9000 / 10e9 + 10000 / 5e9)
+    assert KNOWN.seconds(0, 200, footprint=100) == pytest.approx(200 / 40e9)  # updated in place
+
+
+def test_bytes_and_footprint_of_an_update_and_of_a_broadcast_operand():
+    def view(buffer, *strides):
+        return View(buffer, 0, (3, 5), strides, np.dtype("f4"))
+
+    whole, other = (Buffer("temporary", number, 60) for number in range(2))
+    update = Instruction("add", (view(whole, 20, 4), view(other, 20, 4), view(whole, 20, 4)))
+    assert (update.bytes, update.footprint) == (180, 120)
+    broadcast = Instruction("add", (view(whole, 20, 4), view(other, 0, 4), view(whole, 20, 4)))
+    assert (broadcast.bytes, broadcast.footprint) == (60 + 20 + 60, 60 + 20)
 
 
 def test_a_profile_under_the_ceilings_says_how_near_it_comes(ceilings):
@@ -237,8 +259,8 @@ def test_a_profile_under_the_ceilings_says_how_near_it_comes(ceilings):
     assert all(row.of_roof is None for row in profile.rows)
     under = profile.under(ceilings)
     for row in under.rows:
-        expected = ceilings.seconds(row.instruction.flops, row.instruction.bytes) / row.seconds
-        assert row.of_roof == pytest.approx(expected)
+        expected = ceilings.seconds(row.instruction.flops, row.instruction.bytes, row.instruction.footprint)
+        assert row.of_roof == pytest.approx(expected / row.seconds)
     said = under.as_json()
     assert [entry["kernel"] for entry in said["instructions"]] == [i.kernel for i in under.program.instructions]
     assert sum(said["subtotals"].values()) == pytest.approx(said["in_kernels"])

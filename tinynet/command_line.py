@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields
@@ -18,12 +19,13 @@ from . import data, ladder
 from .checkpoint import read_checkpoint
 from .checks import check_above_0, check_at_least_0, check_fraction, check_number, check_positive, check_whole, choose
 from .comparison import table
-from .experiment import Experiment, Keeping, Options, Run
+from .experiment import Experiment, Keeping, Options, Run, fastest_profiled, other_ceilings, results
 from .files import check_writable, write_atomically
 from .ladder import Rung, rungs
 from .nn import ACTIVATIONS, NORMS
 from .optim import OPTIMIZERS
-from .plots import plot_runs, require_matplotlib
+from .plots import check_picture, plot_roofline, plot_runs, require_matplotlib
+from .report import write_report
 from .schedule import SCHEDULES
 from .stepping import NonFiniteLoss
 from .tensor_files import CheckpointError
@@ -120,6 +122,10 @@ def parser() -> Parser:
         help="go on from this checkpoint, with its options, until there are --epochs in all")  # fmt: skip
     add("--json", type=Path, metavar="PATH", help="write the results there")
     add("--plot", type=Path, metavar="PATH", help="draw loss curves and speeds there (.png, .svg, .pdf)")
+    add("--roofline", type=Path, metavar="PATH",
+        help="draw a recorded step's kernels there, under the machine's measured roof (.png, .svg, .pdf)")  # fmt: skip
+    add("--report", type=Path, metavar="PATH",
+        help="write a page there: pictures, a step's timeline and listing, the machine, the command")  # fmt: skip
     add("--list-datasets", action="store_true", help="print the data sets and stop")
     add("--list-backends", action="store_true", help="print the backends and stop")
     add("--quiet", action="store_true", help="print errors only")
@@ -139,7 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = keeping.options(options, given(arguments))
         parser().parse_args(as_arguments(options))  # a checkpoint's options are checked like any others
         chosen = contenders(parsed)
-        check_outputs(parsed.json, parsed.plot)
+        check_outputs(parsed)
         experiment = Experiment(options)
     except (ValueError, TypeError, OSError, ImportError) as error:
         return refuse(str(error))
@@ -149,7 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return refuse(str(error))
     except KeyboardInterrupt:
         return INTERRUPTED
-    report(runs, parsed)
+    report(runs, parsed, reproduce(arguments))
     return INTERRUPTED if any(run.history.stopped == "interrupted" for run in runs) else 0
 
 
@@ -184,15 +190,24 @@ def contenders(parsed: argparse.Namespace) -> list[Contender]:
     return [(kernels.load(name, **(given if name == "numba" else {})), None, None) for name in names]
 
 
-def check_outputs(json_path: Path | None, plot_path: Path | None) -> None:
+def check_outputs(parsed: argparse.Namespace) -> None:
     """Refuses what could not be written, before any training."""
-    if json_path:
-        check_writable("--json", json_path)
-    if plot_path:
+    for name, path in (("--plot", parsed.plot), ("--roofline", parsed.roofline)):
+        if path:
+            check_picture(name, path)
+    if parsed.plot or parsed.roofline or parsed.report:
         require_matplotlib()
-        if plot_path.suffix.lower() not in (".png", ".svg", ".pdf"):
-            raise ValueError(f"--plot is {str(plot_path)!r}, expected a name that ends in .png, .svg or .pdf")
-        check_writable("--plot", plot_path)
+    for name in ("json", "plot", "roofline", "report"):
+        if path := getattr(parsed, name):
+            check_writable(f"--{name}", path)
+    if parsed.roofline and parsed.eager:
+        raise ValueError("--roofline shows a recorded step, and --eager records none")
+
+
+def reproduce(arguments: Sequence[str] | None) -> str:
+    """The command that asks for the same, as a shell takes it."""
+    program = ["python", "train.py"] if Path(sys.argv[0]).name == "train.py" else ["tinynet"]
+    return shlex.join([*program, *(sys.argv[1:] if arguments is None else arguments)])
 
 
 def given(arguments: Sequence[str] | None) -> set[str]:
@@ -224,6 +239,7 @@ def kept(parsed: argparse.Namespace) -> Keeping:
 def train(experiment: Experiment, chosen: list[Contender], parsed: argparse.Namespace, keeping: Keeping) -> list[Run]:
     """A run of each contender."""
     limit = parsed.budget if parsed.compare is not None else None
+    profiled = bool(parsed.explain or parsed.roofline or parsed.report)
     runs = []
     for backend, eager, rung in chosen:
         if not parsed.quiet:
@@ -231,9 +247,7 @@ def train(experiment: Experiment, chosen: list[Contender], parsed: argparse.Name
             where = rung.name if rung else backend.name
             print(f"{experiment.split.train.name}: {rows} rows x {columns} features on {where}", file=sys.stderr)
         runs.append(
-            experiment.run(
-                backend, limit, progress=not parsed.quiet, eager=eager, keeping=keeping, explain=parsed.explain
-            )
+            experiment.run(backend, limit, progress=not parsed.quiet, eager=eager, keeping=keeping, explain=profiled)
         )
         runs[-1].rung = rung
         if runs[-1].history.stopped == "interrupted":
@@ -241,8 +255,8 @@ def train(experiment: Experiment, chosen: list[Contender], parsed: argparse.Name
     return runs
 
 
-def report(runs: list[Run], parsed: argparse.Namespace) -> None:
-    """Table, JSON and picture."""
+def report(runs: list[Run], parsed: argparse.Namespace, command: str) -> None:
+    """Table, JSON, pictures and page. command: what asked for them."""
     if not parsed.quiet:
         print(ladder.table(runs) if parsed.ladder else table(runs))
     for run in runs:
@@ -252,9 +266,25 @@ def report(runs: list[Run], parsed: argparse.Namespace) -> None:
         if parsed.explain:
             print(f"{title}\n{run.explanation}" if run.profile else f"{title} none, the steps ran eagerly")
     if parsed.json:
-        write_atomically(parsed.json, json.dumps({"runs": [run.as_json() for run in runs]}, indent=1).encode())
+        write_atomically(parsed.json, json.dumps(results(runs), indent=1).encode())
     if parsed.plot and any(run.history.steps for run in runs):
         plot_runs(runs, parsed.plot)
+    if parsed.roofline:
+        roofline(runs, parsed.roofline)
+    if parsed.report and any(run.history.steps for run in runs):
+        write_report(runs, parsed.report, command)
+
+
+def roofline(runs: list[Run], path: Path) -> None:
+    """The fastest run's picture; a sentence where there is none to draw."""
+    shown = fastest_profiled(runs)
+    if shown is None or shown.profile is None or shown.profile.ceilings is None:
+        print(
+            "tinynet: no roofline was drawn: it needs recorded steps, and Numba to measure the machine", file=sys.stderr
+        )
+        return
+    title = f"{shown.dataset} on {shown.label}: a step of {1e6 * shown.profile.seconds:,.1f} us"
+    plot_roofline(shown.profile, other_ceilings(shown.profile), path, title)
 
 
 def datasets_table() -> str:

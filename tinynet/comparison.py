@@ -25,14 +25,26 @@ def largest_difference(a: Run, b: Run) -> float:
 
 
 def table(runs: Sequence[Run]) -> str:
-    """The runs as a table; with several also the speed-up over the slowest and how far the losses differ."""
-    if not runs:
-        return ""
+    """The runs as text."""
+    return "\n".join([aligned(cells(runs)), *stopped(runs)]) if runs else ""
+
+
+def stopped(runs: Sequence[Run]) -> list[str]:
+    """A sentence for each run that was cut short."""
+    return [
+        f"{run.label} stopped after {run.history.steps} steps: {run.history.stopped}"
+        for run in runs
+        if not run.complete
+    ]
+
+
+def cells(runs: Sequence[Run]) -> list[list[str]]:
+    """A header and a row a run; with several also the speed-up over the slowest and how far the losses differ."""
     compared = len(runs) > 1
     header = ["backend", f"test {runs[0].score_name}", "kernels compiled", "seconds compiling", "training", "samples/s"]
     header += ["speed-up", "loss differs by"] if compared else []
     slowest = min(run.history.samples_per_second for run in runs)
-    rows = []
+    rows = [header]
     for run in runs:
         history = run.history
         row = [
@@ -47,10 +59,7 @@ def table(runs: Sequence[Run]) -> str:
             row.append(times(history.samples_per_second, slowest))
             row.append("-" if run is runs[-1] else f"{largest_difference(run, runs[-1]):.1e}")
         rows.append(row)
-    text = aligned([header, *rows])
-    cut = [f"{run.label} stopped after {run.history.steps} steps: {run.history.stopped}" for run in runs
-           if not run.complete]  # fmt: skip
-    return "\n".join([text, *cut])
+    return rows
 
 
 def times(speed: float, slowest: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
@@ -220,16 +221,47 @@ class Experiment:
         listing = "" if trainer.program is None else str(trainer.program)
         run = Run(backend, options, train.name, history, score, metrics.score_name(train.task), listing)
         if explain and trainer.program is not None:
-            run.profile = self._profile(trainer)
+            run.profile = self._profile(trainer, backend)
         return run
 
-    def _profile(self, trainer: Trainer) -> Profile:
+    def _profile(self, trainer: Trainer, backend: Backend) -> Profile:
         """A recorded step's profile; without Numba there are no ceilings to hold it against."""
         train = self.split.train
         profile = trainer.profile(train.features, train.target, self.options.batch_size)
+        # Without an executor the program runs on one thread, and array libraries beneath it on threads of their own.
+        threads = hardware.blas_threads() if backend.executor is None else profile.timings.threads
         with contextlib.suppress(ImportError):
-            profile = profile.under(ceilings(self.options.dtype, profile.timings.threads))
+            profile = profile.under(ceilings(self.options.dtype, threads))
         return profile
+
+
+def fastest_profiled(runs: Sequence[Run]) -> Run | None:
+    """Of the runs with a profile, the one whose step takes least."""
+    return min(
+        (run for run in runs if run.profile), key=lambda run: run.profile.seconds if run.profile else 0.0, default=None
+    )
+
+
+def other_ceilings(profile: Profile) -> list[hardware.Ceilings]:
+    """Those of one thread and of all, without the profile's own; none where there are none to hold it against."""
+    if profile.ceilings is None:
+        return []
+    counts = {1, hardware.cpu_count()} - {profile.ceilings.threads}
+    return [ceilings(profile.ceilings.dtype, threads) for threads in sorted(counts)]
+
+
+def results(runs: Sequence[Run]) -> dict[str, Any]:
+    """What ``--json`` writes and a report holds; with profiles also the ceilings of one thread and of all."""
+    document: dict[str, Any] = {"runs": [run.as_json() for run in runs]}
+    measured = {
+        each.threads: each.as_json()
+        for run in runs
+        if run.profile and run.profile.ceilings
+        for each in (run.profile.ceilings, *other_ceilings(run.profile))
+    }
+    if measured:
+        document["ceilings"] = [measured[threads] for threads in sorted(measured)]
+    return document
 
 
 @cache

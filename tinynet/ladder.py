@@ -10,7 +10,7 @@ import kernels
 from kernels import Backend
 from kernels.text import aligned
 
-from .comparison import largest_difference, times
+from .comparison import largest_difference, stopped, times
 from .experiment import Run
 
 
@@ -77,9 +77,14 @@ def gains(runs: Sequence[Run]) -> list[float | None]:
 
 
 def table(runs: Sequence[Run]) -> str:
-    """The rungs, what each brings, microseconds a step, how much faster than the last and the first, losses."""
+    """The rungs as text."""
+    return "\n".join([aligned(cells(runs)), *stopped(runs)])
+
+
+def cells(runs: Sequence[Run]) -> list[list[str]]:
+    """A header, and the rungs: what each brings, microseconds a step, times the last and the first, losses."""
     header = ["rung", "what it brings", "us a step", "over the last", "over the first", "loss differs by"]
-    rows = []
+    rows = [header]
     for run, gain in zip(runs, gains(runs), strict=True):
         assert run.rung is not None
         slowest, own = seconds_a_step(runs[0]), seconds_a_step(run)
@@ -89,6 +94,4 @@ def table(runs: Sequence[Run]) -> str:
                 times(slowest, own), "-" if run is runs[-1] else f"{largest_difference(run, runs[-1]):.1e}",
             ]
         )  # fmt: skip
-    cut = [f"{run.label} stopped after {run.history.steps} steps: {run.history.stopped}" for run in runs
-           if not run.complete]  # fmt: skip
-    return "\n".join([aligned([header, *rows]), *cut])
+    return rows

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ from ..contract import DECLARATIONS, Backend
 from ..contract.code import Code
 from ..contract.declaration import Declaration
 from ..loader import load
-from .loop import known, loops_of, main_loop
+from .loop import Loop, known, loops_of, main_loop
 from .numpy_code import numpy_part
 from .operands import declaration_of, described, operands_of
 from .python_code import python_part
@@ -31,10 +33,15 @@ def explain(
     """What a call of a kernel runs on the machine. See kernels.explain."""
     declaration = declaration_of(kernel)
     loaded = load(backend, **backend_options) if isinstance(backend, str) else backend
-    operands = operands_of(declaration, dtype, shape, options or {})
-    parts = _parts(loaded, declaration, operands, 8 * np.dtype(dtype).itemsize, 0)
+    return explain_call(loaded, kernel, operands_of(declaration, dtype, shape, options or {}), dtype)
+
+
+def explain_call(backend: Backend, kernel: str, operands: Sequence[Any], dtype: str) -> Explanation:
+    """The same of a call on these operands, results included; where there is no machine code, the call runs."""
+    declaration = declaration_of(kernel)
+    parts = _parts(backend, declaration, operands, 8 * np.dtype(dtype).itemsize, 0)
     return Explanation(
-        kernel, declaration.formula, loaded.name, dict(loaded.options), dtype, described(declaration, operands),
+        kernel, declaration.formula, backend.name, dict(backend.options), dtype, described(declaration, operands),
         tuple(parts),
     )  # fmt: skip
 
@@ -110,6 +117,12 @@ class _Recording:
         return call
 
 
+@lru_cache(maxsize=64)
+def _loops(code: Code, element: int) -> tuple[Loop, ...]:
+    """The same whichever of them a call's shapes choose."""
+    return tuple(loops_of(code, element))
+
+
 def compiled(code: Code, element: int) -> Part:
     """A part of machine code, with its loops where the architecture's instructions are known."""
     instructions = sum(line[:1] == "\t" and line[1:2] not in (".", "#") for line in code.text.splitlines())
@@ -118,5 +131,5 @@ def compiled(code: Code, element: int) -> Part:
     if not known(code.triple):
         return Part(code.name, "machine code", f"{about}, which this command does not know: here they are{note}",
                     assembly=code.text)  # fmt: skip
-    loops = tuple(loops_of(code, element))
+    loops = _loops(replace(code, turn=None, note=""), element)
     return Part(code.name, "machine code", about + note, loops, main_loop(loops, code.turn), code.text)

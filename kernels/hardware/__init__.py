@@ -1,6 +1,6 @@
 """The machine: what it is, and what it can do at most."""
 
 from .ceilings import LEVELS, Ceilings, measure
-from .machine import cpu_count, description, print_description
+from .machine import as_lines, blas_threads, cpu_count, description, print_description
 
-__all__ = ["LEVELS", "Ceilings", "cpu_count", "description", "measure", "print_description"]
+__all__ = ["LEVELS", "Ceilings", "as_lines", "blas_threads", "cpu_count", "description", "measure", "print_description"]

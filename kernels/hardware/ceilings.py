@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 LEVELS = ("L1", "L2", "L3", "memory")
@@ -36,15 +37,18 @@ class Ceilings:
         """The smallest level that holds so many bytes."""
         return next((level for level, size in self.holds.items() if bytes_touched <= size), "memory")
 
-    def attainable(self, flops: float, bytes_touched: int) -> float:
-        """GFLOP/s under the roof for what does so many operations on so many bytes."""
-        if not bytes_touched:
-            return self.peak
-        return min(self.peak, flops / bytes_touched * self.gigabytes[self.level(bytes_touched)])
+    def seconds(self, flops: float, bytes_moved: int, footprint: int | None = None) -> float:
+        """The least time under the roof: arithmetic and memory go on at the same time, so the longer of the two.
 
-    def seconds(self, flops: float, bytes_touched: int) -> float:
-        """The least time under the roof: arithmetic and memory go on at the same time, so the longer of the two."""
-        memory = bytes_touched / self.gigabytes[self.level(bytes_touched)] / 1e9
+        footprint: bytes at different places, if what is read and written again counts twice in bytes_moved. As much of
+        them as a level holds may lie there from the instruction before, and only the rest comes from further away.
+        """
+        distinct, nearer, memory = bytes_moved if footprint is None else footprint, 0, 0.0
+        for level in LEVELS:
+            held = min(distinct, self.holds.get(level, distinct))
+            if held > nearer:
+                memory += bytes_moved * (held - nearer) / distinct / self.gigabytes[level] / 1e9
+                nearer = held
         return max(flops / self.peak / 1e9, memory)
 
     def as_json(self) -> dict[str, Any]:
@@ -54,14 +58,17 @@ class Ceilings:
             "threads": self.threads,
             "gflops": {str(lanes): value for lanes, value in self.gflops.items()},
             "gigabytes": dict(self.gigabytes),
+            "holds": dict(self.holds),
         }
 
 
-def measure(dtype: str, threads: int, budget: float = 0.02) -> Ceilings:
+def measure(dtype: str, threads: int, budget: float = 0.02, rounds: int = 3) -> Ceilings:
     """Measures the ceilings; budget: seconds for each of some twenty figures. Raises ImportError without Numba.
 
-    A level's bandwidth is the best of copying, adding and reading: cores differ in how many loads and stores they do
-    in a cycle.
+    Each figure is the best of the rounds, so that what disturbs the machine for a while spoils none.
+
+    A level's bandwidth is the best of copying, adding, reading and updating in place: cores differ in how many loads
+    and stores they do in a cycle.
     """
     try:
         from ..numba_backend.simd import host
@@ -70,11 +77,17 @@ def measure(dtype: str, threads: int, budget: float = 0.02) -> Ceilings:
         raise ImportError("measuring the machine's peak needs Numba: pip install numba") from None
     widest = host.lanes(dtype)
     widths = [lanes for lanes in (1, 2, 4, 8, 16) if lanes < widest and (lanes == 1 or lanes >= widest // 4)] + [widest]
+    gflops, gigabytes = dict.fromkeys(widths, 0.0), dict.fromkeys(LEVELS, 0.0)
+    for _ in range(rounds):
+        for lanes in widths:
+            gflops[lanes] = max(gflops[lanes], peak.gflops(dtype, threads, budget, lanes))
+        for level, name in product(LEVELS, peak.streams()):
+            gigabytes[level] = max(gigabytes[level], peak.gigabytes(level, threads, budget, name))
     return Ceilings(
         dtype,
         threads,
-        {lanes: peak.gflops(dtype, threads, budget, lanes) for lanes in widths},
-        {level: max(peak.gigabytes(level, threads, budget, name) for name in peak.streams()) for level in LEVELS},
+        gflops,
+        gigabytes,
         {
             "L1": threads * host.cache_bytes(1),
             "L2": threads * host.cache_bytes(2),

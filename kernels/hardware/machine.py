@@ -86,6 +86,15 @@ def blas() -> list[dict[str, Any]]:
     ]
 
 
+def blas_threads() -> int:
+    """The threads of the BLAS library that has most; 1 where nothing is known of them."""
+    try:
+        from threadpoolctl import threadpool_info
+    except ImportError:
+        return 1
+    return max((library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"), default=1)
+
+
 def print_description(machine: dict[str, Any]) -> None:
     """To people; warnings go to stderr."""
     for name, value in machine["hobbled_by"].items():

@@ -7,6 +7,7 @@ and no array library has a part in them. A figure is the best of many short burs
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,12 +21,14 @@ from numba import njit
 from ..numba_backend import simd
 from ..numba_backend.simd import host
 from .ceilings import LEVELS
+from .machine import cpu_count
 
 Array = np.ndarray[Any, Any]
 
 # In flight at once: two to four units, each with a latency of four or five cycles. More would not fit 16 registers.
 ACCUMULATORS = 12 if host.vector_registers() == 16 else 24
 BURST_SECONDS = 2e-3
+TOGETHER = 0.9  # the part of a burst in which all threads run
 BYTES_MEMORY = 4  # the loops in memory work on this many times the last cache
 LINE = 64
 
@@ -68,14 +71,28 @@ def multiply_add_loop(dtype: str, lanes: int) -> Any:
 
 
 @cache
-def streams() -> dict[str, tuple[int, Any]]:
-    """Loops over arrays, four registers at a time, each with the number of arrays that it touches.
+def streams() -> dict[str, tuple[int, int, Any]]:
+    """Loops over arrays, four registers at a time, each with how many arrays' bytes it moves, and how many it has.
 
-    copy: out = x; add: out = x + y, two loads for a store; read: loads alone. What a core can do in a cycle of each
-    differs from CPU to CPU. The names are those of McCalpin's STREAM benchmark, but for read.
+    copy: out = x; add: out = x + y, two loads for a store; read: loads alone; update: out = -out, in place. What a core
+    can do in a cycle of each differs from CPU to CPU. Behind the L1, an update is the fastest: elsewhere a line that is
+    written has to be fetched first, which counts for nothing. The names are those of McCalpin's STREAM benchmark, but
+    for read and update.
     """
     vector = simd.vector(np.float32, host.lanes(np.float32))
     lanes = vector.lanes
+
+    @njit(nogil=True)
+    def update(out, x, y, repeats):
+        zero = vector(0)
+        for _ in range(repeats):
+            for i in range(0, len(out) - 4 * lanes + 1, 4 * lanes):
+                a, b = vector.load(out, i), vector.load(out, i + lanes)
+                c, d = vector.load(out, i + 2 * lanes), vector.load(out, i + 3 * lanes)
+                simd.store(out, i, zero - a)
+                simd.store(out, i + lanes, zero - b)
+                simd.store(out, i + 2 * lanes, zero - c)
+                simd.store(out, i + 3 * lanes, zero - d)
 
     @njit(nogil=True)
     def copy(out, x, y, repeats):
@@ -109,11 +126,15 @@ def streams() -> dict[str, tuple[int, Any]]:
                 c, d = c + vector.load(x, i + 2 * lanes), d + vector.load(x, i + 3 * lanes)
             out[0] = simd.sum_lanes(a + b + (c + d))
 
-    return {"copy": (2, copy), "add": (3, add), "read": (1, read)}
+    return {"copy": (2, 2, copy), "add": (3, 3, add), "read": (1, 1, read), "update": (2, 1, update)}
 
 
 def together_seconds(pool: ThreadPoolExecutor, works: list[Any]) -> float:
-    """Seconds from a common start until the last thread has done its work."""
+    """Seconds that works of the same size take side by side, a thread each.
+
+    Threads that a barrier wakes start some microseconds apart: where they ran together for nearly all of the time, it
+    is the harmonic mean of what each took itself; else it is all from the first start to the last end.
+    """
     barrier = Barrier(len(works))
 
     def run(work: Any) -> tuple[float, float]:
@@ -123,13 +144,29 @@ def together_seconds(pool: ThreadPoolExecutor, works: list[Any]) -> float:
         return start, time.perf_counter()
 
     times = list(pool.map(run, works))
-    return max(end for _, end in times) - min(start for start, _ in times)
+    starts, ends = zip(*times, strict=True)
+    own = [end - start for start, end in times]
+    if min(ends) - max(starts) < TOGETHER * max(own):
+        return max(ends) - min(starts)
+    return len(own) / sum(1 / seconds for seconds in own)
+
+
+def own_cpu(threads: int) -> Callable[[], None] | None:
+    """What gives each of the threads a CPU of its own, if there are as many CPUs as threads.
+
+    Else two of them may share one for longer than all bursts last. With fewer threads than CPUs the system chooses: it
+    knows which CPUs are of one core.
+    """
+    if threads == 1 or threads != cpu_count() or not hasattr(os, "sched_setaffinity"):
+        return None
+    free = iter(sorted(os.sched_getaffinity(0)))
+    return lambda: os.sched_setaffinity(0, {next(free)})
 
 
 def best_seconds(works: list[Any], budget: float) -> float:
     """The shortest of as many runs as the budget in seconds allows, at least three; each work has its own thread."""
     best, runs, end = math.inf, 0, time.perf_counter() + budget
-    with ThreadPoolExecutor(len(works)) as pool:
+    with ThreadPoolExecutor(len(works), initializer=own_cpu(len(works))) as pool:
         while runs < 3 or time.perf_counter() < end:
             best, runs = min(best, together_seconds(pool, works)), runs + 1
     return best
@@ -160,7 +197,7 @@ def gigabytes(level: str, threads: int, budget: float, stream: str = "copy") -> 
 
     A thread's arrays fill half of its L1 or L2; all threads' together half of the L3, or four times that of memory.
     """
-    (count, loop), number = streams()[stream], LEVELS.index(level) + 1
+    (moved, count, loop), number = streams()[stream], LEVELS.index(level) + 1
     if number <= 2:
         working_set = host.cache_bytes(number) // 2
     else:
@@ -170,10 +207,10 @@ def gigabytes(level: str, threads: int, budget: float, stream: str = "copy") -> 
         for array in arrays:
             array.fill(1)  # memory that was never written is one page of zeros, over and over
     out, x, y = sets[0]
-    loop(out[:0] if stream != "read" else out, x[:0], y[:0], 1)
+    loop(out if stream == "read" else out[:0], x[:0], y[:0], 1)
     repeats = repeats_for(lambda repeats: loop(out, x, y, repeats))
     seconds = best_seconds([lambda arrays=arrays: loop(*arrays, repeats) for arrays in sets], budget)
-    return float(count) * x.nbytes * repeats * threads / seconds / 1e9
+    return float(moved) * x.nbytes * repeats * threads / seconds / 1e9
 
 
 def aligned(count: int) -> Array:

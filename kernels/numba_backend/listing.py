@@ -14,6 +14,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ MACHINERY = frozenset(
         *(f"simd/{m}.py" for m in ("register", "staging", "arithmetic", "memory", "avx512")),
     )
 )
+LISTED: dict[str, Code] = {}
 INSERT, ADD_MODULE = "_insert", "_add_module"  # the private names
 WARN, DEBUG_INFO_VERSION = 2, 3  # of LLVM's module flags: how two that differ are merged; the metadata's version
 
@@ -53,9 +55,20 @@ def codes(machine: Machine, arrangement: Arrangement) -> list[Code]:
     turn = tile_turn(f, operands, threads) if name == "gemm" else None
     epilogues = [operand for operand in operands if type(operand) is Epilogue]
     note = f"a call of this size runs on {threads} threads" if threads > 1 else "a call of this size runs on one thread"
-    return [listing(*machine.recipe(name, char), turn=turn, note=note)] + [
-        listing(*machine.recipe(epilogue, char), note="called for each panel of the product") for epilogue in epilogues
+    return [_of_a_call(machine.recipe(name, char), turn, note)] + [
+        _of_a_call(machine.recipe(epilogue, char), None, "called for each panel of the product")
+        for epilogue in epilogues
     ]
+
+
+def _of_a_call(
+    recipe: tuple[str, Callable[[], Callable[..., None]], Any], turn: tuple[int, int] | None, note: str
+) -> Code:
+    """The listing of a kernel, compiled once a process: a step calls the same few kernels on many shapes."""
+    if recipe[0] not in LISTED:
+        LISTED[recipe[0]] = listing(*recipe)
+    code = LISTED[recipe[0]]
+    return replace(code, turn=turn, note="; ".join(filter(None, (note, code.note))))
 
 
 @global_compiler_lock
@@ -64,8 +77,6 @@ def listing(
     build: Callable[[], Callable[..., None]],
     signature: Any = KERNEL,
     lines: bool = True,
-    turn: tuple[int, int] | None = None,
-    note: str = "",
 ) -> Code:
     """The assembly of the kernel that ``build`` returns. lines: whether to keep track of source lines."""
     kernel, tracked = build(), _Lines(lines)
@@ -73,7 +84,7 @@ def listing(
     codegen = cpu_target.target_context.codegen()
     with _printed(codegen, kernel.__qualname__) as printed, tracked.recorded():
         compiled.compile()
-    notes = [note] if note else []
+    notes = []
     if lines and not tracked.enabled:
         notes.append(f"llvmlite {llvmlite.__version__} does not show source lines")
     if len(printed) != 1:
@@ -83,7 +94,7 @@ def listing(
         )
     return Code(
         key, printed[0], tuple(tracked.places), codegen._tm.triple, codegen._get_host_cpu_name(),
-        8 * host.vector_bytes(), turn, "; ".join(notes),
+        8 * host.vector_bytes(), note="; ".join(notes),
     )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from ..contract.backend import Backend
 from .instruction import BACKWARD, FORWARD, OPTIMIZER, PARTS, Bound, Buffer, Instruction, Program, View
 from .interpreter import Interpreter, Runner
 from .passes import PASSES, optimise
-from .profile import Profile, profile
+from .profile import Profile, Row, profile
 from .recording import Tape, difference, recorder, recording, refuse, within
 from .timings import Timings
 
@@ -19,6 +19,6 @@ def prepare(program: Program, backend: Backend) -> Runner:
 
 __all__ = [
     "BACKWARD", "FORWARD", "OPTIMIZER", "PARTS", "PASSES", "Bound", "Buffer", "Instruction", "Interpreter", "Profile",
-    "Program", "Runner", "Tape", "Timings", "View", "difference", "optimise", "prepare", "profile", "recorder",
+    "Program", "Row", "Runner", "Tape", "Timings", "View", "difference", "optimise", "prepare", "profile", "recorder",
     "recording", "refuse", "within",
 ]  # fmt: skip

@@ -61,6 +61,12 @@ class View:
         return self.size * self.dtype.itemsize
 
     @cached_property
+    def touched(self) -> int:
+        """Bytes at different places: an axis of stride 0 repeats the same ones."""
+        repeated = math.prod(length for length, stride in zip(self.shape, self.strides, strict=True) if stride == 0)
+        return self.nbytes // repeated if repeated else 0
+
+    @cached_property
     def span(self) -> tuple[int, int]:
         """The first byte it touches within its buffer, and the one behind its last."""
         if not self.size:
@@ -120,10 +126,22 @@ class Instruction:
     @cached_property
     def bytes(self) -> int:
         """Bytes read and written if each operand crosses the memory bus once; of a table the rows that are wanted."""
-        views = [*self.reads, *self.writes]
-        if self.kernel in ("gather_rows", "gather_labels"):
-            views = [self.reads[1], *self.writes, *self.writes]
-        return sum(view.nbytes for view in views)
+        return self._wanted + sum(view.touched for view in [*self.reads[2 * self._gathers :], *self.writes])
+
+    @cached_property
+    def footprint(self) -> int:
+        """Bytes at different places that it reads or writes: what is updated in place counts once."""
+        views = dict.fromkeys([*self.reads[2 * self._gathers :], *self.writes])
+        return self._wanted + sum(view.touched for view in views)
+
+    @property
+    def _gathers(self) -> bool:
+        return self.kernel in ("gather_rows", "gather_labels")
+
+    @property
+    def _wanted(self) -> int:
+        """Bytes of a table's rows and of their numbers."""
+        return self.writes[0].touched + self.reads[1].touched if self._gathers else 0
 
     def with_operands(self, **changed: Operand) -> Instruction:
         """The same call with some operands exchanged."""

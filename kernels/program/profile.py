@@ -80,7 +80,9 @@ class Profile:
         ]
 
     def _roof(self, instruction: Instruction) -> float | None:
-        return None if self.ceilings is None else self.ceilings.seconds(instruction.flops, instruction.bytes)
+        if self.ceilings is None:
+            return None
+        return self.ceilings.seconds(instruction.flops, instruction.bytes, instruction.footprint)
 
     @property
     def in_kernels(self) -> float:
@@ -123,7 +125,8 @@ class Profile:
                 {
                     "number": row.number, "kernel": row.instruction.kernel, "operands": operands_of(row.instruction),
                     "part": row.instruction.part, "group": row.group, "seconds": row.seconds, "waiting": row.waiting,
-                    "flops": row.instruction.flops, "bytes": row.instruction.bytes, "gflops": row.gflops,
+                    "flops": row.instruction.flops, "bytes": row.instruction.bytes,
+                    "footprint": row.instruction.footprint, "gflops": row.gflops,
                     "gigabytes": row.gigabytes, "of_roof": row.of_roof,
                     "begins": self.timings.begins[:, row.number].tolist(),
                     "ends": self.timings.ends[:, row.number].tolist(),
