@@ -230,6 +230,23 @@ KNOWN = hardware.Ceilings(
 )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("times", "seconds"),
+    [
+        ([(2, 3)], 1),
+        ([(0, 1), (0.05, 1.05)], 1),  # woken one after the other
+        ([(0, 1), (0.01, 1.06)], 2 / (1 + 1 / 1.05)),  # a slower one
+        ([(0, 1), (1, 2)], 2),  # on one CPU by turns
+        ([(0, 1), (0, 2)], 2),
+    ],
+)
+def test_threads_count_together_only_where_they_ran_together(times, seconds):
+    pytest.importorskip("numba")
+    from kernels.hardware.peak import seconds_of
+
+    assert seconds_of(times) == pytest.approx(seconds)
+
+
 def test_the_roof_is_the_lower_of_arithmetic_and_memory():
     assert KNOWN.seconds(1000, 100) == pytest.approx(1000 / 80e9)
     assert KNOWN.seconds(100, 100) == pytest.approx(100 / 40e9)

@@ -130,6 +130,9 @@ def test_the_page_is_sound(made, name):
     assert levels[0] == 1 and set(levels[1:]) <= {2, 3} and levels[1] == 2
     assert all(a.get("scope") in ("row", "col") for a in page.find("th"))
     assert all(a["tabindex"] == "0" and a["aria-label"] for a in page.find("div") if a.get("role") == "region")
+    assert all(a["tabindex"] == "0" and a["role"] == "group" and a["aria-label"] for a in page.find("pre"))
+    landmarks = [a["aria-label"] for _, a, _ in page.elements if a.get("role") == "region"]
+    assert len(landmarks) == len(set(landmarks))
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -229,6 +232,15 @@ def test_what_cannot_be_written_is_refused_before_training(capsys, monkeypatch, 
     assert main([*SMALL, option, str(path)]) == 2
     complaint = capsys.readouterr().err
     assert complaint.startswith(f"tinynet: {option} is") and complaint.count("\n") == 1
+
+
+def test_a_disk_that_is_full_in_the_end_gets_one_sentence(capsys, monkeypatch, tmp_path):
+    def fails(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tinynet.report.page.write_atomically", fails)
+    assert main([*SMALL, "--eager", "--report", str(tmp_path / "page.html")]) == 2
+    assert capsys.readouterr().err == "tinynet: [Errno 28] No space left on device\n"
 
 
 @pytest.mark.parametrize("option", ["--report", "--roofline"])

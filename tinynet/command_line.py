@@ -155,7 +155,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return refuse(str(error))
     except KeyboardInterrupt:
         return INTERRUPTED
-    report(runs, parsed, reproduce(arguments))
+    try:
+        report(runs, parsed, reproduce(arguments))
+    except OSError as error:  # a disk that is full by now
+        return refuse(str(error))
     return INTERRUPTED if any(run.history.stopped == "interrupted" for run in runs) else 0
 
 

@@ -130,11 +130,7 @@ def streams() -> dict[str, tuple[int, int, Any]]:
 
 
 def together_seconds(pool: ThreadPoolExecutor, works: list[Any]) -> float:
-    """Seconds that works of the same size take side by side, a thread each.
-
-    Threads that a barrier wakes start some microseconds apart: where they ran together for nearly all of the time, it
-    is the harmonic mean of what each took itself; else it is all from the first start to the last end.
-    """
+    """Seconds that works of the same size take side by side, a thread each."""
     barrier = Barrier(len(works))
 
     def run(work: Any) -> tuple[float, float]:
@@ -143,7 +139,15 @@ def together_seconds(pool: ThreadPoolExecutor, works: list[Any]) -> float:
         work()
         return start, time.perf_counter()
 
-    times = list(pool.map(run, works))
+    return seconds_of(list(pool.map(run, works)))
+
+
+def seconds_of(times: list[tuple[float, float]]) -> float:
+    """Seconds that works of the same size took, from when each began and ended.
+
+    Threads that a barrier wakes start some microseconds apart: where they ran together for nearly all of the time, it
+    is the harmonic mean of what each took itself; else it is all from the first start to the last end.
+    """
     starts, ends = zip(*times, strict=True)
     own = [end - start for start, end in times]
     if min(ends) - max(starts) < TOGETHER * max(own):

@@ -57,11 +57,11 @@ def introduction(runs: Sequence[Run]) -> str:
     )
     facts: list[tuple[str, Cell]] = [
         (f"test {best.score_name}", (best.test_score, f"{best.test_score:.4f}")),
-        ("samples a second", (history.samples_per_second, f"{history.samples_per_second:,.0f}")),
+        ("samples a second, on average", (history.samples_per_second, f"{history.samples_per_second:,.0f}")),
         ("seconds of training", (sum(history.seconds), f"{sum(history.seconds):.3g}")),
     ]
     if best.profile is not None:
-        facts.append(("microseconds a step", (best.profile.seconds, f"{1e6 * best.profile.seconds:,.2f}")))
+        facts.append(("microseconds a step, profiled", (best.profile.seconds, f"{1e6 * best.profile.seconds:,.2f}")))
     if len(runs) > 1:
         facts.insert(0, ("fastest", best.label))
     boxes = "".join(f"<div><dt>{escape(name)}</dt><dd>{shown(value)}</dd></div>" for name, value in facts)
@@ -230,7 +230,7 @@ def _code(row: Row, pieces: Sequence[Piece], shown_at: dict[Piece, int]) -> str:
         if before != row.number:
             found += f'<p>Its code stands at <a href="#instruction-{before}">instruction {before}</a>.</p>'
         elif text:
-            found += f'<pre tabindex="0" role="region" aria-label="{escape(name)}, code">{escape(text)}</pre>'
+            found += f'<pre tabindex="0" role="group" aria-label="Code of {escape(name)}">{escape(text)}</pre>'
     return found
 
 
@@ -270,4 +270,4 @@ def machine() -> str:
 
 def reproduce(command: str) -> str:
     """The command that made the page."""
-    return f'<pre class="command" tabindex="0" aria-label="Command"><code>{escape(command)}</code></pre>'
+    return f'<pre class="command" tabindex="0" role="group" aria-label="Command"><code>{escape(command)}</code></pre>'
