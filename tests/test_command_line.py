@@ -13,9 +13,8 @@ import kernels
 from tinynet import command_line, ladder
 from tinynet.checkpoint import read_checkpoint
 from tinynet.command_line import main
-from tinynet.experiment import Options, Run
+from tinynet.experiment import Options, Run, Rung
 from tinynet.history import History
-from tinynet.ladder import Rung
 from tinynet.tensor_files import write_tensors
 
 ROOT = Path(__file__).parent.parent

@@ -494,7 +494,11 @@ def test_the_machine_is_described_with_its_ceilings(capsys, monkeypatch):
     assert main(["machine"]) == 0
     printed = capsys.readouterr().out
     assert hardware.as_lines(hardware.description())[0].split(";")[0] in printed
-    for said in ("1 thread  2 threads", "GFLOP/s, 8 lanes        80         80", "GB/s, memory             7          7"):
+    for said in (
+        "1 thread  2 threads",
+        "GFLOP/s, 8 lanes        80         80",
+        "GB/s, memory             7          7",
+    ):
         assert said in printed
 
 

@@ -19,9 +19,9 @@ from . import data, ladder
 from .checkpoint import read_checkpoint
 from .checks import check_above_0, check_at_least_0, check_fraction, check_number, check_positive, check_whole, choose
 from .comparison import table
-from .experiment import Experiment, Keeping, Options, Run, fastest_profiled, other_ceilings, results
+from .experiment import Experiment, Keeping, Options, Run, Rung, fastest_profiled, other_ceilings, results
 from .files import check_writable, write_atomically
-from .ladder import Rung, rungs
+from .ladder import rungs
 from .nn import ACTIVATIONS, NORMS
 from .optim import OPTIMIZERS
 from .plots import check_picture, plot_roofline, plot_runs, require_matplotlib

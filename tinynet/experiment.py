@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -24,9 +24,6 @@ from .randomness import manual_seed
 from .schedule import SCHEDULES
 from .tensor_files import CheckpointError
 from .training import Trainer
-
-if TYPE_CHECKING:
-    from .ladder import Rung
 
 
 @dataclass(frozen=True)
@@ -80,6 +77,17 @@ class Keeping:
                     f"has {noted[name]}"
                 )
         return Options(**noted | {name: getattr(asked, name) for name in MAY_CHANGE if name in given})
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A way to train. brings: what it has that the rung before has not."""
+
+    name: str
+    brings: str
+    backend: Backend
+    eager: bool
+    reference: bool = False  # stands beside the ladder
 
 
 @dataclass

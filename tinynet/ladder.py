@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import kernels
@@ -11,18 +10,7 @@ from kernels import Backend
 from kernels.text import aligned
 
 from .comparison import largest_difference, stopped, times
-from .experiment import Run
-
-
-@dataclass(frozen=True)
-class Rung:
-    """A way to train. brings: what it has that the rung before has not."""
-
-    name: str
-    brings: str
-    backend: Backend
-    eager: bool
-    reference: bool = False  # stands beside the ladder
+from .experiment import Run, Rung
 
 
 def rungs() -> list[Rung]:

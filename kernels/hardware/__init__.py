@@ -1,6 +1,7 @@
 """The machine: what it is, and what it can do at most."""
 
-from .ceilings import LEVELS, Ceilings, measure
+from .ceilings import LEVELS, Ceilings
 from .machine import as_lines, blas_threads, cpu_count, description, print_description
+from .measuring import measure
 
 __all__ = ["LEVELS", "Ceilings", "as_lines", "blas_threads", "cpu_count", "description", "measure", "print_description"]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 LEVELS = ("L1", "L2", "L3", "memory")
@@ -60,37 +59,3 @@ class Ceilings:
             "gigabytes": dict(self.gigabytes),
             "holds": dict(self.holds),
         }
-
-
-def measure(dtype: str, threads: int, budget: float = 0.02, rounds: int = 3) -> Ceilings:
-    """Measures the ceilings; budget: seconds for each of some twenty figures. Raises ImportError without Numba.
-
-    Each figure is the best of the rounds, so that what disturbs the machine for a while spoils none.
-
-    A level's bandwidth is the best of copying, adding, reading and updating in place: cores differ in how many loads
-    and stores they do in a cycle.
-    """
-    try:
-        from ..numba_backend.simd import host
-        from . import peak
-    except ImportError:
-        raise ImportError("measuring the machine's peak needs Numba: pip install numba") from None
-    widest = host.lanes(dtype)
-    widths = [lanes for lanes in (1, 2, 4, 8, 16) if lanes < widest and (lanes == 1 or lanes >= widest // 4)] + [widest]
-    gflops, gigabytes = dict.fromkeys(widths, 0.0), dict.fromkeys(LEVELS, 0.0)
-    for _ in range(rounds):
-        for lanes in widths:
-            gflops[lanes] = max(gflops[lanes], peak.gflops(dtype, threads, budget, lanes))
-        for level, name in product(LEVELS, peak.streams()):
-            gigabytes[level] = max(gigabytes[level], peak.gigabytes(level, threads, budget, name))
-    return Ceilings(
-        dtype,
-        threads,
-        gflops,
-        gigabytes,
-        {
-            "L1": threads * host.cache_bytes(1),
-            "L2": threads * host.cache_bytes(2),
-            "L3": host.cache_bytes(3),
-        },
-    )
