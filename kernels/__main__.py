@@ -7,7 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import DECLARATIONS, BackendUnavailable, explain
+from . import DECLARATIONS, BackendUnavailable, explain, hardware
+from .text import aligned
 
 REFUSED, UNAVAILABLE = 2, 1  # exit statuses
 
@@ -20,6 +21,11 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True)
     listing = commands.add_parser("list", help="every kernel with its formula")
     listing.set_defaults(run=show_list)
+    machine = commands.add_parser("machine", help="what the CPU is, and what it can do at most, measured")
+    machine.set_defaults(run=show_machine)
+    machine.add_argument(
+        "--dtype", choices=("float32", "float64"), default="float32", help="float32 (default), float64"
+    )
     command = commands.add_parser("explain", help="what a kernel compiled to: its innermost loop, disassembled")
     command.set_defaults(run=show_explanation)
     command.add_argument("kernel", help="a kernel of the contract, such as matmul or exp")
@@ -58,6 +64,23 @@ def show_list(arguments: argparse.Namespace) -> int:
     width = max(map(len, DECLARATIONS))
     for name, declaration in DECLARATIONS.items():
         print(f"{name:<{width}}  {declaration.formula}")
+    return 0
+
+
+def show_machine(arguments: argparse.Namespace) -> int:
+    """Prints description and ceilings; returns the exit status."""
+    print("\n".join(hardware.as_lines(hardware.description())))
+    try:
+        alone, *others = [hardware.measure(arguments.dtype, threads) for threads in sorted({1, hardware.cpu_count()})]
+    except ImportError as error:
+        print(f"python -m kernels: {error}", file=sys.stderr)
+        return UNAVAILABLE
+    head = ("", *(f"{found.threads} thread{'s' * (found.threads > 1)}" for found in (alone, *others)))
+    rows = [(f"GFLOP/s, {lanes} lane{'s' * (lanes > 1)}", *(f"{found.gflops[lanes]:.0f}" for found in (alone, *others)))
+            for lanes in alone.gflops]  # fmt: skip
+    rows += [(f"GB/s, {level}", *(f"{found.gigabytes[level]:.0f}" for found in (alone, *others)))
+             for level in hardware.LEVELS]  # fmt: skip
+    print(aligned([head, *rows]))
     return 0
 
 

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 from llvmlite import binding
 
 import kernels
-from kernels import naive
+from kernels import hardware, naive
 from kernels.__main__ import main
 from kernels.contract.code import Code
 from kernels.explanation.assembly import Instruction, operands, parse
@@ -484,6 +485,17 @@ def test_the_parser_refuses(words, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(words.split())
     assert stopped.value.code == 2 and "error:" in capsys.readouterr().err
+
+
+def test_the_machine_is_described_with_its_ceilings(capsys, monkeypatch):
+    known = hardware.Ceilings("float32", 1, {1: 10.0, 8: 80.0}, dict.fromkeys(hardware.LEVELS, 7.0), {})
+    monkeypatch.setattr(hardware, "measure", lambda dtype, threads: replace(known, threads=threads))
+    monkeypatch.setattr(hardware, "cpu_count", lambda: 2)
+    assert main(["machine"]) == 0
+    printed = capsys.readouterr().out
+    assert hardware.as_lines(hardware.description())[0].split(";")[0] in printed
+    for said in ("1 thread  2 threads", "GFLOP/s, 8 lanes        80         80", "GB/s, memory             7          7"):
+        assert said in printed
 
 
 def test_the_command_writes(tmp_path, capsys):

@@ -149,6 +149,41 @@ def test_an_activation_whose_input_is_read_later_stays_a_call():
     assert "gelu" in kernels_of(compiled(layers=layers))
 
 
+def padded_views(program):
+    return {str(view) for i in program.instructions for view in [*i.reads, *i.writes]
+            if view.ndim == 2 and view.buffer.kind == "temporary" and view.strides[0] > view.shape[1] * view.dtype.itemsize}  # fmt: skip
+
+
+@pytest.mark.parametrize("clipped", [False, True])
+def test_rows_of_whole_pages_are_padded_with_the_same_bits(clipped):
+    """1,024 float32 are a page. Clipping sums all elements of the gradients, which therefore stay as they are."""
+    results, padded = [], []
+    for without in ((), ("padded",), None):
+        tn.manual_seed(0)
+        model = nn.Sequential(nn.Linear(6, 1024), nn.ReLU(), nn.Linear(1024, 1024), nn.ReLU(), nn.Linear(1024, 3))
+        optimizer, loss = optim.Adam(model.parameters(), lr=1e-2), nn.CrossEntropyLoss()
+
+        def step(x, y, model=model, optimizer=optimizer, loss=loss):
+            optimizer.zero_grad()
+            value = loss(model(tn.Tensor(x)), y)
+            value.backward()
+            if clipped:
+                optim.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad()  # else the gradients are what a run returns
+            return value
+
+        with running_on(loaded("numba")):
+            run = step if without is None else tn.compile(step, without)
+            losses = [run(X[:16], LABELS[:16]).item() for _ in range(4)]
+        results.append((losses, [parameter.data for parameter in model.parameters()]))
+        padded.append(set() if without is None else padded_views(run.program))
+    assert_same(results[0], results[1])
+    assert_same(results[0], results[2])
+    shapes = {view.partition("(")[2] for view in padded[0]}
+    assert padded[1] == set() and "16x1024)" in shapes and ("1024x1024)" in shapes) == (not clipped)
+
+
 def test_updates_follow_their_gradients():
     found = kernels_of(compiled())
     where = [i for i, kernel in enumerate(found) if kernel == "adam"]

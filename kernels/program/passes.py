@@ -21,6 +21,7 @@ UPDATES = ("sgd", "rmsprop", "adam")
 MOST_TRANSPOSED = 1 << 18  # bytes of a weight that is kept in both layouts: both stay in the L2 cache
 COPIES = 1000  # from here on, numbers of persistent buffers that are copies
 SMALL = 64  # bytes: a counter or a few hyperparameters
+PAGE, LINE = 4096, 64  # bytes; caches place a line by its address within a page
 
 
 def remove_dead_calls(program: Program, backend: Backend) -> Program:
@@ -188,6 +189,53 @@ def _kept(weight: View, instructions: Sequence[Instruction]) -> bool:
     )
 
 
+def pad_rows(program: Program, backend: Backend) -> Program:
+    """Temporaries whose rows are whole pages get rows that are a cache line longer.
+
+    Elements below each other would share a few places of the first cache, which then holds fewer of them than a
+    product reads at a time. Not where a kernel sums all elements: rows end where they are, so the order may change.
+    """
+    if backend.executor is None:
+        return program
+    views: dict[Buffer, set[View]] = {}
+    fixed = {view.buffer for view in program.results}
+    for instruction in program.instructions:
+        touched = [operand for operand in instruction.operands if isinstance(operand, View)]
+        for view in touched:
+            views.setdefault(view.buffer, set()).add(view)
+        if instruction.kernel in ("sum_of_squares", "dot") or dict(instruction.named()).get("axis", 0) is None:
+            fixed.update(view.buffer for view in touched)
+    padded = {
+        view: _padded(view)
+        for buffer, found in views.items()
+        for view in found
+        if buffer not in fixed and len(found) == 1 and _pages(view)
+    }
+    return replace(
+        program,
+        instructions=[
+            replace(instruction, operands=tuple(
+                padded.get(operand, operand) if isinstance(operand, View) else operand
+                for operand in instruction.operands
+            )) if any(view in padded for view in (*instruction.reads, *instruction.writes)) else instruction
+            for instruction in program.instructions
+        ],
+    )  # fmt: skip
+
+
+def _pages(view: View) -> bool:
+    """Whether a view shows a whole temporary of several rows, each of whole pages."""
+    whole = view.buffer.kind == TEMPORARY and view.nbytes == view.buffer.nbytes and not view.offset
+    return whole and view.ndim == 2 and view.shape[0] > 1 and view.strides == (view.nbytes // view.shape[0],
+        view.dtype.itemsize) and view.strides[0] % PAGE == 0  # fmt: skip
+
+
+def _padded(view: View) -> View:
+    stride = view.strides[0] + LINE
+    buffer = Buffer(TEMPORARY, view.buffer.number, view.shape[0] * stride)
+    return replace(view, buffer=buffer, strides=(stride, view.strides[1]))
+
+
 PASSES: dict[str, Pass] = {
     "dead": remove_dead_calls,
     "activation": fuse_activations,
@@ -195,6 +243,7 @@ PASSES: dict[str, Pass] = {
     "watch": watch_rows,
     "transposed": keep_transposed,
     "update": update_behind_gradient,
+    "padded": pad_rows,
 }
 
 
