@@ -77,7 +77,12 @@ def _draw_losses(axes: Any, runs: Sequence[Run]) -> None:
     if any(loss > 0 for run in runs for loss in run.history.train_loss):
         axes.set_yscale("log")
         for set_formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
-            set_formatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "125" else "")
+            set_formatter(lambda value, _: _on_a_log_axis(value, *axes.get_ylim()))
+
+
+def _on_a_log_axis(value: float, low: float, high: float) -> str:
+    """A tick's label: of 1, 2 and 5 in each decade; of all of them where the axis has less than half a decade."""
+    return f"{value:g}" if high < 4 * low or f"{value:e}"[0] in "125" else ""
 
 
 def _draw_bars(
