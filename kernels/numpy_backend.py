@@ -122,6 +122,11 @@ def sum_of_squares(x: Array, out: Array) -> None:
     out[0] = np.dot(flat, flat)
 
 
+def watch_finite(x: Array, flag: Array) -> None:
+    if not np.isfinite(x).all():
+        flag[0] = np.nan
+
+
 def softmax(x: Array, out: Array) -> None:
     np.subtract(x, x.max(axis=1, keepdims=True), out=out)
     np.exp(out, out=out)

@@ -13,6 +13,7 @@ from kernels.program import Buffer, Instruction, View
 from kernels.program.work import operations
 from tinynet import Tensor, nn
 from tinynet.optim import SGD, Adam
+from tinynet.stepping import NonFiniteLoss
 from tinynet.training import Trainer
 
 ROWS, BATCH = 64, 16
@@ -63,7 +64,7 @@ def flops_by_hand(rows, widths):
     # An element: max, minus max, exp, sum, minus log; times target, its sign, sum; exp, minus target, times scale.
     # A row: the sum's log, the loss times scale.
     loss = 11 * rows * classes + 2 * rows
-    noted = rows + 3  # the sum of the losses; to look whether it is finite: times 0, a sum, an addition
+    noted = rows + 2 * rows + 1  # the sum of the losses; to look whether they are finite: times 0, a sum, an addition
     # An element: g + decay p, momentum v + g, the same once more for Nesterov, p - lr v.
     update = 8 * sum(a * b + b for a, b in layers)
     return forward + loss + noted + dW + dX + update
@@ -135,7 +136,8 @@ def test_a_timed_run_computes_what_an_untimed_one_does():
         replay = next(iter(trainer._stepper._replays.values()))
         batches = np.arange(ROWS).reshape(-1, BATCH)
         trainer._stepper.fit_begins(X, y.astype(np.int64))
-        arguments, losses = trainer._stepper._arguments(batches)
+        losses = np.empty((len(batches), 1), np.float32)
+        arguments = trainer._stepper._arguments(batches, losses, np.zeros(1)[None])
         (replay.runner.timed if timed else replay.runner.run)(len(batches), arguments)
         results.append([losses, *state(trainer)])
     for a, b in zip(*results, strict=True):
@@ -178,6 +180,44 @@ def test_a_fresh_trainer_can_be_profiled_and_is_not_trained_by_it():
     before = state(trainer)
     profile = trainer.profile(*data(5, 3), BATCH)
     assert profile.seconds > 0 and trainer.epoch == trainer.step == 0
+    for a, b in zip(before, state(trainer), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_labels_out_of_range_are_refused_before_any_step_reads_them():
+    trainer, X, y = trained(loaded("numba"))
+    y[40] = 10**9
+    with pytest.raises(ValueError, match="labels hold 1000000000"):
+        trainer.profile(X, y, BATCH)
+
+
+@pytest.mark.parametrize("name", ["numpy", "numba"])
+def test_profiled_steps_do_not_diverge(name):
+    """At this learning rate a few more steps would; and weights without a finite loss give a sentence, not nonsense."""
+    tn.manual_seed(1)
+    model = network(5, 8, 3)
+    trainer = Trainer(model, nn.MSELoss(), SGD(model.parameters(), lr=50.0), loaded(name), progress=False)
+    X, y = data(5, 3)[0], np.ones((ROWS, 3), np.float32)
+    trainer.profile(X, y, BATCH)
+    assert trainer.optimizer.groups[0]["lr"] == 50.0
+    model.parameters()[0].data[...] = np.inf
+    with pytest.raises(NonFiniteLoss, match="no step can be profiled"):
+        trainer.profile(X, y, BATCH)
+
+
+@pytest.mark.parametrize("epochs", [0, 1])
+def test_a_schedule_that_has_not_begun_does_not_matter(epochs):
+    tn.manual_seed(1)
+    model = network(5, 8, 3)
+    trainer = Trainer(
+        model, nn.CrossEntropyLoss(), Adam(model.parameters()), kernels.load("numpy"), schedule=tn.schedule.Cosine(),
+        progress=False,
+    )  # fmt: skip
+    X, y = data(5, 3)
+    for _ in range(epochs):
+        trainer.fit(X, y, 2, BATCH)
+    before = state(trainer)
+    assert trainer.profile(X, y, BATCH).seconds > 0
     for a, b in zip(before, state(trainer), strict=True):
         np.testing.assert_array_equal(a, b)
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from backends import BACKENDS, loaded
 
+import kernels
 import tinynet as tn
 from tinynet import Tensor, nn, optim, schedule
 
@@ -257,6 +258,19 @@ def test_a_loss_that_is_no_scalar():
     run.loss_function = lambda output, target: output
     with pytest.raises(TypeError, match="expected a scalar Tensor"):
         run.fit(X, LABELS)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_a_loss_that_overflows_in_a_replayed_step_stops_the_run(backend, fused):
+    """Also on a backend that watches by a composition of its other kernels."""
+    kind = backend if fused else kernels.load(backend.name, fused=False)
+    tn.manual_seed(0)
+    model = nn.multilayer_perceptron(6, (8,), 2)
+    run = tn.Trainer(model, nn.MSELoss(), optim.SGD(model.parameters(), lr=3.0), kind, progress=False)
+    with pytest.raises(tn.NonFiniteLoss, match=r"epoch \d+, step \d+, at learning rate 3"):
+        run.fit(X, X[:, :2], epochs=200, batch_size=16)
+    assert run.step > 2 and run.program is not None and run.history.steps == run.step
+    assert all(np.isfinite(parameter.data).all() for parameter in model.parameters())
 
 
 # Learning rates at which the loss overflows with finite weights, or the weights overflow first.

@@ -267,7 +267,7 @@ def report(runs: list[Run], parsed: argparse.Namespace, command: str) -> None:
         if parsed.program:
             print(f"{title}\n{run.listing}" if run.listing else f"{title} none, the steps ran eagerly")
         if parsed.explain:
-            print(f"{title}\n{run.explanation}" if run.profile else f"{title} none, the steps ran eagerly")
+            print(f"{title}\n{run.explanation}" if run.profile else f"{title} none, {run.unprofiled}")
     if parsed.json:
         write_atomically(parsed.json, json.dumps(results(runs), indent=1).encode())
     if parsed.plot and any(run.history.steps for run in runs):

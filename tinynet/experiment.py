@@ -22,6 +22,7 @@ from .nn import CrossEntropyLoss, MSELoss, multilayer_perceptron
 from .optim import OPTIMIZERS
 from .randomness import manual_seed
 from .schedule import SCHEDULES
+from .stepping import NonFiniteLoss
 from .tensor_files import CheckpointError
 from .training import Trainer
 
@@ -102,6 +103,7 @@ class Run:
     score_name: str
     listing: str = ""  # the step's program
     profile: Profile | None = None
+    unprofiled: str = "the steps ran eagerly"  # why there is none, where one was wanted
     rung: Rung | None = None  # where the run is one of a ladder's
 
     @property
@@ -229,7 +231,10 @@ class Experiment:
         listing = "" if trainer.program is None else str(trainer.program)
         run = Run(backend, options, train.name, history, score, metrics.score_name(train.task), listing)
         if explain and trainer.program is not None:
-            run.profile = self._profile(trainer, backend)
+            try:
+                run.profile = self._profile(trainer, backend)
+            except NonFiniteLoss as error:  # what was trained stays worth reporting
+                run.unprofiled = str(error)
         return run
 
     def _profile(self, trainer: Trainer, backend: Backend) -> Profile:

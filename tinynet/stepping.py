@@ -138,12 +138,13 @@ class Stepper:
                 self._replays.clear()
             replay = self._replays[key] = Replay(self.step, current())
         if not replay.ready:
-            return self._record(replay, batches)
+            return self._record(replay, batches, self._rates(1))
         assert replay.runner is not None
         self.program = replay.program
         batches = batches[: max(1, int(AT_A_TIME / self._step_seconds.get(key, AT_A_TIME)))]
         count, counters = len(batches), self._counters()
-        arguments, losses = self._arguments(batches)
+        losses = np.full((count, 1), math.nan, self.trainer.dtype)
+        arguments = self._arguments(batches, losses, self._rates(count))
         started = time.perf_counter()
         done = replay.runner.run(count, arguments)
         self._step_seconds[key] = max(1e-7, (time.perf_counter() - started) / count)
@@ -154,42 +155,59 @@ class Stepper:
         found: list[float] = losses[:done, 0].tolist()
         return found
 
-    def _arguments(self, batches: Array) -> tuple[list[Array], Array]:
-        """What a replayed step is given for each of the batches; among that, where it leaves the losses."""
-        losses = np.full((len(batches), 1), math.nan, self.trainer.dtype)
-        return [batches, self._rates(len(batches)), losses, self.features[None], self.target[None]], losses
+    def _arguments(self, batches: Array, losses: Array, rates: Array) -> list[Array]:
+        """What a replayed step is given for each of the batches."""
+        return [batches, rates, losses, self.features[None], self.target[None]]
 
     def profile(self, batches: Array) -> Profile:
         """Profiles replayed steps on the batches, a few of them or all of them again and again.
 
-        What steps change is as before when it returns. Raises ValueError where steps are not replayed.
+        The learning rate is 0 meanwhile, so that however many steps run, none changes the weights; what else steps
+        change is as before when it returns. Raises ValueError where steps are not replayed, NonFiniteLoss where the
+        weights there are give no finite loss.
         """
-        key, enough = self._key(batches.shape[1]), len(batches)
+        trainer, key = self.trainer, self._key(batches.shape[1])
         for array, copy in self._kept:
             np.copyto(copy, array)
         try:
+            for group in trainer.optimizer.groups:
+                group.hyper[group.names.index("lr")] = 0.0
+            replay = self._replays.setdefault(key, Replay(self.step, current()))
             for _ in range(Replay.MOST_RECORDINGS):
-                replay = self._replays.setdefault(key, Replay(self.step, current()))
-                if not self.compiles or replay.ready:
-                    break
-                self._record(replay, batches)
-            if not self.compiles or replay.runner is None:
+                if self.compiles and not replay.ready and self._failed is None:
+                    self._record(replay, batches, self._no_rates(1))
+            if not self.compiles or (replay.runner is None and self._failed is None):
                 raise ValueError("there is no recorded step to profile: the steps run eagerly")
-            replay.runner.run(enough, self._arguments(batches)[0])
-            started = time.perf_counter()
-            replay.runner.run(enough, self._arguments(batches)[0])
-            seconds = (time.perf_counter() - started) / enough
-            steps = max(1, int(AT_A_TIME / seconds))
-            return profile(replay.runner, steps, self._arguments(np.resize(batches, (steps, batches.shape[1])))[0])
+            return self._profiled(replay, batches)
         finally:
             self._failed = None
+            self.flag[...] = 0
             for array, copy in self._kept:
                 np.copyto(array, copy)
 
-    def _record(self, replay: Replay, batches: Array) -> list[float]:
+    def _profiled(self, replay: Replay, batches: Array) -> Profile:
+        def arguments(steps: int) -> list[Array]:
+            rows = np.resize(batches, (steps, batches.shape[1]))
+            return self._arguments(rows, np.empty((steps, 1), self.trainer.dtype), self._no_rates(steps))
+
+        steps, runner = len(batches), replay.runner
+        for _ in range(2):  # the first warms up
+            given, started = arguments(steps), time.perf_counter()
+            if self._failed is not None or runner is None or runner.run(steps, given) < steps:
+                raise NonFiniteLoss("the loss is not finite with the weights there are, so no step can be profiled")
+            seconds = (time.perf_counter() - started) / steps
+        assert runner is not None
+        steps = max(1, int(AT_A_TIME / seconds))
+        return profile(runner, steps, arguments(steps))
+
+    def _no_rates(self, steps: int) -> Array:
+        """A learning rate of 0 for each group and step, if there is a schedule to say others."""
+        return np.zeros((steps, len(self.trainer.optimizer.groups))) if self.trainer.schedule else NO_RATES
+
+    def _record(self, replay: Replay, batches: Array, rates: Array) -> list[float]:
         """One eager step that is recorded; or, if steps cannot be replayed, the end of all recording."""
         loss = np.zeros(1, self.trainer.dtype)
-        arguments = [batches[0].copy(), self._rates(1)[0], loss, self.features, self.target]
+        arguments = [batches[0].copy(), rates[0], loss, self.features, self.target]
         try:
             replay.record(arguments, arguments)
         except _Unfinished:

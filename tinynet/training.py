@@ -125,14 +125,15 @@ class Trainer:
         """Where the time of a recorded step on these rows goes, kernel by kernel; print it for a table.
 
         Some hundred steps run, timed and untimed in turn; weights and averages are then as before. The steps are those
-        of ``fit``, in training mode. Raises ValueError where steps run eagerly (``compile=False``, or what cannot be
-        recorded).
+        of ``fit``, in training mode, but with a learning rate of 0. Raises ValueError where steps run eagerly
+        (``compile=False``, or what cannot be recorded), NonFiniteLoss where the loss is not finite.
         """
         check_positive("batch_size", batch_size)
         features, target = self._checked(X, y, "X", "y")
         size = min(batch_size, len(features))
         batches = self.order(len(features))[: len(features) // size * size].reshape(-1, size)
         with running_on(self.backend):
+            self._check_fit(features, target)
             self._stepper.fit_begins(features, target)
             return self._stepper.profile(batches)
 

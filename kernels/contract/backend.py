@@ -78,12 +78,16 @@ class Backend:
         """Kernels compiled so far, those loaded from a cache not counted."""
         return self._kernels_compiled() if self._kernels_compiled else 0
 
+    def implementation(self, kernel: str) -> Callable[..., Any]:
+        """What runs a kernel on checked arguments, all by position: the backend's own, or its composition."""
+        return self.implementations.get(kernel) or composed(DECLARATIONS[kernel], self)
+
     def unfused(self) -> Backend:
         """The same backend without its fused kernels: their compositions run instead, call by call."""
         required = {name: function for name, function in self.implementations.items() if DECLARATIONS[name].required}
         backend = Backend(
             self.name, required, {**self.options, "fused": False}, self.empty, self._compile_seconds,
-            self._kernels_compiled, context=self.context,
+            self._kernels_compiled, context=self.context, code=self.code,
         )  # fmt: skip
         backend.asked = {**self.asked, "fused": False}
         return backend
@@ -143,4 +147,12 @@ def composed(declaration: Declaration, backend: Backend) -> Callable[..., Any]:
     def implementation(*arguments: Any) -> None:
         composition(backend, *arguments[:inputs], **dict(zip(names, arguments[inputs:], strict=True)))
 
-    return implementation
+    return as_declared(implementation, declaration)
+
+
+def as_declared(function: Callable[..., Any], declaration: Declaration) -> Callable[..., Any]:
+    """The function, with a signature that says it takes the kernel's operands by position."""
+    kind = inspect.Parameter.POSITIONAL_ONLY
+    parameters = [inspect.Parameter(name, kind) for name in declaration.parameter_names]
+    function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return function

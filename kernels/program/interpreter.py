@@ -16,7 +16,7 @@ import numpy as np
 
 from . import arena
 from .instruction import ARGUMENT, PERSISTENT, TEMPORARY, Array, Program, View
-from .recording import address
+from .recording import WATCH, address
 from .timings import Timings
 
 if TYPE_CHECKING:
@@ -54,11 +54,11 @@ class Interpreter:
         self._memory = self.plan.allocate()
         self._arguments = [np.empty(buffer.nbytes, np.uint8) for buffer in program.arguments]
         self._own = list(self._arguments)
-        self._implementations = [backend.implementations[i.kernel] for i in program.instructions]
+        self._implementations = [backend.implementation(i.kernel) for i in program.instructions]
         written = [view.buffer for instruction in program.instructions for view in instruction.writes]
         self._written = sorted({buffer.number for buffer in written if buffer.kind == ARGUMENT})
         self._context = backend.context or nullcontext
-        self._watch = backend.implementations.get("watch_finite")
+        self._watches = {i for i, instruction in enumerate(program.instructions) if instruction.kernel == WATCH}
         self._place()
 
     def _place(self) -> None:
@@ -126,7 +126,7 @@ class Interpreter:
                     implementation(*operands)
                 else:
                     _timed_call(implementation, operands, i, *clock)
-                if implementation is self._watch and operands[1][0] != 0:  # type: ignore[index]
+                if i in self._watches and operands[1][0] != 0:  # type: ignore[index]
                     return step
             for number in self._written:
                 arguments[number][step].reshape(-1).view(np.uint8)[:] = self._arguments[number]

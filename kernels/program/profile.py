@@ -210,7 +210,10 @@ def profile(runner: Runner, steps: int, arguments: Sequence[Array]) -> Profile:
         for _ in range(ROUNDS):
             _restore(kept)
             started = time.perf_counter()
-            runner.run(steps, arguments)
+            if runner.run(steps, arguments) < steps:
+                raise ArithmeticError(
+                    "a value that must be finite became NaN or infinite, so the steps were not all run"
+                )
             untimed = min(untimed, (time.perf_counter() - started) / steps)
             _restore(kept)
             timed.append(runner.timed(steps, arguments))

@@ -31,6 +31,8 @@ from .instruction import (
     View,
 )
 
+WATCH = "watch_finite"
+
 _tape: ContextVar[Tape | None] = ContextVar("kernels_tape", default=None)
 
 
@@ -124,7 +126,9 @@ def recorder(backend: Backend) -> Backend:
     """The backend whose calls are those of ``backend``, noted on the tape in force."""
     found = _recorders.get(backend)
     if found is None:
-        implementations = {name: _noting(name, function) for name, function in backend.implementations.items()}
+        # A run has to end behind watch_finite, so it is noted as such also where it is a composition.
+        noted = {**backend.implementations, WATCH: backend.implementation(WATCH)}
+        implementations = {name: _noting(name, function) for name, function in noted.items()}
         found = _recorders[backend] = Backend(
             backend.name, implementations, backend.options, _Allocator(backend), context=backend.context
         )

@@ -7,7 +7,6 @@ does 2 m n k. A fused kernel does what its composition of required kernels does:
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from functools import cache
 from math import prod
@@ -15,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..contract.backend import Backend
+from ..contract.backend import Backend, as_declared
 from ..contract.declaration import DECLARATIONS
 
 MOVES = (
@@ -50,10 +49,7 @@ def _count(kernel: str, counted: list[int]) -> Callable[..., None]:
     def implementation(*arguments: Any) -> None:
         counted[0] += _own(kernel, arguments)
 
-    names = DECLARATIONS[kernel].parameter_names
-    parameters = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_ONLY) for name in names]
-    implementation.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    return implementation
+    return as_declared(implementation, DECLARATIONS[kernel])
 
 
 def _own(kernel: str, arguments: tuple[Any, ...]) -> int:
