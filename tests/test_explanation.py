@@ -487,6 +487,11 @@ def test_the_parser_refuses(words, capsys):
     assert stopped.value.code == 2 and "error:" in capsys.readouterr().err
 
 
+def test_a_backend_without_its_fused_kernels_still_shows_its_code():
+    text = kernels.explain("exp", "numba", fused=False).text()
+    assert "machine code" in text and "bytecode" not in text
+
+
 def test_the_machine_is_described_with_its_ceilings(capsys, monkeypatch):
     known = hardware.Ceilings("float32", 1, {1: 10.0, 8: 80.0}, dict.fromkeys(hardware.LEVELS, 7.0), {})
     monkeypatch.setattr(hardware, "measure", lambda dtype, threads: replace(known, threads=threads))

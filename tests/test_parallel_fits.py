@@ -80,7 +80,7 @@ def test_workers_divide_the_cpus_and_find_the_same():
         print(np.array_equal(*(search.cv_results_["mean_test_score"] for search in searches)))
         print(np.array_equal(*(cross_val_score(pipeline, X, y, cv=2, n_jobs=jobs) for jobs in (1, 2))))
     """
-    share = max(1, min(CPUS, joblib.cpu_count() // 2))
+    share = max(1, min(CPUS, MOST_THREADS, joblib.cpu_count() // 2))
     assert printed(body) == [str(share)] * 3 + ["True", "True"]
 
 

@@ -287,6 +287,20 @@ def test_threads_count_together_only_where_they_ran_together(times, seconds):
     assert seconds_of(times) == pytest.approx(seconds)
 
 
+@pytest.mark.parametrize(
+    ("third", "count", "threads"), [(32 << 20, 8, 64), (105 << 20, 1, 56), (32 << 20, 1, 2), (0, 1, 4)]
+)
+def test_each_level_is_measured_with_arrays_that_the_nearer_one_does_not_hold(monkeypatch, third, count, threads):
+    peak = pytest.importorskip("kernels.hardware.peak")
+    sizes = {1: 48 << 10, 2: 1 << 20, 3: third}
+    monkeypatch.setattr(peak.host, "cache_bytes", sizes.get)
+    monkeypatch.setattr(peak.host, "cache_count", lambda level: count)
+    sets = {level: peak.working_set(level, threads) for level in hardware.LEVELS}
+    assert sets["L1"] < sizes[1] < sets["L2"] < sizes[2] < sets["L3"]
+    assert sets["memory"] * threads >= 4 * max(third * count, threads * sizes[2])
+    assert list(peak.holds(threads).values()) == [threads * sizes[1], threads * sizes[2], third * count]
+
+
 def test_the_roof_is_the_lower_of_arithmetic_and_memory():
     assert KNOWN.seconds(1000, 100) == pytest.approx(1000 / 80e9)
     assert KNOWN.seconds(100, 100) == pytest.approx(100 / 40e9)

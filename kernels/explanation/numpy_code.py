@@ -1,7 +1,7 @@
 """What NumPy runs: which of its functions a kernel calls, and which machine code they are dispatched to.
 
 The kernel is run once on arrays that note each call. NumPy says itself for which instruction sets the loops of its
-universal functions are compiled, and which it chose here (``numpy.lib.introspect``, NumPy 2.2 and later);
+universal functions are compiled, and which it chose here (``numpy.lib.introspect``, NumPy 2.1 and later);
 threadpoolctl, where it is installed, which library computes its products and for which core.
 """
 
@@ -90,7 +90,7 @@ def dispatch(name: str, kinds: Sequence[np.dtype[Any]]) -> str:
     try:
         from numpy.lib.introspect import opt_func_info
     except ImportError:
-        return "dispatch unknown (NumPy 2.2 and later tell it)"
+        return "dispatch unknown (NumPy 2.1 and later tell it)"
     loops = opt_func_info(func_name=f"^{re.escape(name)}$").get(name, {})
     char = max((kind for kind in kinds if kind.kind == "f"), key=lambda kind: kind.itemsize, default=np.dtype("f")).char
     for signature, chosen in loops.items():

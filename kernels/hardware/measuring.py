@@ -28,14 +28,4 @@ def measure(dtype: str, threads: int, budget: float = 0.02, rounds: int = 3) -> 
             gflops[lanes] = max(gflops[lanes], peak.gflops(dtype, threads, budget, lanes))
         for level, name in product(LEVELS, peak.streams()):
             gigabytes[level] = max(gigabytes[level], peak.gigabytes(level, threads, budget, name))
-    return Ceilings(
-        dtype,
-        threads,
-        gflops,
-        gigabytes,
-        {
-            "L1": threads * host.cache_bytes(1),
-            "L2": threads * host.cache_bytes(2),
-            "L3": host.cache_bytes(3),
-        },
-    )
+    return Ceilings(dtype, threads, gflops, gigabytes, peak.holds(threads))

@@ -201,20 +201,34 @@ def gigabytes(level: str, threads: int, budget: float, stream: str = "copy") -> 
 
     A thread's arrays fill half of its L1 or L2; all threads' together half of the L3, or four times that of memory.
     """
-    (moved, count, loop), number = streams()[stream], LEVELS.index(level) + 1
-    if number <= 2:
-        working_set = host.cache_bytes(number) // 2
-    else:
-        working_set = int(host.cache_bytes(3) * (0.5 if level == "L3" else BYTES_MEMORY)) // threads
-    sets = [[aligned(working_set // (4 * count)) for _ in range(3)] for _ in range(threads)]
-    for arrays in sets:
+    moved, count, loop = streams()[stream]
+    sets = []
+    for _ in range(threads):
+        arrays = [aligned(working_set(level, threads) // (4 * count)) for _ in range(count)]
         for array in arrays:
             array.fill(1)  # memory that was never written is one page of zeros, over and over
+        sets.append(arrays + [arrays[-1]] * (3 - count))
     out, x, y = sets[0]
     loop(out if stream == "read" else out[:0], x[:0], y[:0], 1)
     repeats = repeats_for(lambda repeats: loop(out, x, y, repeats))
     seconds = best_seconds([lambda arrays=arrays: loop(*arrays, repeats) for arrays in sets], budget)
     return float(moved) * x.nbytes * repeats * threads / seconds / 1e9
+
+
+def working_set(level: str, threads: int) -> int:
+    """Bytes that each thread works on to be slowed down by a level, and by none that is further away."""
+    second, third = host.cache_bytes(2), host.cache_bytes(3) * host.cache_count(3)
+    if level == "L3":
+        return int(max(third // 2 // threads, 2 * second))  # more than the L2 that is a thread's own
+    if level == "memory":
+        return int(BYTES_MEMORY * max(third // threads, second))
+    return int(host.cache_bytes(LEVELS.index(level) + 1) // 2)
+
+
+def holds(threads: int) -> dict[str, int]:
+    """Bytes that each level holds for so many threads: L1 and L2 belong to a thread, L3 is shared."""
+    third = host.cache_bytes(3) * host.cache_count(3)
+    return {"L1": threads * host.cache_bytes(1), "L2": threads * host.cache_bytes(2), "L3": third}
 
 
 def aligned(count: int) -> Array:
@@ -224,6 +238,5 @@ def aligned(count: int) -> Array:
 
 
 def level_of(bytes_touched: int, threads: int) -> str:
-    """The smallest level that holds what a kernel touches; L1 and L2 belong to a thread, L3 is shared."""
-    holds = {"L1": threads * host.cache_bytes(1), "L2": threads * host.cache_bytes(2), "L3": host.cache_bytes(3)}
-    return next((level for level, size in holds.items() if bytes_touched <= size), "memory")
+    """The smallest level that holds what a kernel touches."""
+    return next((level for level, size in holds(threads).items() if bytes_touched <= size), "memory")

@@ -13,7 +13,8 @@ from llvmlite import binding
 from numba.core import config
 from numba.core.codegen import get_host_cpu_features
 
-CACHE_FOLDER = Path("/sys/devices/system/cpu/cpu0/cache")
+CPU_FOLDER = Path("/sys/devices/system/cpu")
+CACHE_FOLDER = CPU_FOLDER / "cpu0/cache"
 DEFAULT_CACHE_BYTES = {1: 32 << 10, 2: 256 << 10, 3: 4 << 20}
 SYSCONF_CACHE = {1: "SC_LEVEL1_DCACHE_SIZE", 2: "SC_LEVEL2_CACHE_SIZE", 3: "SC_LEVEL3_CACHE_SIZE"}
 SIZE_UNIT = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
@@ -105,3 +106,16 @@ def cache_bytes(level):
     except (AttributeError, ValueError, OSError):
         size = 0
     return size if size > 0 else DEFAULT_CACHE_BYTES[level]
+
+
+@cache
+def cache_count(level):
+    """How many caches of the level the machine has, by the CPUs that share each; 1 where sysfs does not tell."""
+    shared = set()
+    for folder in CPU_FOLDER.glob("cpu[0-9]*/cache/index*"):
+        try:
+            if int((folder / "level").read_text()) == level and (folder / "type").read_text().strip() != "Instruction":
+                shared.add((folder / "shared_cpu_list").read_text().strip())
+        except (OSError, ValueError):
+            continue
+    return max(1, len(shared))
