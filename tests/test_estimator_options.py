@@ -251,6 +251,27 @@ def test_the_learning_rate_follows_the_schedule():
     assert schedule.state_dict() == {"initial": None}
 
 
+@pytest.mark.parametrize(
+    "schedule",
+    ["exponential", "cosine", "one_cycle", tn.schedule.StepDecay(2), tn.schedule.LinearWarmup(4, tn.schedule.Cosine())],
+)
+@pytest.mark.parametrize("sizes", [(100, 100, 20, 100, 7, 100), (20, 100, 100, 100, 100, 100)])
+def test_a_chunk_of_other_size_has_the_rates_of_its_epoch(sizes, schedule):
+    """Chunks of 100 rows in batches of 10, and some that are shorter: up to rounding of steps, nothing changes."""
+
+    def rates(sizes):
+        found, model = [], tn.MLPRegressor(max_iter=6, learning_rate=schedule, backend="numpy")
+        for rows in sizes:
+            model.set_params(batch_size=min(10, rows)).partial_fit(DIABETES[:rows], PROGRESS[:rows])
+            found.append(model._session.rate)  # for the step that comes next
+            if len(found) == 3:
+                model = pickle.loads(pickle.dumps(model))
+        return found
+
+    whole, mixed = rates([100] * 6), rates(sizes)
+    assert mixed[sizes.index(100) :] == whole[sizes.index(100) :]
+
+
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
 def test_weight_decay_shrinks_the_weights_alone(solver):
     def nothing(outputs, targets):
