@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import sys
 from collections.abc import Callable
 from dataclasses import fields
 from functools import partial
@@ -72,11 +73,7 @@ def _(target: MultilayerPerceptron) -> Contents:
             for name, value in vars(target).items()
             if name not in parameters and name not in REBUILT
         },
-        "session": {
-            name: writer.written(name, value)
-            for name, value in session.state().items()
-            if name not in ("model", "optimizer")
-        },
+        "session": {name: writer.written(name, value) for name, value in session.progress().items()},
     }
     own = {f"estimator.{name}": array for name, array in writer.arrays.items()}
     return arrays | averages | own, {**model, **optimizer, "estimator": saved}
@@ -118,19 +115,20 @@ def _session(saved: dict[str, Any], tensors: dict[str, Array], state: dict[str, 
     model = network(design.structure)
     check_arrays("the network", arrays, model.arrays())
     linear = [name for name, module in model.named_modules() if isinstance(module, Linear)]
+    del model  # before the session has one: memory
     session = Session(
         design, [arrays[f"{name}.weight"] for name in linear], [arrays[f"{name}.bias"] for name in linear]
     )
     for write in checked(session.model, tensors, state) + checked(session.optimizer, tensors, state):
         write()
-    own = session.state()
-    if {*own} != {*saved, "model", "optimizer"}:
+    if saved.keys() != (own := session.progress()).keys():
         raise CheckpointError(f"its session has {', '.join(saved)}, expected {', '.join(own)}")
-    session.restore({**own, **saved}, optimizer=True)
-    step, schedule = check_whole("its step", session.trainer.step), session.schedule
-    if schedule is not None and schedule.schedule.state_dict()["initial"] is not None:
-        for _, rate in zip(session.optimizer.groups, schedule.rates(step), strict=True):
-            check_number("its learning rate", rate)
+    session.trainer.step = step = check_whole("its step", saved["step"])
+    if (schedule := session.schedule) is not None:
+        schedule.load_state_dict(saved["schedule"])
+        if schedule.schedule.state_dict()["initial"] is not None:
+            for _, rate in zip(session.optimizer.groups, schedule.rates(step), strict=True):
+                check_number("its learning rate", rate)
     return session
 
 
@@ -212,8 +210,12 @@ class Writer:
         return [self.written(f"{name}.{i}", value) for i, value in enumerate(values)]
 
     def _array(self, name: str, array: Array) -> Any:
-        if array.dtype.kind in "UO" and array.ndim == 1:
-            return {"texts" if array.dtype.kind == "U" else "objects": self._all(name, array.tolist())}
+        if array.dtype.kind == "O" and array.ndim == 1:
+            return {"objects": self._all(name, array.tolist())}
+        if array.dtype.kind == "U" and array.ndim == 1:  # as code points, which take in the file what they do in memory
+            texts = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+            self.arrays[name] = texts.view("<u4").reshape(len(texts), texts.itemsize // 4)
+            return {"texts": name}
         truths = array.dtype == bool
         self.arrays[name] = np.ascontiguousarray(array).view(np.uint8) if truths else array
         if self.arrays[name].dtype not in DTYPES.values():
@@ -254,9 +256,9 @@ class Reader:
         self.kinds: dict[str, Callable[[Any], Any]] = {
             "tuple": lambda inside: tuple(self.read(inside)),
             "dict": lambda inside: dict(map(self.read, inside)),
-            "texts": lambda inside: np.array([_text(text) for text in inside], dtype=str),
+            "texts": self._texts,
             "objects": self._objects,
-            "array": self._taken,
+            "array": lambda name: self._taken(name).copy(),
             "truths": lambda name: self._taken(name).astype(bool),
             "dtype": lambda name: np.dtype(choose("dtype", name, ("float32", "float64"))).type,
             "again": lambda place: self.shared[check_whole("its place", place)],
@@ -290,8 +292,19 @@ class Reader:
         return self._shared(SCHEDULES[kind](**self.read_all(options)))
 
     def _taken(self, name: str) -> Array:
+        """An array of the file, to be copied; once only, or many names of one would fill the memory."""
+        if name in self.used:
+            raise CheckpointError(f"it names its array {name} twice")
         self.used.add(name)
-        return self.arrays[name].copy()
+        return self.arrays[name]
+
+    def _texts(self, name: str) -> Array:
+        points = self._taken(name)
+        if points.ndim != 2 or points.dtype != np.uint32 or not points.shape[1]:
+            raise CheckpointError(f"its {name} has {points.shape} of {points.dtype}, expected rows of uint32")
+        if points.max(initial=0) > sys.maxunicode:
+            raise CheckpointError(f"its {name} has {points.max()} among code points")
+        return points.view(f"<U{points.shape[1]}")[:, 0].copy()
 
     def _objects(self, inside: Any) -> Array:
         array = np.empty(len(inside), object)
@@ -317,9 +330,3 @@ class Reader:
         binarizer = LabelBinarizer()
         vars(binarizer).update(self.read_all(inside))
         return binarizer
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise CheckpointError(f"it has {value!r} among texts")
-    return value
