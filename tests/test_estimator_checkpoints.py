@@ -276,7 +276,34 @@ def name_no_texts(saved, arrays):
     arrays["estimator.classes_"] = np.zeros((10, 0), np.uint32)
 
 
+def nest(saved, arrays):
+    nested = 1
+    for _ in range(300):
+        nested = {"tuple": [nested]}
+    saved["attributes"]["deep_"] = nested
+
+
+def set_in_its_structure(name, value):
+    def change(saved, arrays):
+        saved["session"]["design"]["Design"]["structure"]["Structure"][name] = value
+        saved["attributes"]["out_activation_"] = value
+
+    return change
+
+
+def say_that_it_is_fitted(saved, arrays):
+    saved["attributes"]["__sklearn_is_fitted__"] = 1
+
+
+def name_no_kernel_as_loss(saved, arrays):
+    saved["session"]["design"]["Design"]["loss"] = "sum"
+
+
 REWRITTEN = {
+    "holds no state that can be restored: RecursionError": nest,
+    "unknown output 'foo'": set_in_its_structure("output", "foo"),
+    "it has an attribute __sklearn_is_fitted__, which is none that fit sets": say_that_it_is_fitted,
+    "unknown loss 'sum'": name_no_kernel_as_loss,
     "it names its array big twice": name_an_array_often,
     "its classes_ has 1114112 among code points": name_a_text_of_other_code_points,
     r"its classes_ has \(10, 0\) of uint32, expected rows of uint32": name_no_texts,

@@ -30,6 +30,7 @@ from ..schedule import SCHEDULES, Schedule
 from ..tensor import Array
 from ..tensor_files import DTYPES, CheckpointError
 from .classifier import MLPClassifier
+from .objectives import LOG_LOSS, OUTPUT_ACTIVATIONS, REGRESSION
 from .perceptron import MultilayerPerceptron
 from .regressor import MLPRegressor
 from .session import Design, Session, Structure, network
@@ -37,6 +38,7 @@ from .session import Design, Session, Structure, network
 CLASSES: dict[str, type[MultilayerPerceptron]] = {make.__name__: make for make in (MLPClassifier, MLPRegressor)}
 REBUILT = {"_session", "_saved", "coefs_", "intercepts_"}  # from the network and the optimizer
 BINARIZER = {"neg_label", "pos_label", "sparse_output", "y_type_", "sparse_input_", "classes_"}
+KERNELS = (*LOG_LOSS.values(), *REGRESSION.values())  # of losses
 WORDS_OF_MT19937 = 624
 
 
@@ -88,7 +90,7 @@ def _(target: MultilayerPerceptron, tensors: dict[str, Array], state: dict[str, 
     found.set_params(**reader.read_all(saved["parameters"]))
     found._validate_params()
     for name, value in saved["attributes"].items():
-        if name in REBUILT or hasattr(found, name):
+        if name in REBUILT or name.startswith("__") or hasattr(found, name):
             raise CheckpointError(f"it has an attribute {name}, which is none that fit sets")
         setattr(found, name, reader.read(value))
     session = _session(reader.read_all(saved["session"]), tensors, state)
@@ -108,6 +110,8 @@ def _(target: MultilayerPerceptron, tensors: dict[str, Array], state: dict[str, 
 def _session(saved: dict[str, Any], tensors: dict[str, Array], state: dict[str, Any]) -> Session:
     """The session of the design and with the arrays that were saved."""
     design: Design = saved["design"]
+    choose("output", design.structure.output, OUTPUT_ACTIVATIONS)
+    choose("loss", design.loss, KERNELS)
     widths = tuple(check_positive("a width", width) for width in design.structure.widths)
     arrays = part("model", tensors, state)
     if sum(a * b for a, b in itertools.pairwise(widths)) > sum(array.size for array in arrays.values()):
