@@ -197,6 +197,14 @@ def test_partial_fit_notes_the_loss_of_an_eval_set():
     assert model.validation_loss_curve_ == whole.validation_loss_curve_ and len(whole.validation_loss_curve_) == 6
 
 
+@pytest.mark.parametrize("dtypes", [("float64", "float32"), ("float32", "float64")])
+def test_an_eval_set_may_come_with_another_dtype(dtypes):
+    model, (first, second) = tn.MLPRegressor(**SMALL, warm_start=True, backend="numpy"), dtypes
+    model.set_params(dtype=first).fit(DIABETES, TWO, eval_set=(DIABETES, TWO))
+    model.set_params(dtype=second).fit(DIABETES, TWO, eval_set=(DIABETES, TWO))
+    assert model.coefs_[0].dtype == second and model.validation_loss_curve_[-1] < model.validation_loss_curve_[0]
+
+
 # ---- steps ---------------------------------------------------------------------------------------------------------
 
 
