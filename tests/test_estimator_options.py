@@ -205,6 +205,22 @@ def test_an_eval_set_may_come_with_another_dtype(dtypes):
     assert model.coefs_[0].dtype == second and model.validation_loss_curve_[-1] < model.validation_loss_curve_[0]
 
 
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_a_poisson_loss_has_no_targets_below_0(solver):
+    model, counts = tn.MLPRegressor("poisson", **SMALL, solver=solver, backend="numpy"), np.abs(TWO).round()
+    with pytest.raises(ValueError, match=r"^Some value\(s\) of y are out of the valid range of the loss 'poisson': -1"):
+        model.fit(DIABETES, np.where(counts == 1, -1, counts))
+    assert np.isfinite(model.fit(DIABETES, counts).loss_)
+    if solver == "adam":
+        with pytest.raises(ValueError, match=r"^Some value\(s\) of eval_set are out of the valid range"):
+            model.fit(DIABETES, counts, eval_set=(DIABETES, -counts))
+
+
+def test_scores_that_are_nan_do_not_count_as_better():
+    model = tn.MLPRegressor(**SMALL | {"max_iter": 50}, early_stopping=True, scoring=lambda *_: np.nan, backend="numpy")
+    assert model.set_params(n_iter_no_change=3).fit(DIABETES, TWO).n_iter_ == 4
+
+
 # ---- steps ---------------------------------------------------------------------------------------------------------
 
 
