@@ -212,6 +212,29 @@ def test_names_from_outside_are_text(capsys, tmp_path):
     assert "<script>alert('x')<!--" in found.text("h1")[0]
 
 
+@pytest.mark.parametrize(("name", "shown"), [(b"a$_$b^", "a$_$b^"), (b"caf\xe9$_$", "caf\N{REPLACEMENT CHARACTER}$_$")])
+def test_a_name_may_hold_dollars_and_what_is_no_utf_8(capsys, tmp_path, name, shown):
+    table = Path(os.fsdecode(os.fsencode(tmp_path / "x").removesuffix(b"x") + name + b".csv"))
+    table.write_text("\n".join(["a,b,y", *(f"{i},{i % 3},{i % 2}" for i in range(40))]))
+    pictures, page = [tmp_path / f"{kind}.svg" for kind in ("plot", "roofline")], tmp_path / "page.html"
+    arguments = [
+        "--dataset",
+        str(table),
+        "--target",
+        "y",
+        "--epochs",
+        "9",
+        "--plot",
+        str(pictures[0]),
+        "--report",
+        str(page),
+    ]
+    assert main([*arguments, "--roofline", str(pictures[1])]) == 0
+    assert all(f">{shown}" in picture.read_text() for picture in pictures)
+    found = Page(page.read_text())
+    assert found.text("h1")[0].startswith(shown) and shown in found.text("pre")[-1]
+
+
 def test_others_may_read_it_as_umask_says(tmp_path):
     before = os.umask(0o022)
     try:
