@@ -195,8 +195,18 @@ def test_each_instruction_opens_to_its_code(made):
     for item, entry in zip(items, entries, strict=True):
         assert entry["operands"] in item and "This loop does" in item
         assert "instructions a turn" in item or "Its code stands at instruction" in item
+    assert "and to the loop where it spends its time" in page.text("main")[0]
     of_numpy = Page(made("numpy")[0].read_text())
     assert any("BLAS" in code or "blas" in code for code in of_numpy.text("pre"))
+    assert "and to the NumPy functions that it calls" in of_numpy.text("main")[0]
+
+
+def test_interpreted_instructions_promise_no_code(tmp_path):
+    path = tmp_path / "page.html"
+    assert main([*SMALL, "--backend", "naive", "--hidden", "4", "--report", str(path)]) == 0
+    page = Page(path.read_text())
+    assert len(page.text("pre")) == 1  # the command
+    assert "its code is Python" in page.text("main")[0] and "spends its time" not in page.text("main")[0]
 
 
 def test_names_from_outside_are_text(capsys, tmp_path):
