@@ -1,10 +1,12 @@
 """Estimators come back from a checkpoint with every bit, and go on as if nothing had happened."""
 
+import contextlib
 import json
 import pickle
 import random
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -251,6 +253,85 @@ def test_states_put_together_by_others_are_refused_or_predict(tmp_path):
             assert len(b.predict(DIGITS[:5])) == 5
             b = fitted(target, seed=1)
     assert trials / 2 < refused < trials
+
+
+def rewritten(path, change):
+    """The checkpoint with a right digest after change(estimator's state, arrays)."""
+    tensors, texts = read_tensors(path)
+    state = json.loads(texts["state"])
+    change(state["estimator"], tensors)
+    write_tensors(path, tensors, {**texts, "state": json.dumps(state)})
+
+
+def name_an_array_often(saved, arrays):
+    arrays["estimator.big"] = np.zeros(20_000)
+    saved["attributes"]["big_"] = [{"array": "big"}] * 1000
+
+
+def name_a_text_of_other_code_points(saved, arrays):
+    arrays["estimator.classes_"][0, 0] = 0x110000
+
+
+def name_no_texts(saved, arrays):
+    arrays["estimator.classes_"] = np.zeros((10, 0), np.uint32)
+
+
+def nest(saved, arrays):
+    nested = 1
+    for _ in range(300):
+        nested = {"tuple": [nested]}
+    saved["attributes"]["deep_"] = nested
+
+
+def set_in_its_structure(name, value):
+    def change(saved, arrays):
+        saved["session"]["design"]["Design"]["structure"]["Structure"][name] = value
+        saved["attributes"]["out_activation_"] = value
+
+    return change
+
+
+def say_that_it_is_fitted(saved, arrays):
+    saved["attributes"]["__sklearn_is_fitted__"] = 1
+
+
+def name_no_kernel_as_loss(saved, arrays):
+    saved["session"]["design"]["Design"]["loss"] = "sum"
+
+
+REWRITTEN = {
+    "holds no state that can be restored: RecursionError": nest,
+    "unknown output 'foo'": set_in_its_structure("output", "foo"),
+    "it has an attribute __sklearn_is_fitted__, which is none that fit sets": say_that_it_is_fitted,
+    "unknown loss 'sum'": name_no_kernel_as_loss,
+    "it names its array big twice": name_an_array_often,
+    "its classes_ has 1114112 among code points": name_a_text_of_other_code_points,
+    r"its classes_ has \(10, 0\) of uint32, expected rows of uint32": name_no_texts,
+}
+
+
+@pytest.mark.parametrize("said", REWRITTEN)
+def test_what_fit_could_not_have_left_is_refused(tmp_path, said):
+    tn.save_checkpoint(tmp_path / "x", fitted("texts"))
+    rewritten(tmp_path / "x", REWRITTEN[said])
+    with pytest.raises(tn.CheckpointError, match=said):
+        tn.load_estimator(tmp_path / "x")
+
+
+def test_loading_takes_twice_the_file(tmp_path):
+    path = tmp_path / "x"
+    X, names = np.random.default_rng(0).random((40, 500)), np.array(["x", "y" * 20_000] * 20)
+    peaks = {}
+    for change in (None, name_an_array_often):
+        tn.save_checkpoint(path, tn.MLPClassifier((500,), max_iter=1, backend="numpy").fit(X, names))
+        if change:
+            rewritten(path, change)
+        tracemalloc.start()
+        with contextlib.suppress(tn.CheckpointError):
+            tn.load_estimator(path)
+        peaks[change] = tracemalloc.get_traced_memory()[1] / path.stat().st_size
+        tracemalloc.stop()
+    assert max(peaks.values()) < 2.2, peaks
 
 
 def test_loading_needs_no_compiled_kernels(tmp_path):

@@ -197,6 +197,30 @@ def test_partial_fit_notes_the_loss_of_an_eval_set():
     assert model.validation_loss_curve_ == whole.validation_loss_curve_ and len(whole.validation_loss_curve_) == 6
 
 
+@pytest.mark.parametrize("dtypes", [("float64", "float32"), ("float32", "float64")])
+def test_an_eval_set_may_come_with_another_dtype(dtypes):
+    model, (first, second) = tn.MLPRegressor(**SMALL, warm_start=True, backend="numpy"), dtypes
+    model.set_params(dtype=first).fit(DIABETES, TWO, eval_set=(DIABETES, TWO))
+    model.set_params(dtype=second).fit(DIABETES, TWO, eval_set=(DIABETES, TWO))
+    assert model.coefs_[0].dtype == second and model.validation_loss_curve_[-1] < model.validation_loss_curve_[0]
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_a_poisson_loss_has_no_targets_below_0(solver):
+    model, counts = tn.MLPRegressor("poisson", **SMALL, solver=solver, backend="numpy"), np.abs(TWO).round()
+    with pytest.raises(ValueError, match=r"^Some value\(s\) of y are out of the valid range of the loss 'poisson': -1"):
+        model.fit(DIABETES, np.where(counts == 1, -1, counts))
+    assert np.isfinite(model.fit(DIABETES, counts).loss_)
+    if solver == "adam":
+        with pytest.raises(ValueError, match=r"^Some value\(s\) of eval_set are out of the valid range"):
+            model.fit(DIABETES, counts, eval_set=(DIABETES, -counts))
+
+
+def test_scores_that_are_nan_do_not_count_as_better():
+    model = tn.MLPRegressor(**SMALL | {"max_iter": 50}, early_stopping=True, scoring=lambda *_: np.nan, backend="numpy")
+    assert model.set_params(n_iter_no_change=3).fit(DIABETES, TWO).n_iter_ == 4
+
+
 # ---- steps ---------------------------------------------------------------------------------------------------------
 
 
@@ -249,6 +273,27 @@ def test_the_learning_rate_follows_the_schedule():
     assert [step for step, _ in rates] == [2, 4, 6, 8, 2, 4, 6]
     np.testing.assert_allclose([rate for _, rate in rates], [0.01, 0.008, 0.004, 0.002, 0.01, 0.008, 0.004])
     assert schedule.state_dict() == {"initial": None}
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    ["exponential", "cosine", "one_cycle", tn.schedule.StepDecay(2), tn.schedule.LinearWarmup(4, tn.schedule.Cosine())],
+)
+@pytest.mark.parametrize("sizes", [(100, 100, 20, 100, 7, 100), (20, 100, 100, 100, 100, 100)])
+def test_a_chunk_of_other_size_has_the_rates_of_its_epoch(sizes, schedule):
+    """Chunks of 100 rows in batches of 10, and some that are shorter: up to rounding of steps, nothing changes."""
+
+    def rates(sizes):
+        found, model = [], tn.MLPRegressor(max_iter=6, learning_rate=schedule, backend="numpy")
+        for rows in sizes:
+            model.set_params(batch_size=min(10, rows)).partial_fit(DIABETES[:rows], PROGRESS[:rows])
+            found.append(model._session.rate)  # for the step that comes next
+            if len(found) == 3:
+                model = pickle.loads(pickle.dumps(model))
+        return found
+
+    whole, mixed = rates([100] * 6), rates(sizes)
+    assert mixed[sizes.index(100) :] == whole[sizes.index(100) :]
 
 
 @pytest.mark.parametrize("solver", ["adam", "sgd"])

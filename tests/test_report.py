@@ -195,8 +195,18 @@ def test_each_instruction_opens_to_its_code(made):
     for item, entry in zip(items, entries, strict=True):
         assert entry["operands"] in item and "This loop does" in item
         assert "instructions a turn" in item or "Its code stands at instruction" in item
+    assert "and to the loop where it spends its time" in page.text("main")[0]
     of_numpy = Page(made("numpy")[0].read_text())
     assert any("BLAS" in code or "blas" in code for code in of_numpy.text("pre"))
+    assert "and to the NumPy functions that it calls" in of_numpy.text("main")[0]
+
+
+def test_interpreted_instructions_promise_no_code(tmp_path):
+    path = tmp_path / "page.html"
+    assert main([*SMALL, "--backend", "naive", "--hidden", "4", "--report", str(path)]) == 0
+    page = Page(path.read_text())
+    assert len(page.text("pre")) == 1  # the command
+    assert "its code is Python" in page.text("main")[0] and "spends its time" not in page.text("main")[0]
 
 
 def test_names_from_outside_are_text(capsys, tmp_path):
@@ -210,6 +220,29 @@ def test_names_from_outside_are_text(capsys, tmp_path):
     found = Page(page.read_text())
     assert len(found.find("script")) == 1 and not found.find("img") and not found.find("b")
     assert "<script>alert('x')<!--" in found.text("h1")[0]
+
+
+@pytest.mark.parametrize(("name", "shown"), [(b"a$_$b^", "a$_$b^"), (b"caf\xe9$_$", "caf\N{REPLACEMENT CHARACTER}$_$")])
+def test_a_name_may_hold_dollars_and_what_is_no_utf_8(capsys, tmp_path, name, shown):
+    table = Path(os.fsdecode(os.fsencode(tmp_path / "x").removesuffix(b"x") + name + b".csv"))
+    table.write_text("\n".join(["a,b,y", *(f"{i},{i % 3},{i % 2}" for i in range(40))]))
+    pictures, page = [tmp_path / f"{kind}.svg" for kind in ("plot", "roofline")], tmp_path / "page.html"
+    arguments = [
+        "--dataset",
+        str(table),
+        "--target",
+        "y",
+        "--epochs",
+        "9",
+        "--plot",
+        str(pictures[0]),
+        "--report",
+        str(page),
+    ]
+    assert main([*arguments, "--roofline", str(pictures[1])]) == 0
+    assert all(f">{shown}" in picture.read_text() for picture in pictures)
+    found = Page(page.read_text())
+    assert found.text("h1")[0].startswith(shown) and shown in found.text("pre")[-1]
 
 
 def test_others_may_read_it_as_umask_says(tmp_path):

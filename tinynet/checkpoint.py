@@ -34,6 +34,7 @@ from .training import Position, Trainer
 from .version import __version__
 
 FORMAT, FORMAT_VERSION = "tinynet checkpoint", "1"
+UNFIT = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError, MemoryError)
 HISTORY = {
     "train_loss": np.float64, "validation_loss": np.float64, "seconds": np.float64, "samples": np.int64,
     "learning_rate": np.float64, "step_loss": np.float64,
@@ -99,8 +100,7 @@ class Checkpoint:
             writes = checked(target, self.tensors, self.state)
         except CheckpointError as error:
             raise CheckpointError(f"{self.path} does not fit: {error}") from None
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
-            # Intact, but put together by something else.
+        except UNFIT as error:  # intact, but put together by something else
             raise CheckpointError(f"{self.path} holds no state that can be restored: {error!r}") from None
         with uninterrupted():
             for write in writes:

@@ -1,10 +1,16 @@
-"""Files written so that nothing is lost: to a temporary file beside the target, synced, then renamed."""
+"""Files written so that nothing is lost: to a temporary file beside the target, synced, then renamed. Their names."""
 
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from pathlib import Path
+
+
+def printable(name: str) -> str:
+    """The text with U+FFFD for what no encoding can write: bytes of a file's name that are not UTF-8 (PEP 383)."""
+    return re.sub("[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", name)
 
 
 def check_writable(name: str, path: Path) -> None:

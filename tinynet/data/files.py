@@ -10,6 +10,7 @@ from tinynet.data.dataset import Dataset, Task
 from tinynet.data.npz_table import read_npz
 from tinynet.data.parquet_table import read_parquet
 from tinynet.data.table import Table, to_dataset
+from tinynet.files import printable
 
 READERS: Mapping[str, Callable[[Path, str | None], Table]] = {
     ".csv": read_csv,
@@ -30,7 +31,7 @@ def load_file(path: Path, target: str | None, options: Mapping[str, object]) -> 
         raise ValueError(f"{path}: the file type must be one of {', '.join(READERS)}, got {path.suffix or 'none'!r}")
     if path.stat().st_size == 0:
         raise ValueError(f"{path}: the file is empty")
-    return to_dataset(path.stem, READERS[path.suffix.lower()](path, target), task)
+    return to_dataset(printable(path.stem), READERS[path.suffix.lower()](path, target), task)
 
 
 def _task(path: Path, options: Mapping[str, object]) -> Task | None:

@@ -6,6 +6,7 @@ import copy
 from typing import Any
 
 from ..backends import current
+from ..checks import check_positive, check_whole
 from ..optim import SGD, Adam, Optimizer
 from ..schedule import SCHEDULES, Schedule
 from ..tensor import Array
@@ -66,24 +67,41 @@ def shrink_weights(optimizer: Optimizer, decay: float) -> None:
 
 
 class Horizon(Schedule):
-    """A schedule of its own copy over so many epochs, however few of them a call trains: partial_fit trains one."""
+    """A schedule of its own copy over so many epochs, however few a call trains, and however many rows each has.
+
+    The schedule hears steps as if each epoch had as many as the longest so far: step i of n in epoch e, of at most s
+    steps, is its e s + floor(i s / n). Where all epochs are equal, that is the optimizer's own count.
+    """
 
     def __init__(self, schedule: str | Schedule):
         super().__init__()
         self.schedule = SCHEDULES[schedule]() if isinstance(schedule, str) else copy.deepcopy(schedule)
         self.epochs = 1
+        self.epoch = self.begun = 0  # epochs that ended, and the optimizer's steps before this one
+        self.longest = 1
 
     def start(self, optimizer: Optimizer, step: int, steps_per_epoch: int, total_steps: int) -> None:
-        self.schedule.start(optimizer, step, steps_per_epoch, self.epochs * steps_per_epoch)
+        self.begun, self.steps_per_epoch = step, steps_per_epoch
+        self.longest = max(self.longest, steps_per_epoch)
+        self.schedule.start(optimizer, self._heard(step), self.longest, self.epochs * self.longest)
 
     def rates(self, step: int) -> list[float]:
-        return self.schedule.rates(step)
+        return self.schedule.rates(self._heard(step))
+
+    def _heard(self, step: int) -> int:
+        return self.epoch * self.longest + (step - self.begun) * self.longest // self.steps_per_epoch
 
     def epoch_ended(self, loss: float) -> None:
+        self.epoch, self.begun = self.epoch + 1, self.begun + self.steps_per_epoch
         self.schedule.epoch_ended(loss)
 
     def state_dict(self) -> dict[str, Any]:
-        return self.schedule.state_dict()
+        own = {"epoch": self.epoch, "begun": self.begun, "longest": self.longest}
+        return {**own, "steps_per_epoch": self.steps_per_epoch, "schedule": self.schedule.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.schedule.load_state_dict(state)
+        self.epoch, self.begun = check_whole("its epoch", state["epoch"]), check_whole("its step", state["begun"])
+        self.longest = check_positive("its longest epoch", state["longest"])
+        self.steps_per_epoch = check_positive("its steps of an epoch", state["steps_per_epoch"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.schedule.steps_per_epoch = self.longest

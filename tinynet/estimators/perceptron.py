@@ -166,14 +166,15 @@ class MultilayerPerceptron(BaseEstimator):  # type: ignore[misc]
         session.set_weights(self.coefs_, self.intercepts_)
         return session
 
-    def _checked_X(self, X: Any) -> Array:
-        """New rows in the dtype asked for, dense."""
-        return dense(validate_data(self, X, accept_sparse=["csr", "csc"], dtype=self.coefs_[0].dtype, reset=False))
+    def _checked_X(self, X: Any, dtype: Any = None) -> Array:
+        """New rows in a dtype, by default the network's, dense."""
+        dtype = self.coefs_[0].dtype if dtype is None else dtype
+        return dense(validate_data(self, X, accept_sparse=["csr", "csc"], dtype=dtype, reset=False))
 
     def _checked_validation(self, eval_set: Any) -> Validation:
         if not isinstance(eval_set, tuple | list) or len(eval_set) != 2:
             raise ValueError("eval_set is no pair, expected (X, y)")
-        X, y = self._checked_X(eval_set[0]), self._indicators(eval_set[1])
+        X, y = self._checked_X(eval_set[0], self._dtype()), self._indicators(eval_set[1])
         if len(X) != len(y):
             raise ValueError(f"eval_set has {len(X)} rows of X and {len(y)} of y, expected as many")
         target = targets(self.out_activation_, y, None, self._dtype())

@@ -127,6 +127,7 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):  # type: ignore[misc]
         )  # fmt: skip
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
+        self._refuse_negative("y", y)
         return dense(X), y.reshape(len(y), -1), None
 
     def _indicators(self, y: Any) -> Array:
@@ -134,7 +135,15 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):  # type: ignore[misc]
         numbers = numbers.reshape(len(numbers), -1)
         if numbers.shape[1] != self.n_outputs_:
             raise ValueError(f"eval_set has {numbers.shape[1]} outputs, expected {self.n_outputs_} as y has")
+        self._refuse_negative("eval_set", numbers)
         return numbers
+
+    def _refuse_negative(self, name: str, y: Array) -> None:
+        """The Poisson deviance has no value for targets below 0. The sentence begins as scikit-learn's."""
+        if self.loss == "poisson" and (y < 0).any():
+            raise ValueError(
+                f"Some value(s) of {name} are out of the valid range of the loss 'poisson': {y.min():g}, expected >= 0"
+            )
 
     def _original(self, y: Array) -> Array:
         return y.ravel() if y.shape[1] == 1 else y

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import sys
 from collections.abc import Callable
 from dataclasses import fields
 from functools import partial
@@ -29,6 +30,7 @@ from ..schedule import SCHEDULES, Schedule
 from ..tensor import Array
 from ..tensor_files import DTYPES, CheckpointError
 from .classifier import MLPClassifier
+from .objectives import LOG_LOSS, OUTPUT_ACTIVATIONS, REGRESSION
 from .perceptron import MultilayerPerceptron
 from .regressor import MLPRegressor
 from .session import Design, Session, Structure, network
@@ -36,6 +38,7 @@ from .session import Design, Session, Structure, network
 CLASSES: dict[str, type[MultilayerPerceptron]] = {make.__name__: make for make in (MLPClassifier, MLPRegressor)}
 REBUILT = {"_session", "_saved", "coefs_", "intercepts_"}  # from the network and the optimizer
 BINARIZER = {"neg_label", "pos_label", "sparse_output", "y_type_", "sparse_input_", "classes_"}
+KERNELS = (*LOG_LOSS.values(), *REGRESSION.values())  # of losses
 WORDS_OF_MT19937 = 624
 
 
@@ -72,11 +75,7 @@ def _(target: MultilayerPerceptron) -> Contents:
             for name, value in vars(target).items()
             if name not in parameters and name not in REBUILT
         },
-        "session": {
-            name: writer.written(name, value)
-            for name, value in session.state().items()
-            if name not in ("model", "optimizer")
-        },
+        "session": {name: writer.written(name, value) for name, value in session.progress().items()},
     }
     own = {f"estimator.{name}": array for name, array in writer.arrays.items()}
     return arrays | averages | own, {**model, **optimizer, "estimator": saved}
@@ -91,7 +90,7 @@ def _(target: MultilayerPerceptron, tensors: dict[str, Array], state: dict[str, 
     found.set_params(**reader.read_all(saved["parameters"]))
     found._validate_params()
     for name, value in saved["attributes"].items():
-        if name in REBUILT or hasattr(found, name):
+        if name in REBUILT or name.startswith("__") or hasattr(found, name):
             raise CheckpointError(f"it has an attribute {name}, which is none that fit sets")
         setattr(found, name, reader.read(value))
     session = _session(reader.read_all(saved["session"]), tensors, state)
@@ -111,6 +110,8 @@ def _(target: MultilayerPerceptron, tensors: dict[str, Array], state: dict[str, 
 def _session(saved: dict[str, Any], tensors: dict[str, Array], state: dict[str, Any]) -> Session:
     """The session of the design and with the arrays that were saved."""
     design: Design = saved["design"]
+    choose("output", design.structure.output, OUTPUT_ACTIVATIONS)
+    choose("loss", design.loss, KERNELS)
     widths = tuple(check_positive("a width", width) for width in design.structure.widths)
     arrays = part("model", tensors, state)
     if sum(a * b for a, b in itertools.pairwise(widths)) > sum(array.size for array in arrays.values()):
@@ -118,19 +119,20 @@ def _session(saved: dict[str, Any], tensors: dict[str, Array], state: dict[str, 
     model = network(design.structure)
     check_arrays("the network", arrays, model.arrays())
     linear = [name for name, module in model.named_modules() if isinstance(module, Linear)]
+    del model  # before the session has one: memory
     session = Session(
         design, [arrays[f"{name}.weight"] for name in linear], [arrays[f"{name}.bias"] for name in linear]
     )
     for write in checked(session.model, tensors, state) + checked(session.optimizer, tensors, state):
         write()
-    own = session.state()
-    if {*own} != {*saved, "model", "optimizer"}:
+    if saved.keys() != (own := session.progress()).keys():
         raise CheckpointError(f"its session has {', '.join(saved)}, expected {', '.join(own)}")
-    session.restore({**own, **saved}, optimizer=True)
-    step, schedule = check_whole("its step", session.trainer.step), session.schedule
-    if schedule is not None and schedule.schedule.state_dict()["initial"] is not None:
-        for _, rate in zip(session.optimizer.groups, schedule.rates(step), strict=True):
-            check_number("its learning rate", rate)
+    session.trainer.step = step = check_whole("its step", saved["step"])
+    if (schedule := session.schedule) is not None:
+        schedule.load_state_dict(saved["schedule"])
+        if schedule.schedule.state_dict()["initial"] is not None:
+            for _, rate in zip(session.optimizer.groups, schedule.rates(step), strict=True):
+                check_number("its learning rate", rate)
     return session
 
 
@@ -212,8 +214,12 @@ class Writer:
         return [self.written(f"{name}.{i}", value) for i, value in enumerate(values)]
 
     def _array(self, name: str, array: Array) -> Any:
-        if array.dtype.kind in "UO" and array.ndim == 1:
-            return {"texts" if array.dtype.kind == "U" else "objects": self._all(name, array.tolist())}
+        if array.dtype.kind == "O" and array.ndim == 1:
+            return {"objects": self._all(name, array.tolist())}
+        if array.dtype.kind == "U" and array.ndim == 1:  # as code points, which take in the file what they do in memory
+            texts = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+            self.arrays[name] = texts.view("<u4").reshape(len(texts), texts.itemsize // 4)
+            return {"texts": name}
         truths = array.dtype == bool
         self.arrays[name] = np.ascontiguousarray(array).view(np.uint8) if truths else array
         if self.arrays[name].dtype not in DTYPES.values():
@@ -254,9 +260,9 @@ class Reader:
         self.kinds: dict[str, Callable[[Any], Any]] = {
             "tuple": lambda inside: tuple(self.read(inside)),
             "dict": lambda inside: dict(map(self.read, inside)),
-            "texts": lambda inside: np.array([_text(text) for text in inside], dtype=str),
+            "texts": self._texts,
             "objects": self._objects,
-            "array": self._taken,
+            "array": lambda name: self._taken(name).copy(),
             "truths": lambda name: self._taken(name).astype(bool),
             "dtype": lambda name: np.dtype(choose("dtype", name, ("float32", "float64"))).type,
             "again": lambda place: self.shared[check_whole("its place", place)],
@@ -290,8 +296,19 @@ class Reader:
         return self._shared(SCHEDULES[kind](**self.read_all(options)))
 
     def _taken(self, name: str) -> Array:
+        """An array of the file, to be copied; once only, or many names of one would fill the memory."""
+        if name in self.used:
+            raise CheckpointError(f"it names its array {name} twice")
         self.used.add(name)
-        return self.arrays[name].copy()
+        return self.arrays[name]
+
+    def _texts(self, name: str) -> Array:
+        points = self._taken(name)
+        if points.ndim != 2 or points.dtype != np.uint32 or not points.shape[1]:
+            raise CheckpointError(f"its {name} has {points.shape} of {points.dtype}, expected rows of uint32")
+        if points.max(initial=0) > sys.maxunicode:
+            raise CheckpointError(f"its {name} has {points.max()} among code points")
+        return points.view(f"<U{points.shape[1]}")[:, 0].copy()
 
     def _objects(self, inside: Any) -> Array:
         array = np.empty(len(inside), object)
@@ -317,9 +334,3 @@ class Reader:
         binarizer = LabelBinarizer()
         vars(binarizer).update(self.read_all(inside))
         return binarizer
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise CheckpointError(f"it has {value!r} among texts")
-    return value

@@ -200,13 +200,12 @@ class Session:
 
     def state(self) -> dict[str, Any]:
         """What a pickle keeps."""
-        return {
-            "design": self.design,
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "step": self.trainer.step,
-            "schedule": None if self.schedule is None else self.schedule.state_dict(),
-        }
+        return {**self.progress(), "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
+
+    def progress(self) -> dict[str, Any]:
+        """What a pickle keeps besides arrays."""
+        schedule = None if self.schedule is None else self.schedule.state_dict()
+        return {"design": self.design, "step": self.trainer.step, "schedule": schedule}
 
     def restore(self, state: dict[str, Any], optimizer: bool) -> None:
         """Takes what fits of another session's state: all but coefs and intercepts, and on demand the optimizer's."""

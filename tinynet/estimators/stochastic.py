@@ -135,11 +135,11 @@ class EpochEnd:
         e = self.estimator
         found = score(e, self.session, deciding)
         e.validation_scores_.append(found)
-        improved = not found < e.best_validation_score_ + e.tol
+        improved = found >= e.best_validation_score_ + e.tol
         if found > e.best_validation_score_:
             e.best_validation_score_ = found
             self.best = self.session.model.state_dict()
-        return improved
+        return bool(improved)
 
     def _slower(self) -> bool:
         """Divides an adaptive learning rate by 5; False where it is small already, or not adaptive."""

@@ -19,12 +19,16 @@ BAR_INCHES = 0.3
 def plot_runs(runs: Sequence[Run], path: Path) -> None:
     """Loss curves, one a backend, beside bars of samples/s."""
     require_matplotlib()
+    with style():
+        _draw_both(runs).savefig(path, dpi=130)
+
+
+def _draw_both(runs: Sequence[Run]) -> Any:
     figure = new_figure(10, 4.2)
     curves, bars = figure.subplots(1, 2)
     _draw_losses(curves, runs)
     curves.set_title(f"{runs[0].dataset}: training loss")
     curves.legend()
-    curves.grid(alpha=0.3)
     speeds = [samples_per_second(run) for run in runs]
     slowest, over_last = min(speeds), gains(runs)
     ratios = [
@@ -33,8 +37,7 @@ def plot_runs(runs: Sequence[Run], path: Path) -> None:
     ]
     _draw_bars(bars, runs, speeds, [f"{speed:,.0f}" for speed in speeds], ratios, 3000)
     bars.set(xlabel="samples/s" + (" (logarithmic)" if len(runs) > 1 else ""), title="training speed")
-    with style():
-        figure.savefig(path, dpi=130)
+    return figure
 
 
 def draw_losses(runs: Sequence[Run], width: float) -> Any:
@@ -57,7 +60,6 @@ def draw_speeds(runs: Sequence[Run], width: float) -> Any:
     ratios = [f"{times(gain, 1.0)} as fast" if gain else "" for gain in gains(runs)]
     _draw_bars(axes, runs, steps, [f"{step:,.1f}" for step in steps], ratios, 30 if wide else 3000)
     axes.set(xlabel="microseconds a step" + ", in the fastest epoch" * wide)
-    axes.grid(visible=False, axis="y")
     return figure
 
 
@@ -100,9 +102,11 @@ def _draw_bars(
             va="center",
         )
     axes.invert_yaxis()
+    axes.grid(visible=False, axis="y")
     if len(runs) > 1 and min(values) > 0:
         axes.set_xscale("log")
         axes.set_xlim(min(values) / 3, max(values) * room)
+        axes.xaxis.set_minor_formatter(lambda value, _: "")
     else:
         axes.set_xlim(0, max(values) * 1.35 or 1.0)
     axes.xaxis.set_major_formatter(lambda value, _: scaled(value))

@@ -35,7 +35,7 @@ def check_picture(name: str, path: Path) -> None:
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Settings under which a picture is drawn and written. Text in an SVG stays text."""
+    """Settings under which a picture is drawn and written. Text in an SVG stays text; a $ is no mathematics."""
     import matplotlib
 
     with matplotlib.rc_context(
@@ -46,6 +46,7 @@ def style() -> Iterator[None]:
             "xtick.color": MUTED, "ytick.color": MUTED, "xtick.labelcolor": INK, "ytick.labelcolor": INK,
             "axes.grid": True, "grid.color": GRID, "axes.axisbelow": True, "axes.spines.top": False,
             "axes.spines.right": False, "axes.facecolor": "none", "figure.facecolor": PAPER, "svg.fonttype": "none",
+            "text.parse_math": False,
         }
     ):  # fmt: skip
         yield

@@ -17,9 +17,16 @@ Piece = tuple[str, str, str]
 """Of the code of a call: its name, what it does in a sentence, its text."""
 
 
+def kind_of_code(backend: Backend) -> str | None:
+    """What there is to show of a kernel. None for backends that are interpreted: their code is Python."""
+    if backend.code is not None:
+        return "the loop where it spends its time"
+    return "the NumPy functions that it calls" if backend.name == "numpy" else None
+
+
 def pieces_of(instructions: Sequence[Instruction], backend: Backend) -> list[list[Piece]]:
-    """For each instruction the code that it runs. Nothing for backends that are interpreted: their code is Python."""
-    if backend.code is None and backend.name != "numpy":
+    """For each instruction the code that it runs, if there is any to show."""
+    if kind_of_code(backend) is None:
         return [[] for _ in instructions]
     return [_pieces(instruction, backend) for instruction in instructions]
 

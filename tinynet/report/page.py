@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..experiment import Run, fastest_profiled, other_ceilings, results
-from ..files import write_atomically
+from ..files import printable, write_atomically
 from ..plots.style import style
 from ..version import __version__
 from . import sections
@@ -79,5 +79,5 @@ def _sections(runs: Sequence[Run], command: str) -> list[tuple[str, str, str]]:
             ("listing", "The step, kernel by kernel", sections.listing(run, run.profile)),
         ]
     found.append(("machine", "Machine", sections.machine()))
-    found.append(("command", "Do it again", sections.reproduce(command)))
+    found.append(("command", "Do it again", sections.reproduce(printable(command))))
     return found

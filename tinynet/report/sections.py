@@ -19,7 +19,7 @@ from ..plots.roofline import dots, draw_roofline
 from ..plots.runs import draw_losses, draw_speeds
 from ..plots.style import NARROW, WIDE
 from ..plots.timeline import draw_timeline
-from .code import Piece, pieces_of
+from .code import Piece, kind_of_code, pieces_of
 from .html import Cell, details, figure, paragraph, shown, table
 from .svg import inline
 
@@ -207,10 +207,11 @@ def timeline(run: Run, profile: Profile) -> str:
 def listing(run: Run, profile: Profile) -> str:
     """The instructions in order; each opens to all that is known of it."""
     longest = max((row.seconds for row in profile.rows), default=0.0) or 1.0
+    code = kind_of_code(run.backend)
     said = (
         f"{len(profile.rows)} instructions, {scaled(profile.program.flops)}FLOP a step. a: an argument, p: kept from "
         "step to step, t: the step's own; ! marks what is updated. Microseconds are the mean of the threads. Each "
-        "opens to what it did, and to the loop where it spends its time."
+        "opens to what it did" + (f", and to {code}." if code else "; its code is Python, run by the interpreter.")
     )
     shown_at: dict[Piece, int] = {}
     items = "".join(
