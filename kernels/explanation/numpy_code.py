@@ -64,12 +64,10 @@ def numpy_part(name: str, implementation: Callable[..., Any], operands: Sequence
     )
     if not calls:
         note = "no calls of NumPy's functions: it moves data by assignment or an array's own methods"
-    passes = "one pass" if len(calls) == 1 else f"{len(calls)} passes"
-    sentence = (
-        f"NumPy's compiled code does this in {passes} over memory; it cannot be disassembled from here."
-        if calls
-        else ""
-    )
+    sentence = ""
+    if calls:
+        passes = f" in {len(calls)} passes over memory" if len(calls) > 1 else ""
+        sentence = f"Compiled code of NumPy's or its libraries does this{passes}; it cannot be disassembled from here."
     return Part(name, "NumPy", note or "one call of NumPy", listing=listing, sentence=sentence)
 
 

@@ -40,7 +40,7 @@ def python_part(
         listing.append(f"{code.co_qualname} ({where}): {number:,} steps")
         listing += [f"    {line}" for line in dis.Bytecode(code).dis().splitlines() if line.strip()]
     each = total / max(1, items)
-    sentence = f"The interpreter takes {total:,} steps for {items:,} {what}s: {each:.3g} a {what}"
+    sentence = f"The interpreter takes {total:,} steps for {items:,} {what}s: {each:.3g} for each"
     in_c = [name for name in ("sum", "map", "zip") if any(name in code.co_names for code in steps)]
     if each < 1:
         sentence += f"; the loop itself runs in C, in {' and '.join(in_c) or 'built-in functions'}, an object at a time"
