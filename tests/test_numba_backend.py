@@ -211,7 +211,7 @@ def test_an_interrupted_call_is_finished(monkeypatch, when, kernel):
         patch.undo()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(executor.Executor, "_chosen", lambda self: self.machine.threads)
+    monkeypatch.setattr(executor.Choice, "next", lambda self: self.threads)
     with running_on(backend):
         expected = [call() for _ in range(4)][-1]
         for pause in (0, 0.05):  # threads awake, and asleep

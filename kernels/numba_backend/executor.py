@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -24,6 +23,7 @@ from ..program.interpreter import persistent
 from ..program.recording import address, extent
 from ..program.timings import Timings
 from .access import regions
+from .choice import Choice
 from .compilation import address_of
 from .invocation import Launcher
 from .machine import Arrangement, Machine
@@ -57,9 +57,6 @@ CODE, MOVES, SHARED, STEPS, DONE, WATCHED, WATCHED_BYTES, TIMES = range(8)
 READINGS = 4  # of the clock, an instruction
 ARRIVED, GENERATION = 0, 16  # places in the shared words, on cache lines of their own
 SPINS = 20000  # before a waiting thread gives way to others on its core
-# Runs on all threads and on one that are compared at first; runs that count; seconds until the slower is tried again,
-# unless it took this many times as long.
-TRIALS, RECENT, AGAIN, HOPELESS = 2, 3, 5.0, 1.4
 
 
 @inlined
@@ -163,9 +160,7 @@ class Executor:
         self._shared, self._done = np.zeros(2 * GENERATION, np.int64), np.array([0, len(program)], np.int64)
         self._launcher = Launcher(address_of("executor", lambda: _walker(timed=False)))
         self._turn = threading.Lock()
-        self._retry_at = time.monotonic() + AGAIN
-        # Seconds a step of the last runs, alone and on the team.
-        self._recent = {threads: deque[float](maxlen=RECENT) for threads in (1, machine.threads)}
+        self.choice = Choice(machine.threads)
         self.results = [self._array(view) for view in program.results]
 
     def _address(self, view: View) -> int:
@@ -213,15 +208,15 @@ class Executor:
     def run(self, steps: int, arguments: Sequence[Array]) -> int:
         """See kernels.program.Runner. Callers on several threads take turns: code and arena are one run's."""
         with self._turn:
-            threads = self._chosen()
+            threads = self.choice.next()
             seconds = self._run(self._launcher, threads, steps, arguments)
-            self._recent[threads].append(seconds / steps)
+            self.choice.note(threads, seconds / steps)
             return int(self._done[0])
 
     def timed(self, steps: int, arguments: Sequence[Array]) -> Timings:
         """See kernels.program.Runner."""
         with self._turn:
-            threads, count = self._chosen(), len(self.program)
+            threads, count = self.choice.fastest, len(self.program)
             readings = np.zeros((threads, READINGS * count + 2), np.int64)
             seconds = self._run(_timed_launcher(), threads, steps, arguments, readings)
         began, ended = readings[:, -2:].T
@@ -250,18 +245,6 @@ class Executor:
         else:
             launcher.run(operands)
         return time.perf_counter() - started
-
-    def _chosen(self) -> int:
-        """One thread or all, whichever has been faster of late; the other is tried again from time to time."""
-        alone, team = self._recent[1], self._recent[self.machine.threads]
-        if min(len(alone), len(team)) < TRIALS:
-            return self.machine.threads if len(team) <= len(alone) else 1
-        faster, slower = (1, self.machine.threads) if min(alone) < min(team) else (self.machine.threads, 1)
-        if time.monotonic() >= self._retry_at:
-            self._retry_at = time.monotonic() + AGAIN
-            if min(self._recent[slower]) < HOPELESS * min(self._recent[faster]):
-                return slower
-        return faster
 
 
 @cache
