@@ -299,7 +299,12 @@ def name_no_kernel_as_loss(saved, arrays):
     saved["session"]["design"]["Design"]["loss"] = "sum"
 
 
+def name_backends(saved, arrays):
+    saved["attributes"]["backends_"] = [{"backend": ["numpy", {}]}] * 2
+
+
 REWRITTEN = {
+    "it names a second backend": name_backends,
     "holds no state that can be restored: RecursionError": nest,
     "unknown output 'foo'": set_in_its_structure("output", "foo"),
     "it has an attribute __sklearn_is_fitted__, which is none that fit sets": say_that_it_is_fitted,

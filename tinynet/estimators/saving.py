@@ -257,6 +257,7 @@ class Reader:
     def __init__(self, arrays: dict[str, Array]):
         self.arrays, self.used = arrays, set[str]()
         self.shared: list[Any] = []
+        self.backend: Backend | None = None
         self.kinds: dict[str, Callable[[Any], Any]] = {
             "tuple": lambda inside: tuple(self.read(inside)),
             "dict": lambda inside: dict(map(self.read, inside)),
@@ -271,7 +272,7 @@ class Reader:
             "Design": lambda inside: Design(**self.read_all(inside)),
             "Structure": lambda inside: Structure(**self.read_all(inside)),
             "labels": self._labels,
-            "backend": lambda inside: kernels.load(inside[0], **self.read_all(inside[1])),
+            "backend": self._backend,
         }
 
     def read(self, value: Any) -> Any:
@@ -327,6 +328,12 @@ class Reader:
         generator = np.random.RandomState()
         generator.set_state(("MT19937", key, position, check_whole("it", has_gauss), float(gauss)))
         return self._shared(generator)
+
+    def _backend(self, inside: Any) -> Backend:
+        if self.backend is not None:  # each takes half a megabyte
+            raise CheckpointError("it names a second backend")
+        self.backend = kernels.load(inside[0], **self.read_all(inside[1]))
+        return self.backend
 
     def _labels(self, inside: dict[str, Any]) -> LabelBinarizer:
         if not inside.keys() <= BINARIZER:
