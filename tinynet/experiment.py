@@ -230,10 +230,10 @@ class Experiment:
         score = metrics.score(train.task, test.target, trainer.predict(test.features))
         listing = "" if trainer.program is None else str(trainer.program)
         run = Run(backend, options, train.name, history, score, metrics.score_name(train.task), listing)
-        if explain and trainer.program is not None:
+        if explain and trainer.compile:
             try:
                 run.profile = self._profile(trainer, backend)
-            except NonFiniteLoss as error:  # what was trained stays worth reporting
+            except (NonFiniteLoss, ValueError) as error:  # what was trained stays worth reporting
                 run.unprofiled = str(error)
         return run
 
