@@ -161,6 +161,28 @@ def test_explain_times_every_instruction(capsys, tmp_path):
         assert said in text
 
 
+def test_what_was_trained_is_reported_when_the_timing_is_interrupted(capsys, tmp_path, monkeypatch):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tinynet.training.Trainer.profile", interrupted)
+    out = tmp_path / "r.json"
+    status, text, _ = run(capsys, "--dataset", "iris", "--epochs", "2", "--explain", "--json", str(out))
+    assert status == 130 and "test accuracy" in text and "the timing was interrupted" in text
+    assert len(json.loads(out.read_text())["runs"][0]["train_loss"]) == 2
+
+
+def test_ctrl_c_while_the_page_is_written_gets_a_sentence(capsys, tmp_path, monkeypatch):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command_line, "write_report", interrupted)
+    out = tmp_path / "r.json"
+    arguments = ["--dataset", "iris", "--epochs", "1", "--backend", "numpy", "--eager", "--json", str(out)]
+    status, text, said = run(capsys, *arguments, "--report", str(tmp_path / "r.html"))
+    assert status == 130 and "test accuracy" in text and "interrupted before" in said and out.exists()
+
+
 def test_there_is_nothing_to_explain_of_eager_steps(capsys, tmp_path):
     out = tmp_path / "r.json"
     arguments = ["--dataset", "iris", "--epochs", "1", "--explain", "--eager", "--json", str(out)]

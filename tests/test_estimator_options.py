@@ -216,9 +216,11 @@ def test_a_poisson_loss_has_no_targets_below_0(solver):
             model.fit(DIABETES, counts, eval_set=(DIABETES, -counts))
 
 
-def test_scores_that_are_nan_do_not_count_as_better():
-    model = tn.MLPRegressor(**SMALL | {"max_iter": 50}, early_stopping=True, scoring=lambda *_: np.nan, backend="numpy")
-    assert model.set_params(n_iter_no_change=3).fit(DIABETES, TWO).n_iter_ == 4
+@pytest.mark.parametrize("value", [np.nan, np.inf, None, "good"])
+def test_scores_that_are_no_finite_numbers_are_refused(value):
+    model = tn.MLPRegressor(**SMALL | {"max_iter": 50}, early_stopping=True, scoring=lambda *_: value, backend="numpy")
+    with pytest.raises(ValueError, match=f"scoring gave {value!r}, expected a finite number"):
+        model.fit(DIABETES, TWO)
 
 
 # ---- steps ---------------------------------------------------------------------------------------------------------

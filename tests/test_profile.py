@@ -245,6 +245,9 @@ def test_a_compiled_step_is_profiled():
         for _ in range(3):
             compiled(Tensor(X), y)
         before = [p.data.copy() for p in model.parameters()]
+        for steps in (0, -1, 1.5, "x"):
+            with pytest.raises((ValueError, TypeError), match="steps is"):
+                compiled.profile(Tensor(X), y, steps=steps)
         profile = compiled.profile(Tensor(X), y, steps=4)
         assert len(profile.rows) == len(compiled.program)
         for a, p in zip(before, model.parameters(), strict=True):

@@ -159,7 +159,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         report(runs, parsed, reproduce(arguments))
     except OSError as error:  # a disk that is full by now
         return refuse(str(error))
-    return INTERRUPTED if any(run.history.stopped == "interrupted" for run in runs) else 0
+    except KeyboardInterrupt:
+        print("tinynet: interrupted before everything that was asked for was written", file=sys.stderr)
+        return INTERRUPTED
+    return INTERRUPTED if any(run.interrupted for run in runs) else 0
 
 
 def refuse(sentence: str) -> int:
@@ -253,7 +256,7 @@ def train(experiment: Experiment, chosen: list[Contender], parsed: argparse.Name
             experiment.run(backend, limit, progress=not parsed.quiet, eager=eager, keeping=keeping, explain=profiled)
         )
         runs[-1].rung = rung
-        if runs[-1].history.stopped == "interrupted":
+        if runs[-1].interrupted:
             break
     return runs
 

@@ -18,6 +18,7 @@ from kernels.contract.checks import check_below
 from kernels.program import Profile, Program, Runner, View, difference, optimise, prepare, profile, recorder, recording
 
 from .backends import current, running_on
+from .checks import check_positive
 from .nn.module import structure
 from .tensor import Array, Tensor, noting_leaves
 
@@ -177,13 +178,14 @@ class CompiledStep:
         return self._returned(replay)
 
     def profile(self, *arguments: Any, steps: int = 100) -> Profile:
-        """Where the time of the step goes, kernel by kernel, in so many replays with these arguments.
+        """Where the time of the step goes, kernel by kernel, in up to so many replays with these arguments at a time.
 
         What steps change besides their arguments is as before when it returns. Raises ValueError unless the step has
         been replayed with arguments of these shapes: call it three times before.
         """
         prepared, key = zip(*map(_prepared, range(len(arguments)), arguments), strict=True) if arguments else ((), ())
         arrays = [a.data if isinstance(a, Tensor) else a for a in prepared if isinstance(a, Tensor | np.ndarray)]
+        check_positive("steps", steps)
         replay = self._replays.get((current(), key))
         if replay is None or replay.runner is None or not replay.ready:
             raise ValueError("the step has not been replayed with such arguments: call it three times before")

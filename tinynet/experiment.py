@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
@@ -105,6 +106,7 @@ class Run:
     profile: Profile | None = None
     unprofiled: str = "the steps ran eagerly"  # why there is none, where one was wanted
     rung: Rung | None = None  # where the run is one of a ladder's
+    interrupted: bool = False  # by Ctrl-C, in training or behind it
 
     @property
     def label(self) -> str:
@@ -229,12 +231,21 @@ class Experiment:
         history = trainer.history
         score = metrics.score(train.task, test.target, trainer.predict(test.features))
         listing = "" if trainer.program is None else str(trainer.program)
-        run = Run(backend, options, train.name, history, score, metrics.score_name(train.task), listing)
-        if explain and trainer.compile:
+        run = Run(
+            backend, options, train.name, history, score, metrics.score_name(train.task), listing,
+            interrupted=history.stopped == "interrupted",
+        )  # fmt: skip
+        if explain and run.interrupted:
+            run.unprofiled = "training was interrupted"
+        elif explain and trainer.compile:
+            if progress:
+                print(f"{train.name}: timing a step, kernel by kernel, and the machine", file=sys.stderr)
             try:
                 run.profile = self._profile(trainer, backend)
             except (NonFiniteLoss, ValueError) as error:  # what was trained stays worth reporting
                 run.unprofiled = str(error)
+            except KeyboardInterrupt:
+                run.unprofiled, run.interrupted = "the timing was interrupted", True
         return run
 
     def _profile(self, trainer: Trainer, backend: Backend) -> Profile:

@@ -10,6 +10,7 @@ RUNS = 3  # in a row by which a number of threads is judged: the first may have 
 # Seconds. A step that takes less alone is not worth waking anyone. A trial may last this long, since threads that wake
 # up on the same CPU need some milliseconds until the system moves one. And when the slower is tried once more.
 WORTH, TRIAL, AGAIN = 6e-6, 15e-3, 5.0
+HOPELESS = 3.0  # times as slow: such a trial ends early
 
 
 class Choice:
@@ -35,9 +36,11 @@ class Choice:
         return self._tried or self.fastest
 
     def _decided(self, now: float) -> bool:
-        """Whether a trial has gone on for long enough, or has been won."""
+        """Whether a trial has gone on for long enough, or has been won or lost."""
         tried, other = self._recent[self._tried], self._recent[1 if self._tried != 1 else self.threads]
-        return self._runs >= RUNS and (now >= self._until or min(tried) < min(other))
+        if self._runs < RUNS:
+            return False
+        return now >= self._until or not min(other) <= min(tried) <= HOPELESS * min(other)
 
     def note(self, threads: int, seconds: float) -> None:
         """Takes the seconds a step of a run that is done."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -55,4 +56,7 @@ def score(estimator: Any, session: Session, validation: Validation) -> float:
         return -session.loss.data_loss(session.evaluated(validation.X), validation.target)
     scorer = get_scorer(estimator.scoring)
     weight = {} if validation.weight is None else {"sample_weight": validation.weight}
-    return float(scorer(estimator, validation.given, validation.y, **weight))
+    found = scorer(estimator, validation.given, validation.y, **weight)
+    if not isinstance(found, Real) or not np.isfinite(float(found)):
+        raise ValueError(f"scoring gave {found!r}, expected a finite number")
+    return float(found)
