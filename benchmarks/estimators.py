@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 import sklearn.neural_network
 from clock import settle
+from options import BadOption, words
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_wine, make_classification
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
@@ -78,15 +79,6 @@ class Fit:
 
 
 FITS = [Fit("digits", 32, 100), Fit("digits", 200, 100), Fit("classification", 32, 20), Fit("classification", 200, 20)]
-
-
-class BadOption(Exception):
-    """The message is one sentence."""
-
-
-def words(text: str) -> list[str]:
-    """The parts of a list written with commas."""
-    return [word.strip() for word in text.split(",") if word.strip()]
 
 
 def parser() -> argparse.ArgumentParser:

@@ -23,6 +23,7 @@ import clock
 import report
 from cases import SIZES, Timed, chosen
 from contenders import Contender, Refused, of_backend, of_numpy, of_torch, torch_module
+from options import BadOption, words
 from problem import Problem
 from quiet import cpu_share
 from threadpoolctl import ThreadpoolController
@@ -32,15 +33,6 @@ from kernels import hardware
 from kernels.hardware import peak
 
 PEAK_SECONDS = 0.3  # for each figure of the machine, if the budget is as long
-
-
-class BadOption(Exception):
-    """The message is one sentence."""
-
-
-def words(text: str) -> list[str]:
-    """The parts of a list written with commas."""
-    return [word.strip() for word in text.split(",") if word.strip()]
 
 
 def parser() -> argparse.ArgumentParser:

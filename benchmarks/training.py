@@ -22,6 +22,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import training_report as report
+from options import BadOption, words
 from training_contest import SHARED, contest
 from training_peers import Contender, contenders
 from training_problem import SIZES, Size
@@ -33,15 +34,6 @@ from kernels.spelling import did_you_mean
 
 PACKAGES = ("numpy", "numba", "scikit-learn", "torch", "jax", "optax")
 PEAK_SECONDS = 0.3  # for each number of threads, if the budget is as long
-
-
-class BadOption(Exception):
-    """The message is one sentence."""
-
-
-def words(text: str) -> list[str]:
-    """The parts of a list written with commas."""
-    return [word.strip() for word in text.split(",") if word.strip()]
 
 
 def parser() -> argparse.ArgumentParser:

@@ -115,7 +115,10 @@ def main(words: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stdout = None  # what reads the output has seen enough
         return 0
-    except (ValueError, TypeError, OSError) as error:
+    except OSError as error:
+        print(f"python -m kernels: {error.filename or '--json'} cannot be written: {error.strerror}", file=sys.stderr)
+        return REFUSED
+    except (ValueError, TypeError) as error:
         print(f"python -m kernels: {error}", file=sys.stderr)
         return REFUSED
 
