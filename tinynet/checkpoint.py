@@ -27,7 +27,7 @@ from .nn import Module
 from .optim import Optimizer
 from .optim.optimizer import CHECKS, uninterrupted
 from .schedule import Schedule
-from .stepping import PLAIN
+from .snapshot import PLAIN
 from .tensor import Array
 from .tensor_files import CheckpointError, read_tensors, write_tensors
 from .training import Position, Trainer

@@ -51,6 +51,8 @@ class Trainer:
     warning says why.
     """
 
+    decides_steps = False
+
     def __init__(
         self,
         model: Module,
@@ -307,6 +309,8 @@ class _Run:
                     position.loss += loss * batches.shape[1]
                 history.step_loss.extend(losses)
             self.stepper.refuse_loss()
+            if not losses:
+                continue  # the first step was halted: the next one runs eagerly, and says why
             mean = position.loss / position.rows_done
             bar.set_description(f"epoch {trainer.epoch + 1}, loss {mean:.4f}", refresh=False)
             bar.update(len(losses) * batches.shape[1])

@@ -17,7 +17,6 @@ from kernels.program import OPTIMIZER, within
 from ..backends import current
 from ..checks import check_above_0, check_at_least_0, check_fraction, choose
 from ..nn import Parameter
-from ..nn.module import structure_changed
 from ..tensor import Array, Tensor
 
 Check = Callable[[str, Any], float]
@@ -181,7 +180,6 @@ class Optimizer:
                 self.state[id(parameter)] = {
                     name: np.array(average, parameter.dtype) for name, average in averages.items()
                 }
-        structure_changed()
 
 
 @contextmanager
