@@ -23,6 +23,7 @@ from .nn import BatchNorm1d, Module
 from .optim import Optimizer
 from .optim.optimizer import uninterrupted
 from .schedule import Schedule
+from .scheduled import Timing, start
 from .stepping import NonFiniteLoss, Stepper
 from .tensor import Array, Tensor, no_grad
 
@@ -244,7 +245,9 @@ class _Run:
         trainer.histories.append(history)
         total_steps = self.epochs * self.steps_per_epoch - trainer.position.steps_done
         if trainer.schedule:
-            trainer.schedule.start(trainer.optimizer, trainer.step, self.steps_per_epoch, trainer.step + total_steps)
+            begun = trainer.step - trainer.position.steps_done
+            timing = Timing(self.steps_per_epoch, trainer.step + total_steps, trainer.epoch, begun)
+            start(trainer.schedule, trainer.optimizer, trainer.step, timing)
         with self._bar() as bar:
             try:
                 for _ in range(self.epochs):
