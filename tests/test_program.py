@@ -407,6 +407,12 @@ def test_refusals():
         value.backward()
         return value if value.item() > 0 else value * 2.0
 
+    def asks(x, y):
+        optimizer.zero_grad()
+        value = loss(model(tn.Tensor(x)), y)
+        value.backward()
+        return value if value else value * 2.0
+
     draw = np.random.default_rng(0)
 
     def random(x, y):
@@ -428,6 +434,8 @@ def test_refusals():
     del optimizer.zero_grad
     assert re.search(r"x of call 0, .* of shape \(50, 6\) is an array made outside", refused(outside, X, LABELS))
     assert "it reads a value with item()" in refused(reads, X, LABELS)
+
+    assert "it reads a value with item(), float() or bool()" in refused(asks, X, LABELS)
     assert "is an array made outside of the kernels" in refused(random, X, LABELS)
 
 

@@ -1,5 +1,7 @@
 """Tensors: PyTorch's names and meanings, gradients that accumulate, a tape that knows its limits."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -102,6 +104,22 @@ def test_scalars_have_no_axes():
     y = leaf(2.0)
     (y * y).backward()
     assert y.grad.shape == () and y.grad == 4
+
+
+@pytest.mark.parametrize(
+    ("data", "truth"), [(0.0, False), ([0.0], False), ([[-0.0]], False), ([2.0], True), (np.nan, True)]
+)
+def test_the_truth_of_one_element_is_its_values(data, truth):
+    assert bool(Tensor(data)) is truth and (not Tensor(data)) is not truth
+    assert bool(tn.nn.Parameter(data)) is truth
+
+
+@pytest.mark.parametrize("shape", [(2,), (1, 2), (0,), (0, 3)])
+def test_of_more_elements_there_is_no_truth(shape):
+    with pytest.raises(
+        ValueError, match=f"tensor of shape {re.escape(str(shape))} was asked for, expected one element"
+    ):
+        bool(Tensor(np.zeros(shape)))
 
 
 def test_no_grad_records_nothing():

@@ -121,7 +121,7 @@ class Tensor:
 
     def item(self) -> float:
         """The only element as a Python float. Not for use within a compiled step, which is replayed without it."""
-        refuse("it reads a value with item() or float(): return the tensor, and read its value outside of the step")
+        refuse("it reads a value with item(), float() or bool(): return the tensor, and read it outside of the step")
         return float(self.data.item())
 
     def detach(self) -> Tensor:
@@ -130,6 +130,12 @@ class Tensor:
 
     def __float__(self) -> float:
         return self.item()
+
+    def __bool__(self) -> bool:
+        """Whether the only element is not 0. Raises ValueError for more elements or none, as in NumPy and PyTorch."""
+        if self.size != 1:
+            raise ValueError(f"the truth of a tensor of shape {self.shape} was asked for, expected one element")
+        return bool(self.item())
 
     def __repr__(self) -> str:
         grad = ", requires_grad=True" if self.requires_grad else ""
