@@ -1,8 +1,8 @@
 """Checkpoints: the state of a model, an optimizer, a whole Trainer or an estimator in one safetensors file.
 
 Arrays: ``model.NAME`` (parameters, buffers), ``optimizer.group.I`` (a group's options), ``optimizer.I.NAME`` (running
-averages of parameter I), ``history.NAME``, ``early_stopping.I.NAME`` (the best weights). The text ``state`` holds the
-rest as JSON. Nothing in a file is ever run.
+averages of parameter I), ``optimizer.I.step`` (its count of updates where that is not its group's), ``history.NAME``,
+``early_stopping.I.NAME`` (the best weights). The text ``state`` holds the rest as JSON. Nothing in a file is ever run.
 """
 
 from __future__ import annotations
@@ -191,6 +191,8 @@ def _optimizer(optimizer: Optimizer) -> Contents:
     for i, parameter in enumerate(_parameters(optimizer)):
         averages = optimizer.state.get(id(parameter), {})
         tensors |= {f"optimizer.{i}.{name}": average for name, average in averages.items()}
+    steps = enumerate(optimizer.own_steps())
+    tensors |= {f"optimizer.{i}.step": np.array([step]) for i, step in steps if step is not None}
     kept = {"class": type(optimizer).__name__, "groups": [[*g.names, len(g.params)] for g in optimizer.groups]}
     return tensors, {"optimizer": kept}
 
@@ -199,20 +201,26 @@ def _optimizer(optimizer: Optimizer) -> Contents:
 def _optimizer_checked(optimizer: Optimizer, tensors: dict[str, Array], state: dict[str, Any]) -> list[Write]:
     found = part("optimizer", tensors, state)
     _check_equal("optimizer", state["optimizer"], _optimizer(optimizer)[1]["optimizer"])
-    averages = []
+    averages, steps = [], list[float | None]()
     own = {f"group.{i}": group.hyper for i, group in enumerate(optimizer.groups)}
     for i, parameter in enumerate(_parameters(optimizer)):
         averages.append(under(str(i), found))
+        step = averages[-1].pop("step", None)
+        if step is not None and "step" in optimizer.options:
+            own[f"{i}.step"] = np.zeros(1)
         if averages[-1]:  # there are none before the first step
             own |= {f"{i}.{name}": parameter.data for name in optimizer.averages}
+        steps.append(None if step is None or step.shape != (1,) else float(step[0]))
     check_arrays("the optimizer", found, own)
     groups = []
     for i, group in enumerate(optimizer.groups):
         groups.append(dict(zip(group.names, found[f"group.{i}"].tolist(), strict=True)))
         for name, value in groups[-1].items():
             CHECKS[name](f"its {name}", value)
+    for count in steps:
+        CHECKS["step"]("its step", count or 0.0)
     ordered = [{name: a[name] for name in optimizer.averages if name in a} for a in averages]
-    return [lambda: optimizer.load_state_dict({"groups": groups, "averages": ordered})]
+    return [lambda: optimizer.load_state_dict({"groups": groups, "averages": ordered, "steps": steps})]
 
 
 def _parameters(optimizer: Optimizer) -> list[Any]:
