@@ -114,12 +114,123 @@ def test_schedule_clipping_and_callbacks_take_part():
     assert np.abs(plain.model.state_dict()["0.weight"] - before["0.weight"]).max() < 1e-8
 
 
-def test_early_stopping_restores_the_best_weights():
-    run = trainer(lr=0.3, callbacks=[stop := tn.EarlyStopping(patience=2)])
-    validation = X[:20], RNG.integers(0, 3, 20)
-    history = run.fit(X[20:], LABELS[20:], epochs=200, validation_data=validation)
-    assert history.stopped == "early stopping" and len(history.train_loss) == stop.best_epoch + 3
-    assert run.evaluate(*validation) == pytest.approx(min(history.validation_loss), rel=1e-6)
+VALIDATION = X[:20], np.random.default_rng(1).integers(0, 3, 20)
+
+
+def stopping(epochs=200, patience=2, lr=0.3, **options):
+    """A fit on labels that nothing can be learned from, so that the validation loss soon rises."""
+    stop = tn.EarlyStopping(patience=patience)
+    run = trainer(lr=lr, **{"callbacks": [stop], **options})
+    if "callbacks" in options:
+        run.callbacks = (stop, *run.callbacks)
+    return run, stop, run.fit(X[20:], LABELS[20:], epochs=epochs, validation_data=VALIDATION)
+
+
+@pytest.mark.parametrize("patience", [0, 1, 2, 5])
+def test_early_stopping_restores_the_best_weights(patience):
+    run, stop, history = stopping(patience=patience)
+    assert history.stopped == "early stopping" and len(history.train_loss) == stop.best_epoch + max(1, patience)
+    assert run.evaluate(*VALIDATION) == pytest.approx(min(history.validation_loss), rel=1e-6)
+
+
+def at_epoch(number, act):
+    return lambda trainer, history: act() if trainer.epoch == number else None
+
+
+def interrupt():
+    raise KeyboardInterrupt
+
+
+class Broken(Exception):
+    pass
+
+
+def fail():
+    raise Broken
+
+
+@pytest.mark.parametrize("ends", ["epochs", "another callback", "Ctrl-C", "error", "non-finite loss"])
+def test_best_weights_are_restored_whichever_way_fit_ends(ends):
+    stop = tn.EarlyStopping(patience=100)
+    acts = {"another callback": lambda: True, "Ctrl-C": interrupt, "error": fail}
+    acts["non-finite loss"] = lambda: run.optimizer.groups[0].update(lr=1e38)
+    run = trainer(lr=0.3, callbacks=[stop, at_epoch(40, acts.get(ends))] if ends in acts else [stop])
+    data = {"validation_data": VALIDATION, "epochs": 40 if ends == "epochs" else 60}
+    raised = {"error": Broken, "non-finite loss": tn.NonFiniteLoss}.get(ends)
+    if raised:
+        with pytest.raises(raised):
+            run.fit(X[20:], LABELS[20:], **data)
+    else:
+        run.fit(X[20:], LABELS[20:], **data)
+    losses = run.history.validation_loss
+    assert stop.best == np.nanmin(losses) != losses[-1] and stop.best_epoch == 1 + losses.index(stop.best)
+    assert run.evaluate(*VALIDATION) == pytest.approx(stop.best, rel=1e-6)
+
+
+def test_best_weights_are_restored_behind_a_time_limit():
+    run, _, before = stopping(epochs=40, patience=100)
+    after = run.fit(X[20:], LABELS[20:], batch_size=4, validation_data=VALIDATION, time_limit=1e-9)
+    assert after.stopped == "time limit" and run.position.rows_done == 4
+    assert run.evaluate(*VALIDATION) == pytest.approx(min(before.validation_loss), rel=1e-6)
+
+
+def test_fits_in_a_row_are_one_to_early_stopping():
+    """Each restores the best weights, and the next one goes on with those that training had come to."""
+    whole, stop, history = stopping(epochs=12, patience=8)
+    parts, other, _ = stopping(epochs=3, patience=8)
+    for _ in range(3):
+        parts.fit(X[20:], LABELS[20:], epochs=3, validation_data=VALIDATION)
+    assert parts.history.step_loss == history.step_loss and parts.history.validation_loss == history.validation_loss
+    assert other.best == stop.best and other.waited == stop.waited > 3
+    for name, array in whole.model.state_dict().items():
+        np.testing.assert_array_equal(parts.model.state_dict()[name], array)
+
+
+def test_behind_an_early_stop_the_next_fit_waits_anew_from_the_best_weights():
+    run, stop, first = stopping()
+    best = run.model.state_dict()
+    heard = []
+    run.callbacks = (stop, lambda trainer, history: heard.append(stop.waited))
+    second = run.fit(X[20:], LABELS[20:], epochs=50, validation_data=VALIDATION)
+    assert second.stopped == "early stopping" and heard[-2:] == [1, 2] and len(second.train_loss) >= 2
+    assert stop.best == min(first.validation_loss + second.validation_loss)
+    assert run.evaluate(*VALIDATION) == pytest.approx(stop.best, rel=1e-6)
+    assert stop.best < min(first.validation_loss) or all(
+        np.array_equal(run.model.state_dict()[n], best[n]) for n in best
+    )
+
+
+def test_weights_that_were_loaded_between_fits_are_kept():
+    run, _, _ = stopping(epochs=6, patience=100, lr=0.0)
+    run.model.load_state_dict({name: np.zeros_like(array) for name, array in run.model.state_dict().items()})
+    run.fit(X[20:], LABELS[20:], validation_data=VALIDATION)
+    assert run.history.step_loss[-1] == pytest.approx(np.log(3), rel=1e-5)
+
+
+def test_other_rows_are_watched_anew():
+    """A loss of other rows is no better or worse than the best one."""
+    run, stop, _ = stopping(epochs=6, patience=100)
+    rows = X[:20], (LABELS[:20] + 1) % 3
+    before = run.model.state_dict()
+    second = run.fit(*rows, epochs=1, batch_size=10)
+    assert stop.best == second.train_loss[0] and stop.best_epoch == 7
+    assert any(not np.array_equal(run.model.state_dict()[name], before[name]) for name in before)
+
+
+@pytest.mark.parametrize("first", [0, 2])
+def test_a_validation_loss_that_is_not_finite_has_not_fallen(first):
+    class Validated(nn.CrossEntropyLoss):
+        def forward(self, logits, labels):
+            loss = super().forward(logits, labels)
+            return loss if len(labels) != 20 or run.epoch < first else loss * np.nan
+
+    stop = tn.EarlyStopping(patience=3)
+    run = trainer(callbacks=[stop])
+    run.loss_function = Validated()
+    history = run.fit(X[20:], LABELS[20:], epochs=20, validation_data=VALIDATION)
+    assert len(history.train_loss) == (stop.best_epoch + 3 if first else 3)
+    assert history.stopped == ("early stopping" if first else "early stopping: no loss was finite")
+    assert np.isfinite(run.predict(X)).all()
 
 
 def test_a_callback_may_stop():

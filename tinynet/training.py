@@ -18,7 +18,7 @@ from kernels.program import Profile, Program
 from .backends import BackendLike, current, resolve, running_on
 from .callbacks import Callback
 from .checks import check_above_0, check_positive, check_whole
-from .history import History
+from .history import NOT_FINITE, History
 from .nn import BatchNorm1d, Module
 from .optim import Optimizer
 from .optim.optimizer import uninterrupted
@@ -247,16 +247,29 @@ class _Run:
             trainer.schedule.start(trainer.optimizer, trainer.step, self.steps_per_epoch, trainer.step + total_steps)
         with self._bar() as bar:
             try:
+                self._hooks("fit_begins", self.validation or (self.features, self.target))
                 for _ in range(self.epochs):
                     self._epoch(bar)
                     if history.stopped:
                         break
             except KeyboardInterrupt:
                 history.stopped = "interrupted"
+            except NonFiniteLoss:
+                history.stopped = NOT_FINITE
+                raise
             finally:
+                self._hooks("fit_ended")
                 history.compile_seconds = self.backend.compile_seconds - self.compiled_before[0]
                 history.kernels_compiled = self.backend.kernels_compiled - self.compiled_before[1]
         return history
+
+    def _hooks(self, name: str, *arguments: Any) -> None:
+        """Calls the callbacks' methods of this name; each finds what those behind it in the list have left."""
+        with uninterrupted():
+            for callback in self.trainer.callbacks[:: -1 if name == "fit_begins" else 1]:
+                method = getattr(callback, name, None)
+                if method is not None:
+                    method(self.trainer, self.history, *arguments)
 
     def _bar(self) -> Any:
         samples = self.epochs * len(self.features) - self.trainer.position.rows_done
