@@ -15,7 +15,8 @@ from backends import BACKENDS, loaded
 
 import kernels
 import tinynet as tn
-from tinynet import Tensor, nn, optim, schedule
+from tinynet import Tensor, nn, optim, schedule, training
+from tinynet import functional as F
 
 ROOT = Path(__file__).parent.parent
 RNG = np.random.default_rng(0)
@@ -311,6 +312,65 @@ def test_two_models_on_two_backends_in_one_process():
     for _ in range(2):
         first, second = a.fit(X, LABELS).step_loss, b.fit(X, LABELS).step_loss
         np.testing.assert_allclose(first, second, rtol=1e-4)
+
+
+# ---- losses -------------------------------------------------------------------------------------------------------
+
+CLASS_WEIGHT = [0.1, 1.0, 30.0]
+POSITIVE = np.abs(NUMBERS)
+LOSSES = {  # a loss, targets, and the mean over all rows that is meant, from all outputs and targets
+    "cross entropy": (nn.CrossEntropyLoss(), LABELS, F.cross_entropy),
+    "weights": (nn.CrossEntropyLoss(CLASS_WEIGHT), LABELS, lambda z, y: F.cross_entropy(z, y, np.array(CLASS_WEIGHT))),
+    "weights, smoothed": (
+        nn.CrossEntropyLoss(CLASS_WEIGHT, label_smoothing=0.2), LABELS,
+        lambda z, y: F.cross_entropy(z, y, np.array(CLASS_WEIGHT), 0.2)),
+    "sum": (nn.CrossEntropyLoss(reduction="sum"), LABELS, F.cross_entropy),
+    "weights, sum": (
+        nn.CrossEntropyLoss(CLASS_WEIGHT, reduction="sum"), LABELS,
+        lambda z, y: F.cross_entropy(z, y, np.array(CLASS_WEIGHT), reduction="sum") / float(len(y))),
+    "squared": (nn.MSELoss(), NUMBERS, F.mse_loss),
+    "squared, sum": (nn.MSELoss("sum"), NUMBERS, lambda z, y: F.mse_loss(z, y) * 2.0),
+    "Huber, sum": (nn.HuberLoss(0.5, "sum"), NUMBERS, lambda z, y: F.huber_loss(z, y, 0.5) * 2.0),
+    "Poisson, sum": (nn.PoissonNLLLoss("sum"), POSITIVE, lambda z, y: F.poisson_nll_loss(z, y) * 2.0),
+    "own mean": (lambda z, y: ((z - y) * (z - y)).mean(), NUMBERS, F.mse_loss),
+    "own sum": (lambda z, y: ((z - y) * (z - y)).sum(), NUMBERS, lambda z, y: F.mse_loss(z, y) * 20.0),  # a batch's
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("loss, target, meant", LOSSES.values(), ids=LOSSES)
+def test_training_validation_and_evaluation_give_the_same_loss_of_the_same_rows(loss, target, meant, monkeypatch):
+    """However the rows are cut into batches; in evaluation into blocks, here of some 30 rows."""
+    monkeypatch.setattr(training, "EVALUATION_ROWS", 30)
+    tn.manual_seed(0)
+    model = nn.multilayer_perceptron(6, (8,), 3 if target is LABELS else 2).to(np.float64)
+    run = tn.Trainer(model, loss, optim.SGD(model.parameters(), lr=0.0), "numpy", progress=False)
+    history = run.fit(X, target, epochs=4, batch_size=10, validation_data=(X, target))
+    expected = meant(Tensor(run.predict(X)), target).item()
+    np.testing.assert_allclose([*history.train_loss, *history.validation_loss], expected, rtol=1e-12)
+    assert run.evaluate(X, target) == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_loss_of_a_cut_epoch_is_weighted_as_a_whole(tmp_path):
+    losses = []
+    for cut in (False, True):
+        run = trainer(dtype=np.float64)
+        run.loss_function = nn.CrossEntropyLoss(CLASS_WEIGHT)
+        if cut:
+            run.fit(X, LABELS, batch_size=8, time_limit=1e-9)
+            tn.save_checkpoint(tmp_path / "cut", run)
+            run = trainer(dtype=np.float64)
+            run.loss_function = nn.CrossEntropyLoss(CLASS_WEIGHT)
+            tn.load_checkpoint(tmp_path / "cut", run)
+        losses += run.fit(X, LABELS, batch_size=8).train_loss
+    assert losses[0] == losses[1]
+
+
+def test_rows_without_weight_are_not_in_the_mean(monkeypatch):
+    monkeypatch.setattr(training, "EVALUATION_ROWS", 10)
+    run = trainer()
+    run.loss_function = nn.CrossEntropyLoss([1.0, 0.0, 1.0])
+    labels = np.where(np.arange(50) < 20, 1, 0)  # the first blocks have no weight at all
+    assert run.evaluate(X, labels) == pytest.approx(run.evaluate(X[20:], labels[20:]), rel=1e-6)
 
 
 # ---- refusals -----------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from .callbacks import EarlyStopping
-from .checks import check_number, check_whole
+from .checks import check_at_least_0, check_number, check_whole
 from .files import check_writable
 from .history import History
 from .nn import Module
@@ -260,10 +260,11 @@ def _run_checked(trainer: Trainer, tensors: dict[str, Array], state: dict[str, A
     for name, value in json.loads(json.dumps(_encoded(_settings(trainer))), object_hook=_decoded).items():
         _check_equal(name, state["settings"][name], value)
     epoch, step = check_whole("its epoch", state["epoch"]), check_whole("its step", state["step"])
-    position = Position(**state["position"])
+    # A file of old has no weight: every row counted once.
+    position = Position(**{"weight": float(state["position"]["rows_done"]), **state["position"]})
     for name in ("rows", "batch_size", "steps_done", "rows_done"):
         check_whole(name, getattr(position, name))
-    check_number("loss", position.loss)
+    check_number("loss", position.loss), check_at_least_0("weight", position.weight)
     schedule = copy.deepcopy(trainer.schedule)
     if schedule:
         schedule.load_state_dict(state["schedule"])

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from .. import functional as F
 from ..checks import check_fraction
 from ..functional.losses import check_labels, check_reduction
-from ..tensor import Tensor
+from ..tensor import Array, Tensor
 from .module import Module
 
 
@@ -31,6 +31,13 @@ class CrossEntropyLoss(Module):
     def check_target(self, target: Any, outputs: int) -> None:
         """Refuses labels that are not whole numbers in [0, outputs), all at once, before training starts."""
         check_labels("CrossEntropyLoss", target, len(target), outputs)
+
+    def row_weights(self, target: Any) -> Array | None:
+        """The rows' weights in the mean, for what averages the losses of batches; None where all count once."""
+        if self.weight is None or self.reduction != "mean":
+            return None
+        found: Array = self.weight[np.asarray(target).reshape(-1).astype(np.int64)]
+        return found
 
     def forward(self, logits: Tensor, labels: Any) -> Tensor:
         return F.cross_entropy(logits, labels, self.weight, self.label_smoothing, self.reduction)
