@@ -382,6 +382,11 @@ def changed(array, where, value):
     return array
 
 
+def on_two_outputs(loss):
+    model = nn.Linear(6, 2)
+    return tn.Trainer(model, loss, optim.SGD(model.parameters(), lr=0.1), "numpy", progress=False)
+
+
 REFUSALS = {
     "rows": (lambda: trainer().fit(X, LABELS[:9]), ValueError, r"y has shape \(9,\), expected 50 rows as X has"),
     "1-D": (lambda: trainer().fit(X[:, 0], LABELS), ValueError, r"X has shape \(50,\), expected \(rows, features\)"),
@@ -391,6 +396,26 @@ REFUSALS = {
     "infinity": (lambda: trainer().fit(changed(X, (0, 1), np.inf), LABELS), ValueError, "X holds inf in row 0"),
     "text": (lambda: trainer().fit(X.astype(str), LABELS), TypeError, "X has dtype <U"),
     "target NaN": (lambda: trainer().fit(X, changed(LABELS, 0, np.nan)), ValueError, "y holds NaN"),
+    "too large for float32": (
+        lambda: trainer().fit(changed(X, (3, 2), -1e300), LABELS), ValueError,
+        r"X holds -1e\+300 in row 3, column 2, expected numbers that are finite in float32, up to 3.4"),
+    "target too large": (
+        lambda: on_two_outputs(nn.MSELoss()).fit(X, changed(NUMBERS, (7, 1), 1e300)), ValueError,
+        r"y holds 1e\+300 in row 7, column 1, expected numbers that are finite in float32"),
+    "validation target too large": (
+        lambda: on_two_outputs(nn.MSELoss()).fit(X, NUMBERS, validation_data=(X, changed(NUMBERS, (0, 0), 1e39))),
+        ValueError, r"validation y holds 1e\+39 in row 0, column 0"),
+    "to predict": (lambda: trainer().predict(changed(X, (3, 2), 1e300)), ValueError, r"X holds 1e\+300"),
+    "probability": (
+        lambda: on_two_outputs(nn.BCEWithLogitsLoss()).fit(X, changed(NUMBERS > 0, (49, 1), 1.5)), ValueError,
+        r"BCEWithLogitsLoss: target holds 1.5, expected numbers in \[0, 1\]"),
+    "validation probability": (
+        lambda: on_two_outputs(nn.BCEWithLogitsLoss()).fit(
+            X, NUMBERS > 0, validation_data=(X, changed(NUMBERS > 0, (49, 1), -0.5))),
+        ValueError, r"BCEWithLogitsLoss: target holds -0.5"),
+    "count": (
+        lambda: on_two_outputs(nn.PoissonNLLLoss()).fit(X, changed(POSITIVE, (49, 1), -1)), ValueError,
+        "PoissonNLLLoss: target holds -1, expected finite numbers >= 0"),
     "label": (lambda: trainer().fit(X, changed(LABELS, 7, 3).astype(int)), ValueError, r"labels hold 3, .* in \[0, 3\)"),
     "label below": (lambda: trainer().fit(X, changed(LABELS, 7, -1).astype(int)), ValueError, "labels hold -1"),
     "label fraction": (lambda: trainer().fit(X, changed(LABELS, 7, 0.5)), TypeError, "expected whole numbers"),

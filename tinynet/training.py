@@ -18,6 +18,7 @@ from kernels.program import Profile, Program
 from .backends import BackendLike, current, resolve, running_on
 from .callbacks import Callback
 from .checks import check_above_0, check_positive, check_whole
+from .data.finite import finite_in
 from .history import NOT_FINITE, History
 from .nn import BatchNorm1d, Module
 from .optim import Optimizer
@@ -169,12 +170,7 @@ class Trainer:
             raise ValueError(f"{X_name} has shape {features.shape}, expected (rows, features) with at least one row")
         if features.dtype.kind not in "fiub":
             raise TypeError(f"{X_name} has dtype {features.dtype}, expected numbers")
-        features = np.ascontiguousarray(features, self.dtype)
-        if not np.isfinite(features).all():
-            row, column = np.argwhere(~np.isfinite(features))[0]
-            raise ValueError(
-                f"{X_name} holds {features[row, column]} in row {row}, column {column}, expected finite numbers"
-            )
+        features = finite_in(X_name, features, self.dtype)
         if y is None:
             return features, features
         target = np.asarray(y)
@@ -185,7 +181,7 @@ class Trainer:
         if target.dtype.kind == "f" and not np.isfinite(target).all():
             raise ValueError(f"{y_name} holds NaN or infinity, expected finite numbers")
         as_numbers = target.dtype.kind == "f" or getattr(self.loss_function, "float_target", False)
-        return features, np.ascontiguousarray(target, self.dtype if as_numbers else np.int64)
+        return features, finite_in(y_name, target, self.dtype if as_numbers else np.dtype(np.int64))
 
     def _check_fit(self, features: Array, target: Array) -> None:
         """Runs one row through the model, and has the loss check all targets, before anything is trained."""

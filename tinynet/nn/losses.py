@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from .. import functional as F
 from ..checks import check_fraction
-from ..functional.losses import check_labels, check_reduction
+from ..functional.losses import COUNTS, PROBABILITIES, check_labels, check_reduction, check_within
 from ..tensor import Array, Tensor
 from .module import Module
 
@@ -53,6 +53,10 @@ class _Elementwise(Module):
 class BCEWithLogitsLoss(_Elementwise):
     """ln(1 + e**z) - t z, z the logits, t in [0, 1]."""
 
+    def check_target(self, target: Any, outputs: int) -> None:
+        """Refuses targets outside of [0, 1], all at once, before training starts."""
+        check_within("BCEWithLogitsLoss", target, *PROBABILITIES)
+
     def forward(self, logits: Tensor, target: Any) -> Tensor:
         return F.binary_cross_entropy_with_logits(logits, target, self.reduction)
 
@@ -86,7 +90,11 @@ class HuberLoss(Module):
 
 
 class PoissonNLLLoss(_Elementwise):
-    """e**z - t z, z the logarithm of the expected count (PyTorch's log_input=True)."""
+    """e**z - t z, z the logarithm of the expected count t (PyTorch's log_input=True)."""
+
+    def check_target(self, target: Any, outputs: int) -> None:
+        """Refuses counts below 0, all at once, before training starts."""
+        check_within("PoissonNLLLoss", target, *COUNTS)
 
     def forward(self, log_rate: Tensor, target: Any) -> Tensor:
         return F.poisson_nll_loss(log_rate, target, self.reduction)
