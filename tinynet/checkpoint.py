@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from .callbacks import EarlyStopping
-from .checks import check_number, check_whole
+from .checks import check_at_least_0, check_number, check_whole
 from .files import check_writable
 from .history import History
 from .nn import Module
@@ -39,6 +39,8 @@ HISTORY = {
     "train_loss": np.float64, "validation_loss": np.float64, "seconds": np.float64, "samples": np.int64,
     "learning_rate": np.float64, "step_loss": np.float64,
 }  # fmt: skip
+
+STOPPING = {"weights": "early_stopping", "last": "early_stopping_last"}  # its weights, and where their names begin
 
 Target = Any  # a Module, an Optimizer, a Trainer or an estimator: what contents and checked have a rule for
 Path_ = str | PathLike[str]
@@ -237,7 +239,8 @@ def _trainer(trainer: Trainer) -> Contents:
     tensors = {f"history.{name}": np.array(getattr(history, name), dtype) for name, dtype in HISTORY.items()}
     states = [callback.state_dict() for callback in stopping]
     for i, state in enumerate(states):
-        tensors |= {f"early_stopping.{i}.{name}": array for name, array in state.pop("weights").items()}
+        for kind, where in STOPPING.items():
+            tensors |= {f"{where}.{i}.{name}": array for name, array in state.pop(kind).items()}
     rest = {name: value for name, value in asdict(history).items() if name not in HISTORY}
     return arrays | averages | tensors, {
         **model,
@@ -265,10 +268,11 @@ def _run_checked(trainer: Trainer, tensors: dict[str, Array], state: dict[str, A
     for name, value in json.loads(json.dumps(_encoded(_settings(trainer))), object_hook=_decoded).items():
         _check_equal(name, state["settings"][name], value)
     epoch, step = check_whole("its epoch", state["epoch"]), check_whole("its step", state["step"])
-    position = Position(**state["position"])
+    # A file of old has no weight: every row counted once.
+    position = Position(**{"weight": float(state["position"]["rows_done"]), **state["position"]})
     for name in ("rows", "batch_size", "steps_done", "rows_done"):
         check_whole(name, getattr(position, name))
-    check_number("loss", position.loss)
+    check_number("loss", position.loss), check_at_least_0("weight", position.weight)
     schedule = copy.deepcopy(trainer.schedule)
     if schedule:
         schedule.load_state_dict(state["schedule"])
@@ -277,13 +281,7 @@ def _run_checked(trainer: Trainer, tensors: dict[str, Array], state: dict[str, A
             for _, rate in zip(groups, schedule.rates(step), strict=True):
                 check_number("its learning rate", rate)
     stopping = _stopping(trainer)
-    best: list[dict[str, Any]] = []
-    for i, kept in enumerate(state["early_stopping"]):
-        weights = under(f"early_stopping.{i}", tensors)
-        if weights:  # there are none before the first epoch's end
-            check_arrays("early stopping", weights, trainer.model.arrays())
-        best.append({"best": float(kept["best"]), "best_epoch": check_whole("it", kept["best_epoch"])})
-        best[-1]["weights"] = weights
+    best = [_stopping_checked(trainer, i, kept, tensors) for i, kept in enumerate(state["early_stopping"])]
     if len(best) != len(stopping):
         raise CheckpointError(f"it has {len(best)} early stoppings, the trainer {len(stopping)}")
     found = under("history", tensors)
@@ -308,6 +306,18 @@ def _run_checked(trainer: Trainer, tensors: dict[str, Array], state: dict[str, A
 
 def _stopping(trainer: Trainer) -> list[EarlyStopping]:
     return [callback for callback in trainer.callbacks if isinstance(callback, EarlyStopping)]
+
+
+def _stopping_checked(trainer: Trainer, i: int, kept: dict[str, Any], tensors: dict[str, Array]) -> dict[str, Any]:
+    """The state of the i-th early stopping. A file of old that does not say which rows it watched begins anew."""
+    found: dict[str, Any] = {"best": float(kept["best"])}
+    for name in ("best_epoch", "waited", "rows"):
+        found[name] = check_whole(name, kept.get(name, 0))
+    for kind, where in STOPPING.items():
+        found[kind] = under(f"{where}.{i}", tensors)
+        if found[kind]:  # there are none before the first epoch's end
+            check_arrays("early stopping", found[kind], trainer.model.arrays())
+    return found
 
 
 def _settings(trainer: Trainer) -> dict[str, Any]:

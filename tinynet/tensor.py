@@ -72,6 +72,16 @@ def as_float_array(data: ArrayLike, dtype: DTypeLike | None = None, name: str = 
     return array
 
 
+def in_dtype(array: Array, dtype: np.dtype[Any]) -> Array:
+    """The array in a float dtype; from the other one by a kernel, so that a recorded step converts what it is given."""
+    if array.dtype == dtype:
+        return array
+    if array.dtype not in FLOATS or not array.size or not array.ndim:
+        return array.astype(dtype)
+    found: Array = current().cast(as_float_array(array), out=current().empty(array.shape, dtype))
+    return found
+
+
 class Tensor:
     """A float32 or float64 array of at most two axes, with the gradient of a scalar with respect to it.
 

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from ..backends import current
-from ..tensor import Array, Operand, Tensor, result
+from ..tensor import Array, Operand, Tensor, in_dtype, result
 
 
 def as_tensor(value: Any, like: Tensor) -> Tensor:
     """A number or array as a constant tensor in the dtype of ``like``; the same number is always the same array."""
     if isinstance(value, numbers.Real):
         return Tensor(current().constant(float(value), like.dtype).reshape(()))
-    return value if isinstance(value, Tensor) else Tensor(np.asarray(value, like.dtype))
+    return value if isinstance(value, Tensor) else Tensor(in_dtype(np.asarray(value), like.dtype))
 
 
 def _operands(a: Operand, b: Operand, name: str) -> tuple[Tensor, Tensor, tuple[int, ...]]:
