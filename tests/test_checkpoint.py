@@ -431,10 +431,10 @@ def test_reading_takes_less_than_twice_the_file(tmp_path):
 
 
 def test_killed_while_saving(tmp_path):
-    """Whenever it is killed, there is a whole checkpoint, and never an older one than before."""
+    """Whenever it is killed, there is a whole checkpoint, never an older one than before, and after a save nothing else."""
     path = tmp_path / "x"
     body = f"""
-        import itertools, os, random, signal, time
+        import glob, itertools, os, random, signal, time
         import tinynet as tn
         model = tn.nn.Linear(200, 300)
         def save(number):
@@ -444,7 +444,7 @@ def test_killed_while_saving(tmp_path):
         for last in range(1, 11):
             save(last)
         one = (time.perf_counter() - started) / 10
-        rng = random.Random(0)
+        rng, midway = random.Random(0), 0
         for _ in range({KILLS}):
             child = os.fork()
             if not child:
@@ -456,14 +456,16 @@ def test_killed_while_saving(tmp_path):
             now = tn.load_checkpoint({str(path)!r}, model)["number"]
             assert now >= last and (model.weight.data == now).all() and (model.bias.data == now).all()
             last = now
-        print(last)
+            midway += bool(glob.glob({str(tmp_path / ".x.*.tmp")!r}))
+        tn.save_checkpoint({str(path)!r}, model)
+        print(last, midway)
     """
     done = subprocess.run(
         python(body), env={**ENVIRONMENT, "OPENBLAS_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=400
     )
     assert done.returncode == 0, done.stderr
-    left = len(list(tmp_path.glob(".x.*")))  # killed in the middle of writing
-    assert int(done.stdout) > KILLS / 4 and left > KILLS / 20, (done.stdout, left)
+    last, midway = map(int, done.stdout.split())
+    assert last > KILLS / 4 and midway > KILLS / 20 and os.listdir(tmp_path) == ["x"], done.stdout
 
 
 @pytest.mark.parametrize("why", ["no space", "a limit", "fsync", "rename"])
