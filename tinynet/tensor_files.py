@@ -16,6 +16,7 @@ import json
 import math
 import os
 import stat
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -32,6 +33,7 @@ DTYPES: dict[str, np.dtype[Any]] = {
 }  # fmt: skip
 LONGEST_HEADER = 1 << 21  # bytes; parsed JSON takes many times its text
 LONGEST_AXIS, MOST_AXES = 1 << 31, 32
+TOO_LARGE = "takes more memory than there is"
 # What else is likely to be offered, by its first bytes. None of it is read any further.
 OTHERS = [
     (b"PK\x03\x04", "is a zip archive, as torch.save and np.savez write them"),
@@ -65,6 +67,8 @@ def write_tensors(path: Path, tensors: Mapping[str, Array], texts: Mapping[str, 
 
 def read_tensors(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
     """The arrays and texts of a file that write_tensors wrote. Raises CheckpointError for any other, else OSError."""
+    if "\0" in str(path):
+        raise CheckpointError(f"{str(path)!r} holds a zero byte, expected the name of a checkpoint")
     if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would wait for ever
         raise CheckpointError(f"{path} is not a regular file, expected a checkpoint")
     try:
@@ -72,10 +76,14 @@ def read_tensors(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
             return _read(file, os.fstat(file.fileno()).st_size)
     except CheckpointError as error:
         raise CheckpointError(f"{path} {error}") from None
+    except MemoryError:
+        raise CheckpointError(f"{path} {TOO_LARGE}") from None
 
 
 def _read(file: BinaryIO, size: int) -> tuple[dict[str, Array], dict[str, str]]:
     start = file.read(9)
+    if not start:
+        raise CheckpointError("is empty, so it is not a safetensors file, expected a checkpoint")
     length = int.from_bytes(start[:8], "little")
     if start[8:] != b"{" or length > LONGEST_HEADER:
         found = next((what for magic, what in OTHERS if start.startswith(magic)), "is not a safetensors file")
@@ -121,6 +129,8 @@ def _table(header: bytes, room: int) -> tuple[list[tuple[str, np.dtype[Any], tup
                 not all(type(number) is int and 0 <= number <= LONGEST_AXIS for number in shape)
                 or len(shape) > MOST_AXES
             ):
+                raise ValueError("no shape")
+            if math.prod(filter(None, shape)) * dtype.itemsize > sys.maxsize:  # counted so, even if it has no bytes
                 raise ValueError("no shape")
             if type(begin) is not int or type(end) is not int or math.prod(shape) * dtype.itemsize != end - begin:
                 raise ValueError("no place")
