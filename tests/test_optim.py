@@ -102,6 +102,31 @@ def test_state_continues_bit_for_bit(make):
     np.testing.assert_array_equal(a.data, b.data)
 
 
+@pytest.mark.parametrize("make", optim.OPTIMIZERS.values())
+@pytest.mark.parametrize("begun", [False, True])
+def test_averages_are_taken_by_name_in_whatever_order_they_come(make, begun):
+    """Adam's moments, sorted the other way round, are not each other."""
+    gradients = np.random.default_rng(0).normal(size=(4, 3))
+    a, b = Parameter(np.ones(3)), Parameter(np.ones(3))
+    first, second = make([a], lr=0.1), make([b], lr=0.1)
+    if begun:
+        b.grad = gradients[3]
+        second.step()
+    own = second.averages_of_all()[0] if begun else []
+    for gradient in gradients[:2]:
+        a.grad = gradient
+        first.step()
+    state = first.state_dict()
+    state["averages"] = [dict(reversed(averages.items())) for averages in state["averages"]]
+    second.load_state_dict(state)
+    b.data[...] = a.data
+    a.grad, b.grad = gradients[2], gradients[2]
+    first.step(), second.step()
+    assert a.data.tobytes() == b.data.tobytes()
+    assert all(kept is array for kept, array in zip(own, second.averages_of_all()[0], strict=False))
+    assert list(second.state[id(b)]) == list(make.averages) == list(second.state_dict()["averages"][0])
+
+
 def test_groups_have_options_of_their_own():
     a, b, c = (Parameter(np.ones(2)) for _ in range(3))
     optimizer = optim.SGD([{"params": [a], "lr": 0.5}, {"params": [b]}, {"params": [c], "weight_decay": 1.0}], lr=0.25)
@@ -144,6 +169,9 @@ REFUSALS = {
     "state shape": (
         lambda: optim.SGD([P]).load_state_dict({"groups": [{}], "averages": [{"velocity": np.ones(3)}]}),
         ValueError, r"velocity of parameter 0 has shape \(3,\), expected \(2,\)"),
+    "state lacks": (
+        lambda: optim.Adam([P]).load_state_dict({"groups": [{}], "averages": [{"first": np.ones(2)}]}),
+        ValueError, "optimizer state: parameter 0 lacks second"),
     "clip": (lambda: optim.clip_grad_norm_([P], 0), ValueError, "max_norm is 0"),
     "clip nothing": (lambda: optim.clip_grad_norm_([Parameter([1.0])], 1), ValueError, "no parameter with a gradient"),
 }  # fmt: skip

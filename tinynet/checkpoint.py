@@ -1,6 +1,7 @@
 """Checkpoints: the state of a model, an optimizer, a whole Trainer or an estimator in one safetensors file.
 
-Arrays: ``model.NAME`` (parameters, buffers), ``optimizer.group.I`` (a group's options), ``optimizer.I.NAME`` (running
+Arrays: ``model.NAME`` (parameters, buffers; beside them the modules' classes and options are noted, which decide the
+function as much, to be compared), ``optimizer.group.I`` (a group's options), ``optimizer.I.NAME`` (running
 averages of parameter I), ``optimizer.I.step`` (its count of updates where that is not its group's), ``history.NAME``,
 ``early_stopping.I.NAME`` (the best weights). The text ``state`` holds the rest as JSON. Nothing in a file is ever run.
 """
@@ -11,6 +12,7 @@ import copy
 import json
 import math
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import singledispatch
 from os import PathLike
@@ -21,7 +23,7 @@ import numpy as np
 
 from .callbacks import EarlyStopping
 from .checks import check_at_least_0, check_number, check_whole
-from .files import check_writable
+from .files import check_writable, is_replaced
 from .history import History
 from .nn import Module
 from .optim import Optimizer
@@ -29,11 +31,12 @@ from .optim.optimizer import CHECKS, uninterrupted
 from .schedule import Schedule
 from .stepping import PLAIN
 from .tensor import Array
-from .tensor_files import CheckpointError, read_tensors, write_tensors
+from .tensor_files import TOO_LARGE, CheckpointError, read_tensors, write_tensors
 from .training import Position, Trainer
 from .version import __version__
 
 FORMAT, FORMAT_VERSION = "tinynet checkpoint", "1"
+DEEPEST = 100  # levels of lists and mappings in each other; Python reads some more
 UNFIT = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError, MemoryError)
 HISTORY = {
     "train_loss": np.float64, "validation_loss": np.float64, "seconds": np.float64, "samples": np.int64,
@@ -53,18 +56,24 @@ def save_checkpoint(path: Path_, target: Target, notes: Mapping[str, Any] | None
 
     Of callbacks, EarlyStopping's state is kept; tn.manual_seed's generator, for layers yet to be made, is not.
     notes: what else load_checkpoint is to return, as JSON can hold it. Raises OSError where the file cannot be written,
-    CheckpointError for state that a checkpoint cannot hold.
+    CheckpointError for state that a checkpoint cannot hold, MemoryError where there is too little.
     """
     _check_target(target)
-    check_writable("path", Path(path))
-    with uninterrupted():
-        tensors, state = contents(target)
-        try:
-            text = json.dumps(_encoded({**state, "notes": dict(notes or {})}), allow_nan=False)
-        except TypeError as error:
-            raise CheckpointError(f"the state of {type(target).__name__} or the notes: {error}") from None
-        versions = {"format": FORMAT, "format_version": FORMAT_VERSION, "tinynet": __version__}
-        write_tensors(Path(path), tensors, {**versions, "state": text})
+    if not isinstance(notes, Mapping | None):
+        raise TypeError(f"notes is a {type(notes).__name__}, expected a mapping of names to what JSON can hold")
+    file = Path(path)
+    check_writable("path", file)
+    try:
+        with uninterrupted() if is_replaced(file) else nullcontext():  # a pipe's reader may never come
+            tensors, state = contents(target)
+            try:
+                text = json.dumps(_encoded({**state, "notes": dict(notes or {})}), allow_nan=False)
+            except (TypeError, ValueError) as error:
+                raise CheckpointError(f"the state of {type(target).__name__} or the notes: {error}") from None
+            versions = {"format": FORMAT, "format_version": FORMAT_VERSION, "tinynet": __version__}
+            write_tensors(file, tensors, {**versions, "state": text})
+    except MemoryError:
+        raise MemoryError(f"{path} was not written: there is too little memory") from None
 
 
 def load_checkpoint(path: Path_, target: Target) -> dict[str, Any]:
@@ -102,6 +111,8 @@ class Checkpoint:
             writes = checked(target, self.tensors, self.state)
         except CheckpointError as error:
             raise CheckpointError(f"{self.path} does not fit: {error}") from None
+        except MemoryError:
+            raise CheckpointError(f"{self.path} {TOO_LARGE}") from None
         except UNFIT as error:  # intact, but put together by something else
             raise CheckpointError(f"{self.path} holds no state that can be restored: {error!r}") from None
         with uninterrupted():
@@ -118,7 +129,7 @@ def read_checkpoint(path: Path_) -> Checkpoint:
     try:
         state = json.loads(texts["state"], object_hook=_decoded)
         dict(state["notes"])
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except UNFIT:
         raise CheckpointError(f"{path} holds no state that can be read") from None
     return Checkpoint(Path(path), tensors, state)
 
@@ -144,14 +155,25 @@ def checked(target: Any, tensors: dict[str, Array], state: dict[str, Any]) -> li
 
 @contents.register(Module)
 def _(target: Module) -> Contents:
-    return {f"model.{name}": array for name, array in target.arrays().items()}, {"model": {}}
+    return {f"model.{name}": array for name, array in target.arrays().items()}, {"model": {"modules": _modules(target)}}
 
 
 @checked.register(Module)
 def _(target: Module, tensors: dict[str, Array], state: dict[str, Any]) -> list[Write]:
     found = part("model", tensors, state)
     check_arrays("the model", found, target.arrays())
+    own = _modules(target)
+    noted = state["model"].get("modules", own)  # older checkpoints have none
+    for place in [*own, *noted]:
+        name = f"module {place}" if place else "model"
+        _check_equal(name, noted.get(place, "none"), own.get(place, "none"))
     return [lambda: target.load_state_dict(found)]
+
+
+def _modules(model: Module) -> dict[str, str]:
+    """What decides the function besides arrays: each module's class and options, as it prints them, by dotted path."""
+    modules = model.named_modules()
+    return {path: f"{type(module).__name__}({' '.join(module.extra_repr().split())})" for path, module in modules}
 
 
 def part(part: str, tensors: dict[str, Array], state: dict[str, Any]) -> dict[str, Array]:
@@ -221,8 +243,7 @@ def _optimizer_checked(optimizer: Optimizer, tensors: dict[str, Array], state: d
             CHECKS[name](f"its {name}", value)
     for count in steps:
         CHECKS["step"]("its step", count or 0.0)
-    ordered = [{name: a[name] for name in optimizer.averages if name in a} for a in averages]
-    return [lambda: optimizer.load_state_dict({"groups": groups, "averages": ordered, "steps": steps})]
+    return [lambda: optimizer.load_state_dict({"groups": groups, "averages": averages, "steps": steps})]
 
 
 def _parameters(optimizer: Optimizer) -> list[Any]:
@@ -363,12 +384,17 @@ def _short(value: Any) -> str:
 # ---- JSON -----------------------------------------------------------------------------------------------------------
 
 
-def _encoded(value: Any) -> Any:
-    """As JSON can hold it: infinity, which it cannot, as an object."""
+def _encoded(value: Any, depth: int = 0) -> Any:
+    """As JSON can hold it, and _decoded finds it again: infinity, which JSON cannot hold, as an object."""
+    if depth > DEEPEST:
+        raise TypeError(f"they are nested in each other more than {DEEPEST} times")
     if isinstance(value, Mapping):
-        return {str(name): _encoded(inside) for name, inside in value.items()}
+        encoded = {str(name): _encoded(inside, depth + 1) for name, inside in value.items()}
+        if len(encoded) < len(value) or encoded.keys() == {"nonfinite"}:
+            raise TypeError(f"the keys {', '.join(map(repr, value))} would not be read as they are")
+        return encoded
     if isinstance(value, list | tuple):
-        return [_encoded(inside) for inside in value]
+        return [_encoded(inside, depth + 1) for inside in value]
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):

@@ -165,7 +165,7 @@ class Schedules:
         self.timing = Timing(steps_per_epoch, total_steps, epoch, begun)
         for option in self.options:
             if isinstance(option.driver, Schedule):
-                start(option.driver, option, step, self.timing)
+                start_schedule(option.driver, option, step, self.timing)
         self.apply(step)
 
     def apply(self, step: int) -> None:
@@ -213,7 +213,7 @@ class Schedules:
         return dict(state["options"])
 
 
-def start(schedule: Schedule, optimizer: Any, step: int, timing: Timing) -> None:
+def start_schedule(schedule: Schedule, optimizer: Any, step: int, timing: Timing) -> None:
     """Starts a schedule; one with a ``start`` of its own that does not know where epochs begin is not told."""
     begun = {"epoch": timing.epoch, "begun": timing.begun}
     parameters = inspect.signature(schedule.start).parameters

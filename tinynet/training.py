@@ -24,7 +24,7 @@ from .nn import BatchNorm1d, Module
 from .optim import Optimizer
 from .optim.optimizer import uninterrupted
 from .schedule import Schedule
-from .scheduled import Timing, start
+from .scheduled import Timing, start_schedule
 from .stepping import NonFiniteLoss, Stepper
 from .tensor import Array, Tensor, no_grad
 
@@ -273,7 +273,7 @@ class _Run:
         if trainer.schedule:
             begun = trainer.step - trainer.position.steps_done
             timing = Timing(self.steps_per_epoch, trainer.step + total_steps, trainer.epoch, begun)
-            start(trainer.schedule, trainer.optimizer, trainer.step, timing)
+            start_schedule(trainer.schedule, trainer.optimizer, trainer.step, timing)
         with self._bar() as bar:
             try:
                 self._hooks("fit_begins", self.validation or (self.features, self.target))

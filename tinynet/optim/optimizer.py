@@ -186,7 +186,7 @@ class Optimizer:
     def _averages(self, parameter: Parameter) -> list[Array]:
         if id(parameter) not in self.state:
             self.state[id(parameter)] = {name: np.zeros_like(parameter.data) for name in self.averages}
-        return list(self.state[id(parameter)].values())
+        return [self.state[id(parameter)][name] for name in self.averages]
 
     def _update(self, parameter: Parameter, gradient: Array, averages: list[Array], group: ParameterGroup) -> None:
         raise NotImplementedError
@@ -223,6 +223,8 @@ class Optimizer:
                 f"expected {len(self.groups)} and {len(numbered)}"
             )
         for position, (parameter, averages) in enumerate(zip(numbered, state["averages"], strict=True)):
+            if averages and (missing := {*self.averages} - averages.keys()):
+                raise ValueError(f"optimizer state: parameter {position} lacks {', '.join(sorted(missing))}")
             for name, average in averages.items():
                 choose("optimizer average", name, self.averages)
                 if np.shape(average) != parameter.shape:
@@ -243,13 +245,9 @@ class Optimizer:
         for parameter, averages in zip(numbered, state["averages"], strict=True):
             if not averages:
                 self.state.pop(id(parameter), None)
-            elif len(averages) == len(self.state.get(id(parameter), {})):
-                for name, average in averages.items():  # the arrays stay the same: a recorded step writes them
-                    self.state[id(parameter)][name][...] = average
             else:
-                self.state[id(parameter)] = {
-                    name: np.array(average, parameter.dtype) for name, average in averages.items()
-                }
+                for name, own in zip(self.averages, self._averages(parameter), strict=True):
+                    own[...] = averages[name]  # the arrays stay the same: a recorded step writes them
         structure_changed()
 
     def _load_counts(self, group: ParameterGroup, found: Sequence[tuple[float | None, Mapping[str, Any]]]) -> None:
