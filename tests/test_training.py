@@ -484,6 +484,53 @@ def test_a_non_finite_loss_keeps_finite_weights(backend, lr):
         assert np.isfinite(run.fit(X, NUMBERS, epochs=1).train_loss).all()
 
 
+@pytest.mark.parametrize("ends", ["epochs", "time limit", "validation", "callback", "interrupt"])
+def test_weights_that_the_last_step_made_infinite_are_refused(backend, ends):
+    """The loss is finite, the update is not, and no later step is there to show it."""
+    tn.manual_seed(0)
+    model = nn.Linear(6, 2)
+    run = tn.Trainer(model, nn.MSELoss(), optim.SGD(model.parameters(), lr=3e38), backend, progress=False)
+    before, heard, options = model.state_dict(), [], {}
+    if ends == "interrupt":
+        run.callbacks = [at_epoch(1, interrupt)]
+    elif ends == "callback":
+        run.callbacks = [lambda trainer, history: heard.append(history)]
+    elif ends == "validation":
+        options = {"validation_data": (X, 100 * NUMBERS), "epochs": 3}
+    elif ends == "time limit":
+        options = {"time_limit": 1e-9, "epochs": 3}
+    said = r"^weight became infinite or NaN in epoch 1, step 1, at learning rate 3e\+38; the weights are those at the"
+    with pytest.raises(tn.NonFiniteLoss, match=said):
+        run.fit(X, 100 * NUMBERS, batch_size=25 if ends == "time limit" else 50, **options)
+    assert all(np.array_equal(array, before[name]) for name, array in model.state_dict().items())
+    assert not heard and not run.history.validation_loss and run.history.steps == 1 and run.position.rows_done == 0
+    run.optimizer.groups[0]["lr"] = 1e-3
+    assert np.isfinite(run.fit(X, NUMBERS).train_loss).all()
+
+
+def test_large_weights_are_finite(backend):
+    """Their squares are not."""
+    model = nn.Linear(6, 2)
+    run = tn.Trainer(model, nn.MSELoss(), optim.SGD(model.parameters(), lr=0.0), backend, progress=False)
+    model.weight.data[...] = 1e30
+    model.mask = np.array([0, -np.inf], np.float32)  # a buffer that is meant to be so
+    model.bias.data[...] = 0
+    assert np.isfinite(run.fit(1e-30 * X, NUMBERS, epochs=2).train_loss).all()
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_running_statistics_that_become_infinite_are_refused(backend, epochs):
+    """The batch's own statistics still give a finite loss, but those kept for evaluation would be infinite for good."""
+    tn.manual_seed(0)
+    model = nn.Sequential(nn.BatchNorm1d(6), nn.Linear(6, 2))
+    run = tn.Trainer(model, nn.MSELoss(), optim.SGD(model.parameters(), lr=1e-3), backend, progress=False)
+    run.fit(X, NUMBERS)
+    before = model.state_dict()
+    with pytest.raises(tn.NonFiniteLoss, match=r"^0.running_variance became infinite or NaN in epoch 2, step 3.*scale"):
+        run.fit(1e20 * X, NUMBERS, epochs=epochs, batch_size=50)
+    assert all(np.array_equal(array, before[name]) for name, array in model.state_dict().items())
+
+
 # ---- processes ----------------------------------------------------------------------------------------------------
 
 

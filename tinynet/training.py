@@ -248,6 +248,9 @@ class _Run:
         self.batches = self._batches(len(features), batch_size)
         self.stepper = trainer._stepper
         self.stepper.fit_begins(features, target)
+        self.weights = trainer.model.parameters()
+        buffers = [array for _, array in trainer.model.named_buffers() if array.dtype == trainer.dtype]
+        self.statistics = [array for array in buffers if array.ndim in (1, 2) and array.flags.c_contiguous]
         self.compiled_before = self.backend.compile_seconds, self.backend.kernels_compiled
 
     def _batches(self, rows: int, size: int) -> list[tuple[int, int]]:
@@ -277,12 +280,14 @@ class _Run:
         with self._bar() as bar:
             try:
                 self._hooks("fit_begins", self.validation or (self.features, self.target))
-                for _ in range(self.epochs):
-                    self._epoch(bar)
+                for left in reversed(range(self.epochs)):
+                    self._epoch(bar, left == 0)
                     if history.stopped:
                         break
             except KeyboardInterrupt:
                 history.stopped = "interrupted"
+                if history.steps:
+                    self._refuse_weights()
             except NonFiniteLoss:
                 history.stopped = NOT_FINITE
                 raise
@@ -307,7 +312,7 @@ class _Run:
         bar.set_description("compiling kernels" if self.backend.compiles else "training")
         return bar
 
-    def _epoch(self, bar: Any) -> None:
+    def _epoch(self, bar: Any, last: bool) -> None:
         trainer, history, position = self.trainer, self.history, self.trainer.position
         order = trainer.order(len(self.features))
         self.row_weights = row_weights(trainer.loss_function, self.target)
@@ -320,7 +325,9 @@ class _Run:
                 if position.rows_done < stop:
                     self._steps(order[position.rows_done : stop].reshape(-1, size), bar)
                 if history.stopped:
-                    return
+                    break
+            seen = last or history.stopped or self.validation is not None or trainer.callbacks or self.limit < math.inf
+            self._refuse_weights(in_use=bool(seen))
         except NonFiniteLoss:
             trainer.position = Position()  # the weights may be those at the epoch's start
             raise
@@ -331,7 +338,34 @@ class _Run:
                 history.samples.append(position.rows_done - done_before)
             else:
                 history.learning_rate.pop()
-        self._epoch_ended()
+        if not history.stopped:
+            self._epoch_ended()
+
+    def _refuse_weights(self, in_use: bool = True) -> None:
+        """Raises NonFiniteLoss where running statistics are not finite, or, if they are in use now, weights.
+
+        A later step's loss shows what the last update made of the weights, but not of the statistics.
+        """
+        trainer, k = self.trainer, self.backend
+        watched = [*self.statistics, *((weight.array for weight in self.weights) if in_use else ())]
+        # A sum is one pass and makes no array of its own; squares overflow where the numbers may not yet.
+        if all(math.isfinite(k.sum_of_squares(array).item()) for array in watched):
+            return
+        kept = self.stepper._kept  # with copies of the epoch's start: what was infinite then, a mask say, is meant so
+        became = [id(a) for a, copy in kept if np.isfinite(copy).all() and not np.isfinite(a).all()]
+        name = next((name for name, array in trainer.model.arrays().items() if id(array) in became), None)
+        if name is None:
+            return
+        for array, copy in kept:
+            np.copyto(array, copy)
+        trainer.position = Position()
+        rate, advice = trainer.optimizer.groups[0]["lr"], "try a smaller learning rate or gradient clipping"
+        if "running" in name:
+            advice = "scale what the layer gets, X for the first"
+        raise NonFiniteLoss(
+            f"{name} became infinite or NaN in epoch {trainer.epoch + 1}, step {trainer.step}, at learning rate "
+            f"{rate:g}; the weights are those at the epoch's start: {advice}"
+        )
 
     def _steps(self, batches: Array, bar: Any) -> None:
         """One step for each row of row numbers, as many at a time as the stepper takes."""

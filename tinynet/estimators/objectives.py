@@ -37,7 +37,8 @@ def targets(output: str, y: Array, weight: Array | None, dtype: DTypeLike, name:
     the dtype does not hold.
     """
     if output == "softmax" and weight is None:
-        return y.argmax(axis=1)
+        labels: Array = y.argmax(axis=1)
+        return labels
     columns = [finite_in(name, y, dtype)]
     if output == "exp":
         weight = np.ones(len(y)) if weight is None else weight
