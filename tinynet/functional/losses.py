@@ -134,7 +134,7 @@ def _elementwise(
     if prediction.ndim == 0:
         raise ValueError(f"{name}: prediction has shape (), expected (rows,) or (rows, columns)")
     x = prediction.array if prediction.ndim == 2 else prediction.array[:, None]
-    y = np.ascontiguousarray(in_dtype(wanted.reshape(x.shape), x.dtype))
+    y = as_float_array(in_dtype(wanted.reshape(x.shape), x.dtype))
     scale = 1.0 / x.size if reduction == "mean" and x.size else 1.0
     if within is not None:
         check_within(name, y, *within)
