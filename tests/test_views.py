@@ -129,3 +129,71 @@ def test_strided_constants_live_on(view, dtype, use):
         assert replayed(x).item() == expected
         np.testing.assert_array_equal(weight.grad, gradient)
     assert replayed.program is not None
+
+
+# ---- no rows --------------------------------------------------------------------------------------------------------
+
+NONE = {
+    "list": lambda x: x[[]],
+    "array": lambda x: x[np.zeros(0, np.int64)],
+    "mask": lambda x: x[np.zeros(4, bool)],
+    "slice": lambda x: x[2:2],
+    "end": lambda x: x[4:],
+}
+OF_NONE = {
+    "sum": lambda z: (z * z).sum(),
+    "sums of columns": lambda z: z.sum(axis=0).sum(),
+    "sums of rows": lambda z: z.sum(axis=1).sum(),
+    "means of rows": lambda z: z.mean(axis=1).sum(),
+    "largest of rows": lambda z: z.max(axis=1).sum(),
+    "product": lambda z: (z @ PARAMETER).relu().sum(),
+    "layer": lambda z: F.linear(z, PARAMETER, Tensor(TWO), "tanh").sum(),
+    "broadcast": lambda z: (z + PARAMETER[:, 0:1].reshape(3)).sum(),
+    "scaled": lambda z: (z * PARAMETER[0:1, 0:1]).sum(),
+    "turned": lambda z: (z.T.reshape(-1) * 2.0).sum(),
+    "in columns": lambda z: F.concatenate([z, z.softmax()]).sum(),
+    "of none": lambda z: z[0:0].sum(),
+    "normalised": lambda z: F.layer_norm(z, Tensor(WEIGHTS[0, :3]), Tensor(WEIGHTS[0, :3])).sum(),
+    "cross entropy": lambda z: F.cross_entropy(z, NO_LABELS),
+    "weighted": lambda z: F.cross_entropy(z, NO_LABELS, CLASSES),
+    "smoothed": lambda z: F.cross_entropy(z, NO_LABELS, CLASSES, 0.1),
+    "each": lambda z: F.cross_entropy(z, NO_LABELS, reduction="none").sum(),
+    "squares": lambda z: F.mse_loss(z, NO_TARGETS),
+}
+PARAMETER, TWO, CLASSES = nn.Parameter(np.ones((3, 2))), np.ones(2), np.array([1.0, 2.0, 0.5])
+NO_LABELS, NO_TARGETS = np.zeros(0, np.int64), np.zeros((0, 3))
+
+
+@pytest.mark.parametrize("select", NONE.values(), ids=NONE)
+@pytest.mark.parametrize("use", OF_NONE.values(), ids=OF_NONE)
+def test_no_rows_are_rows(select, use):
+    """Sums over nothing are 0, and so is every gradient."""
+    x = Tensor(np.arange(12.0).reshape(4, 3), requires_grad=True)
+    PARAMETER.grad = None
+    loss = use(select(x)) + (x * 0.0).sum()
+    assert loss.item() == 0
+    loss.backward()
+    np.testing.assert_array_equal(x.grad, np.zeros((4, 3)))
+    assert PARAMETER.grad is None or not PARAMETER.grad.any()
+
+
+def test_the_mean_of_nothing_is_no_number():
+    x = Tensor(np.ones((4, 3)), requires_grad=True)
+    loss = x[2:2].mean()
+    assert np.isnan(loss.item())
+    loss.backward()
+    np.testing.assert_array_equal(x.grad, np.zeros((4, 3)))
+    assert np.isnan(x[2:2].mean(axis=0).numpy()).all()
+
+
+def test_the_largest_of_nothing_and_no_classes_are_refused():
+    x = Tensor(np.ones((4, 3)))
+    for call, said in [
+        (lambda: x[2:2].max(), "expected at least one element along axis None"),
+        (
+            lambda: F.cross_entropy(x[:, 1:1], np.zeros(4, np.int64)),
+            r"logits have shape \(4, 0\), expected \(rows, classes\)",
+        ),
+    ]:
+        with pytest.raises(ValueError, match=said):
+            call()

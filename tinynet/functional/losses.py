@@ -77,13 +77,15 @@ def cross_entropy(
     (PyTorch's convention). logits (rows, classes), labels (rows,) whole numbers.
     """
     check_reduction(reduction)
-    if logits.ndim != 2:
-        raise ValueError(f"cross_entropy: logits have shape {logits.shape}, expected (rows, classes)")
+    if logits.ndim != 2 or not logits.shape[1]:
+        raise ValueError(
+            f"cross_entropy: logits have shape {logits.shape}, expected (rows, classes), one class or more"
+        )
     rows, classes = logits.shape
     labels = check_labels("cross_entropy", labels, rows, classes)
     k = current()
     if weight is None:
-        scale = 1.0 / rows if reduction == "mean" else 1.0
+        scale = 1.0 / rows if reduction == "mean" and rows else 1.0
         losses, gradient = k.softmax_cross_entropy(logits.array, labels, None, label_smoothing, scale)
         return _finish("cross_entropy", logits, losses, gradient, reduction)
     weight = as_float_array(weight)
@@ -110,7 +112,7 @@ def _smoothed_and_weighted(
     if reduction == "none":
         return losses
     total = shaping.sum(losses)
-    if reduction == "sum":
+    if reduction == "sum" or not logits.shape[0]:
         return total
     return arithmetic.divide(total, k.sum(k.gather_rows(weight[:, None], labels)).reshape(()))
 

@@ -48,7 +48,8 @@ def mean(x: Tensor, axis: int | None = None, keepdims: bool = False) -> Tensor:
     axis = _checked_axis("mean", x, axis)
     count = x.size if axis is None else x.shape[axis]
     out = current().mean(x.array, axis)
-    return result(out, (x,), lambda g: (_spread(g, x, axis, 1 / count),), _reduced(x, axis, keepdims))
+    share = 1 / count if count else 0.0  # of none, the mean is NaN
+    return result(out, (x,), lambda g: (_spread(g, x, axis, share),), _reduced(x, axis, keepdims))
 
 
 def max(x: Tensor, axis: int | None = None, keepdims: bool = False) -> Tensor:
@@ -99,7 +100,7 @@ def take(x: Tensor, rows: Any) -> Tensor:
     """
     if isinstance(rows, (tuple, slice)):
         return _slice(x, rows)
-    index = np.asarray(rows)
+    index = np.asarray(rows, np.int64 if isinstance(rows, list) and not rows else None)
     if index.dtype.kind == "b":
         if index.shape != x.shape[:1]:
             raise IndexError(f"row mask has shape {index.shape}, expected {x.shape[:1]}")
