@@ -26,6 +26,7 @@ STOREYS = [
     "tinynet.version", "tinynet.checks tinynet.files", "tinynet.backends", "tinynet.tensor", "tinynet.tensor_files",
     "tinynet.functional", "tinynet.gradients tinynet.randomness tinynet.history", "tinynet.nn",
     "tinynet.onnx tinynet.interoperability", "tinynet.optim", "tinynet.snapshot", "tinynet.step", "tinynet.compiled", "tinynet.schedule",
+    "tinynet.scheduled",
     "tinynet.data tinynet.metrics", "tinynet.callbacks", "tinynet.stepping", "tinynet.training",
     "tinynet.checkpoint", "tinynet.estimators", "tinynet.experiment",
     "tinynet.comparison", "tinynet.ladder", "tinynet.plots", "tinynet.report", "tinynet.command_line", "tinynet", "train",

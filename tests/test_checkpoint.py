@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from backends import loaded
 from safetensors import safe_open
+from safetensors.numpy import save
 
 import tinynet as tn
 from tinynet import nn, optim, schedule
@@ -110,6 +111,28 @@ def test_every_schedule_goes_on(tmp_path, sched, where):
     assert bits(b) == bits(whole)
 
 
+@pytest.mark.parametrize("steps", [4 * 7, 4 * 7 + 3])
+def test_a_run_whose_best_epoch_is_past_goes_on_where_training_was(tmp_path, steps):
+    """Between fits the model has the best weights; a checkpoint holds the last ones, too."""
+    data = {"validation_data": (X[:20], (LABELS[:20] + 1) % 3)}  # the more is learned, the worse
+    a, b, whole = (trainer() for _ in range(3))
+    for run in (a, b, whole):
+        run.optimizer.groups[0]["lr"] = 0.03
+    tn.manual_seed(2)
+    a.model.load_state_dict(nn.multilayer_perceptron(6, (16, 8), 3, dropout=0.2, norm="batch").state_dict())
+    tn.save_checkpoint(tmp_path / "start", a)
+    tn.load_checkpoint(tmp_path / "start", whole)
+    cut(a, 8, steps, **data) if steps % 7 else a.fit(X, LABELS, epochs=4, batch_size=8, **data)
+    stop = a.callbacks[0]
+    assert stop.waited and a.evaluate(*data["validation_data"]) == pytest.approx(stop.best, rel=1e-6)
+    tn.save_checkpoint(tmp_path / "cut", a)
+    tn.load_checkpoint(tmp_path / "cut", b)
+    assert bits(b.model) == bits(a.model)
+    b.fit(X, LABELS, epochs=8 - b.epoch, batch_size=8, **data)
+    whole.fit(X, LABELS, epochs=8, batch_size=8, **data)
+    assert bits(b) == bits(whole)
+
+
 def test_models_and_optimizers_by_themselves(tmp_path):
     a, b = trainer(optimizer="adam"), trainer(optimizer="adam")
     a.fit(X, LABELS)
@@ -135,6 +158,22 @@ def test_other_programs_can_read_it(tmp_path):
     with safe_open(tmp_path / "x.safetensors", "numpy") as file:
         np.testing.assert_array_equal(file.get_tensor("model.0.weight"), run.model.state_dict()["0.weight"])
         assert file.metadata()["format"] == "tinynet checkpoint" and file.metadata()["tinynet"] == tn.__version__
+
+
+def test_files_are_those_of_the_library(tmp_path):
+    """Byte for byte, where it spells texts alike."""
+    arrays = {
+        "b": np.ones((3, 4), np.float32), "a": np.arange(5.0), "c": np.arange(7, dtype=np.uint8), "zero": np.zeros((0, 2)),
+        "scalar": np.array(3, np.int32), "half": np.ones(3, np.float16), "view": np.arange(12, dtype=np.int16).reshape(3, 4).T,
+    }  # fmt: skip
+    write_tensors(tmp_path / "x", arrays, {})
+    content = (tmp_path / "x").read_bytes()
+    with safe_open(tmp_path / "x", "numpy") as file:
+        metadata = file.metadata()
+    assert content == save({name: array.copy("C") for name, array in arrays.items()}, metadata)
+    assert int.from_bytes(content[:8], "little") % 8 == 0
+    for name, array in read_tensors(tmp_path / "x")[0].items():
+        assert array.dtype == arrays[name].dtype and np.array_equal(array, arrays[name])
 
 
 def test_dropout_goes_on_with_the_seed_that_was_loaded(tmp_path):
@@ -271,6 +310,45 @@ def test_wrong_shapes_are_refused(tmp_path):
     assert bits(model) == before
 
 
+def dense(*between):
+    return nn.Sequential(nn.Linear(3, 4), *between, nn.Linear(4, 2))
+
+
+def fused(activation):
+    return nn.Linear(3, 2, activation=activation)
+
+
+FUNCTIONS = {
+    "activation": (dense(nn.ReLU()), dense(nn.Tanh()), r"odule 1 is 'ReLU\(\)', here it is 'Tanh\(\)'"),
+    "fused activation": (fused("relu"), fused("tanh"), r"odel is .*activation='relu'.*here it is .*activation='tanh'"),
+    "slope": (dense(nn.LeakyReLU()), dense(nn.LeakyReLU(0.2)), r"negative_slope=0.01.*, here it is .*negative_slope=0.2"),
+    "alpha": (dense(nn.ELU()), dense(nn.ELU(2.0)), r"'ELU\(alpha=1.0\)', here it is 'ELU\(alpha=2.0\)'"),
+    "approximation": (dense(nn.GELU()), dense(nn.GELU("tanh")), r"'GELU\(\)', here it is .*approximate='tanh'"),
+    "eps": (dense(nn.LayerNorm(4)), dense(nn.LayerNorm(4, eps=1e-3)), "eps=1e-05.*, here it is .*eps=0.001"),
+    "momentum": (dense(nn.BatchNorm1d(4)), dense(nn.BatchNorm1d(4, momentum=0.5)), "momentum=0.1.*, here it is .*momentum=0.5"),
+    "dropout": (dense(nn.Dropout(0.1)), dense(nn.Dropout(0.5)), "p=0.1.*, here it is .*p=0.5"),
+    "container": (nn.Residual(fused("relu")), nn.Residual(nn.Linear(3, 2)), "odule inner is .*"),
+    "one less": (nn.Sequential(nn.Linear(3, 2), nn.ReLU()), nn.Sequential(nn.Linear(3, 2)), "odule 1 is .*ReLU.*, here it is 'none'"),
+    "one more": (nn.Sequential(nn.Linear(3, 2)), nn.Sequential(nn.Linear(3, 2), nn.ReLU()), "odule 1 is 'none', here it is .*ReLU"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", FUNCTIONS)
+def test_another_function_of_the_same_arrays_is_refused(tmp_path, what):
+    a, b, said = FUNCTIONS[what]
+    tn.save_checkpoint(tmp_path / "a", a)
+    before = bits(b)
+    with pytest.raises(tn.CheckpointError, match="a does not fit: its m.*" + said) as error:
+        tn.load_checkpoint(tmp_path / "a", b)
+    assert bits(b) == before and "\n" not in str(error.value)
+    tensors, texts = read_tensors(tmp_path / "a")
+    state = json.loads(texts["state"])
+    del state["model"]["modules"]  # as versions wrote it that noted none
+    write_tensors(tmp_path / "a", tensors, {**texts, "state": json.dumps(state)})
+    tn.load_checkpoint(tmp_path / "a", b)
+    assert bits(b)[0] == bits(a)[0]
+
+
 def test_what_is_no_checkpoint_is_refused_unread(tmp_path, monkeypatch):
     path, model = tmp_path / "other", nn.Linear(2, 2)
 
@@ -308,8 +386,21 @@ def test_what_is_no_checkpoint_is_refused_unread(tmp_path, monkeypatch):
 
 def test_what_could_not_be_read_again_is_not_written(tmp_path):
     path, model = tmp_path / "x", nn.Linear(2, 2)
-    with pytest.raises(tn.CheckpointError, match="object is nothing that JSON holds"):
-        tn.save_checkpoint(path, model, {"x": object()})
+    circular: dict = {}
+    circular["x"] = circular
+    for notes, said in [
+        ({"x": object()}, "object is nothing that JSON holds"),
+        ({"x": {"nonfinite": "y"}}, "the keys 'nonfinite' would not be read as they are"),
+        ({"nonfinite": 1.0}, "the keys 'nonfinite' would not be read as they are"),
+        ({"x": {1: "a", "1": "b"}}, "the keys 1, '1' would not be read as they are"),
+        (circular, "they are nested in each other more than 100 times"),
+        ({"x": 10**5000}, "Exceeds the limit"),
+    ]:
+        with pytest.raises(tn.CheckpointError, match=f"the state of Linear or the notes: {said}"):
+            tn.save_checkpoint(path, model, notes)
+    for notes in ([1], "ab", 1):
+        with pytest.raises(TypeError, match=r"notes is a .*, expected a mapping"):
+            tn.save_checkpoint(path, model, notes)
     with pytest.raises(tn.CheckpointError, match=r"the names and notes take more than"):
         tn.save_checkpoint(path, model, {"x": "y" * LONGEST_HEADER})
     model.mask = np.zeros(3, bool)
@@ -431,10 +522,10 @@ def test_reading_takes_less_than_twice_the_file(tmp_path):
 
 
 def test_killed_while_saving(tmp_path):
-    """Whenever it is killed, there is a whole checkpoint, and never an older one than before."""
+    """Whenever it is killed, there is a whole checkpoint, never an older one than before, and after a save nothing else."""
     path = tmp_path / "x"
     body = f"""
-        import itertools, os, random, signal, time
+        import glob, itertools, os, random, signal, time
         import tinynet as tn
         model = tn.nn.Linear(200, 300)
         def save(number):
@@ -444,7 +535,7 @@ def test_killed_while_saving(tmp_path):
         for last in range(1, 11):
             save(last)
         one = (time.perf_counter() - started) / 10
-        rng = random.Random(0)
+        rng, midway = random.Random(0), 0
         for _ in range({KILLS}):
             child = os.fork()
             if not child:
@@ -456,14 +547,16 @@ def test_killed_while_saving(tmp_path):
             now = tn.load_checkpoint({str(path)!r}, model)["number"]
             assert now >= last and (model.weight.data == now).all() and (model.bias.data == now).all()
             last = now
-        print(last)
+            midway += bool(glob.glob({str(tmp_path / ".x.*.tmp")!r}))
+        tn.save_checkpoint({str(path)!r}, model)
+        print(last, midway)
     """
     done = subprocess.run(
         python(body), env={**ENVIRONMENT, "OPENBLAS_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=400
     )
     assert done.returncode == 0, done.stderr
-    left = len(list(tmp_path.glob(".x.*")))  # killed in the middle of writing
-    assert int(done.stdout) > KILLS / 4 and left > KILLS / 20, (done.stdout, left)
+    last, midway = map(int, done.stdout.split())
+    assert last > KILLS / 4 and midway > KILLS / 20 and os.listdir(tmp_path) == ["x"], done.stdout
 
 
 @pytest.mark.parametrize("why", ["no space", "a limit", "fsync", "rename"])
@@ -490,6 +583,43 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch, why):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert path.read_bytes() == before and os.listdir(tmp_path) == ["x"]
     read_checkpoint(path)
+
+
+def test_saving_takes_no_memory(tmp_path):
+    """With less than another copy would take; where one must be made, there is a sentence and the old file."""
+    path = tmp_path / "x"
+    body = f"""
+        import resource
+        import numpy as np
+        import tinynet as tn
+        model = tn.nn.Linear(4000, 2500)
+        tn.save_checkpoint({str(path)!r}, model)
+        with open("/proc/self/statm") as file:
+            taken = int(file.read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (taken + 20_000_000, resource.RLIM_INFINITY))
+        model.weight.data[0, 0] = 5
+        tn.save_checkpoint({str(path)!r}, model)
+        resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        model.weight.data = np.asfortranarray(model.weight.data)
+        resource.setrlimit(resource.RLIMIT_AS, (taken + 20_000_000, resource.RLIM_INFINITY))
+        try:
+            tn.save_checkpoint({str(path)!r}, model)
+        except MemoryError as error:
+            print(error)
+        try:
+            tn.load_checkpoint({str(path)!r}, model)
+        except tn.CheckpointError as error:
+            print(error)
+    """
+    done = subprocess.run(
+        python(body), env={**ENVIRONMENT, "OPENBLAS_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        f"{path} was not written: there is too little memory",
+        f"{path} takes more memory than there is",
+    ]
+    assert read_checkpoint(path).tensors["model.weight"][0, 0] == 5 and os.listdir(tmp_path) == ["x"]
 
 
 def test_a_read_only_folder_leaves_the_old_file(tmp_path, monkeypatch):

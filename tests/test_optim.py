@@ -102,6 +102,31 @@ def test_state_continues_bit_for_bit(make):
     np.testing.assert_array_equal(a.data, b.data)
 
 
+@pytest.mark.parametrize("make", optim.OPTIMIZERS.values())
+@pytest.mark.parametrize("begun", [False, True])
+def test_averages_are_taken_by_name_in_whatever_order_they_come(make, begun):
+    """Adam's moments, sorted the other way round, are not each other."""
+    gradients = np.random.default_rng(0).normal(size=(4, 3))
+    a, b = Parameter(np.ones(3)), Parameter(np.ones(3))
+    first, second = make([a], lr=0.1), make([b], lr=0.1)
+    if begun:
+        b.grad = gradients[3]
+        second.step()
+    own = second.averages_of_all()[0] if begun else []
+    for gradient in gradients[:2]:
+        a.grad = gradient
+        first.step()
+    state = first.state_dict()
+    state["averages"] = [dict(reversed(averages.items())) for averages in state["averages"]]
+    second.load_state_dict(state)
+    b.data[...] = a.data
+    a.grad, b.grad = gradients[2], gradients[2]
+    first.step(), second.step()
+    assert a.data.tobytes() == b.data.tobytes()
+    assert all(kept is array for kept, array in zip(own, second.averages_of_all()[0], strict=False))
+    assert list(second.state[id(b)]) == list(make.averages) == list(second.state_dict()["averages"][0])
+
+
 def test_groups_have_options_of_their_own():
     a, b, c = (Parameter(np.ones(2)) for _ in range(3))
     optimizer = optim.SGD([{"params": [a], "lr": 0.5}, {"params": [b]}, {"params": [c], "weight_decay": 1.0}], lr=0.25)
@@ -144,6 +169,9 @@ REFUSALS = {
     "state shape": (
         lambda: optim.SGD([P]).load_state_dict({"groups": [{}], "averages": [{"velocity": np.ones(3)}]}),
         ValueError, r"velocity of parameter 0 has shape \(3,\), expected \(2,\)"),
+    "state lacks": (
+        lambda: optim.Adam([P]).load_state_dict({"groups": [{}], "averages": [{"first": np.ones(2)}]}),
+        ValueError, "optimizer state: parameter 0 lacks second"),
     "clip": (lambda: optim.clip_grad_norm_([P], 0), ValueError, "max_norm is 0"),
     "clip nothing": (lambda: optim.clip_grad_norm_([Parameter([1.0])], 1), ValueError, "no parameter with a gradient"),
 }  # fmt: skip
@@ -214,6 +242,76 @@ def test_schedules_follow_their_tables(make, expected):
     which = make()
     losses = [3.0, 2.0, 2.5, 2.5, 1.0, 0.5] if isinstance(which, schedule.ReduceOnPlateau) else ()
     np.testing.assert_allclose(factors(which, losses=losses), expected, rtol=1e-9, atol=1e-12)
+
+
+def one_cycle(total, pct_start, div=25.0, final_div=2.5e5):
+    """PyTorch's OneCycleLR: two phases, the last of which ends with the last step, however short it is."""
+    ends, values = (pct_start * total - 1, total - 1), (1 / div, 1.0, 1 / final_div)
+    for step in range(total):
+        phase = 0 if step <= ends[0] else 1
+        first, last = (0, *ends)[phase : phase + 2]
+        done = (step - first) / (last - first)
+        yield values[phase + 1] + (values[phase] - values[phase + 1]) * (1 + math.cos(math.pi * done)) / 2
+
+
+@pytest.mark.parametrize("total", [1, 2, 3, 5, 7, 10, 20, 39, 333])
+@pytest.mark.parametrize("pct_start", [0.0, 0.01, 0.04, 0.24, 0.3, 0.5001, 0.7, 0.9, 0.97, 0.999])
+def test_one_cycle_is_pytorchs(total, pct_start):
+    which = schedule.OneCycle(pct_start)
+    found = factors(which, total)
+    assert found == pytest.approx(list(one_cycle(total, pct_start)), rel=1e-12)
+    assert found[-1] == which.factor(total) == pytest.approx(1 / 2.5e5)
+
+
+def test_one_cycle_begins_at_its_peak_where_that_is_the_first_step():
+    assert factors(schedule.OneCycle(0.1), 10)[0] == 1  # PyTorch divides by zero
+
+
+def fits(which, *rows):
+    """The factors of all steps, where each pair is a fit of some epochs with as many steps."""
+    optimizer, seen, step, epoch = optim.SGD([Parameter([0.0])], lr=1.0), [], 0, 0
+    for epochs, per_epoch in rows:
+        which.start(optimizer, step, per_epoch, step + epochs * per_epoch, epoch, step)
+        for _ in range(epochs * per_epoch):
+            which.apply(optimizer, step)
+            seen.append(optimizer.groups[0]["lr"])
+            step += 1
+        epoch += epochs
+    return seen
+
+
+@pytest.mark.parametrize(("which", "expected"), [
+    (schedule.Exponential(0.5), [1] * 4 + [0.5] * 4 + [0.25] * 2 + [0.125] * 2 + [2**-4] * 3),
+    (schedule.StepDecay(2, 0.5), [1] * 8 + [0.5] * 2 + [0.5] * 2 + [0.25] * 3),
+    (schedule.LinearWarmup(4, schedule.Exponential(0.5)), [0.2, 0.4, 0.6, 0.8] + [1] * 4 + [0.5] * 2 + [0.25] * 2 + [0.125] * 3),
+    (schedule.LinearWarmup(2, schedule.Exponential(0.5)), [1 / 3, 2 / 3] + [1] * 4 + [0.5] * 3 + [0.25] * 2 + [0.125] * 3 + [2**-4]),
+    (schedule.LinearWarmup(10, schedule.Exponential(0.5)), [k / 11 for k in range(1, 11)] + [1] * 2 + [0.5] * 3),
+])  # fmt: skip
+def test_epochs_do_not_jump_where_they_differ_in_length(which, expected):
+    assert fits(which, (2, 4), (2, 2), (1, 3)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("steps", [3, 7, 12])
+def test_a_warm_up_of_equal_epochs_counts_steps(steps):
+    which, after = schedule.LinearWarmup(steps, schedule.Exponential(0.5)), schedule.Exponential(0.5)
+    expected = [(k + 1) / (steps + 1) for k in range(steps)] + factors(after, 20 - steps, 4)
+    assert fits(which, (2, 4), (1, 4), (2, 4)) == pytest.approx(expected)
+    assert factors(schedule.LinearWarmup(steps, schedule.Exponential(0.5)), 20, 4) == pytest.approx(expected)
+
+
+def test_a_warm_up_goes_on_from_its_state():
+    def made():
+        return schedule.LinearWarmup(2, schedule.Exponential(0.5))
+
+    which, other = made(), made()
+    fits(which, (2, 4))
+    other.load_state_dict(which.state_dict())
+    old = made()
+    old.load_state_dict({name: value for name, value in which.state_dict().items() if name != "handover"})
+    optimizer = optim.SGD([Parameter([0.0])])
+    for continued, seen in ((which, [0.5, 0.25, 0.25]), (other, [0.5, 0.25, 0.25]), (old, [0.125, 0.125, 0.0625])):
+        continued.start(optimizer, 8, 2, 12, 2, 8)
+        assert [continued.factor(step) for step in (8, 9, 10)] == seen
 
 
 def test_warm_up_hands_over():

@@ -20,7 +20,7 @@ from .checkpoint import read_checkpoint
 from .checks import check_above_0, check_at_least_0, check_fraction, check_number, check_positive, check_whole, choose
 from .comparison import table
 from .experiment import Experiment, Keeping, Options, Run, Rung, fastest_profiled, other_ceilings, results
-from .files import check_writable, write_atomically
+from .files import STANDARD_OUTPUT, check_writable, write_atomically
 from .ladder import rungs
 from .nn import ACTIVATIONS, NORMS
 from .optim import OPTIMIZERS
@@ -74,6 +74,11 @@ def share(name: str, value: Any) -> float:
     return check_number(name, value, 1e-9, 1 - 1e-9, "a number between 0 and 1")
 
 
+def output(text: str) -> Path:
+    """Where to write: - is standard output, which then holds nothing else."""
+    return STANDARD_OUTPUT if text == "-" else Path(text)
+
+
 def parser() -> Parser:
     """The command line."""
     default, result = Options(), Parser(prog="tinynet", description=__doc__, allow_abbrev=False)
@@ -120,11 +125,11 @@ def parser() -> Parser:
     )
     add("--resume", type=Path, metavar="PATH",
         help="go on from this checkpoint, with its options, until there are --epochs in all")  # fmt: skip
-    add("--json", type=Path, metavar="PATH", help="write the results there")
+    add("--json", type=output, metavar="PATH", help="write the results there; - for standard output alone")
     add("--plot", type=Path, metavar="PATH", help="draw loss curves and speeds there (.png, .svg, .pdf)")
     add("--roofline", type=Path, metavar="PATH",
         help="draw a recorded step's kernels there, under the machine's measured roof (.png, .svg, .pdf)")  # fmt: skip
-    add("--report", type=Path, metavar="PATH",
+    add("--report", type=output, metavar="PATH",
         help="write a page there: pictures, a step's timeline and listing, the machine, the command")  # fmt: skip
     add("--list-datasets", action="store_true", help="print the data sets and stop")
     add("--list-backends", action="store_true", help="print the backends and stop")
@@ -263,16 +268,17 @@ def train(experiment: Experiment, chosen: list[Contender], parsed: argparse.Name
 
 def report(runs: list[Run], parsed: argparse.Namespace, command: str) -> None:
     """Table, JSON, pictures and page. command: what asked for them."""
+    said = sys.stderr if STANDARD_OUTPUT in (parsed.json, parsed.report) else sys.stdout
     if not parsed.quiet:
-        print(ladder.table(runs) if parsed.ladder else table(runs))
+        print(ladder.table(runs) if parsed.ladder else table(runs), file=said)
     for run in runs:
         title = f"\n{run.label}, a recorded step:"
         if parsed.program:
-            print(f"{title}\n{run.listing}" if run.listing else f"{title} none, the steps ran eagerly")
+            print(f"{title}\n{run.listing}" if run.listing else f"{title} none, the steps ran eagerly", file=said)
         if parsed.explain:
-            print(f"{title}\n{run.explanation}" if run.profile else f"{title} none, {run.unprofiled}")
+            print(f"{title}\n{run.explanation}" if run.profile else f"{title} none, {run.unprofiled}", file=said)
     if parsed.json:
-        write_atomically(parsed.json, json.dumps(results(runs), indent=1).encode())
+        write_atomically(parsed.json, json.dumps(results(runs), indent=1).encode() + b"\n")
     if parsed.plot and any(run.history.steps for run in runs):
         plot_runs(runs, parsed.plot)
     if parsed.roofline:

@@ -16,7 +16,7 @@ import numpy as np
 from kernels.program import Profile, Program, Runner, flag, profile
 
 from .backends import current
-from .optim import clip_grad_norm_
+from .optim.transformations import Transformation, apply_transformations
 from .snapshot import runs_only_ours
 from .step import MOST_RECORDINGS, NotReplayable, Step
 from .tensor import Array, Tensor
@@ -24,7 +24,7 @@ from .tensor import Array, Tensor
 if TYPE_CHECKING:
     from .training import Trainer
 
-NO_RATES = np.zeros(1)[None]  # the same for all steps
+NO_VALUES = np.zeros(1)[None]  # the same for all steps
 AT_A_TIME = 0.05  # seconds of steps between which the bar moves and Ctrl-C is heard
 
 
@@ -39,40 +39,49 @@ class Stepper:
 
     def __init__(self, trainer: Trainer):
         self.trainer, self.compiles = trainer, trainer.compile
+        self._depends: dict[str, Any] = {}  # what a step calls, and whether schedules drive options of it
         self._failed: float | None = None  # the loss of a step that was not finished
         self._halted = False  # by a watch: the next step runs eagerly, and says why
-        self._step = self._new_step()
+        self._step = Step(self.step, [self._depends])
         self._step_seconds: dict[Any, float] = {}
         self._kept: list[tuple[Array, Array]] = []  # all that steps change, and copies of it
         self._data: tuple[weakref.ref[Array], ...] = ()
         self.program: Program | None = None  # the last that was replayed
 
-    def _new_step(self) -> Step:
-        return Step(self.step, self._parts())
-
-    def _parts(self) -> list[Any]:
-        """What a step calls."""
-        trainer = self.trainer
-        return [trainer.model, trainer.loss_function, trainer.optimizer, trainer.clip_norm, trainer.schedule is None]
-
     def fit_begins(self, features: Array, target: Array) -> None:
         """Takes the data of a ``fit``."""
+        trainer = self.trainer
         self.features, self.target, self._failed, self._halted = features, target, None, False
+        calls = {"model": trainer.model, "loss": trainer.loss_function, "optimizer": trainer.optimizer}
+        calls["transforms"] = trainer.transforms
+        self._depends.update(
+            calls, clip_norm=trainer.clip_norm, scheduled=trainer.schedules and trainer.schedules.names
+        )
         same = [array() for array in self._data]
-        if not runs_only_ours(self._parts()[:3]) and not all(map(is_, same, (features, target))):
-            self._step = self._new_step()  # a user's code may know the data by another name
+        ours = runs_only_ours([*list(calls.values())[:3], *trainer.transforms])
+        if not ours and not all(map(is_, same, (features, target))):
+            self._step = Step(self.step, [self._depends])  # a user's code may know the data by another name
         self._data = weakref.ref(features), weakref.ref(target)
-        self._step.roots = self._parts()
-        arrays = [p.data for p in self.trainer.model.parameters()]
-        arrays += [array for average in self.trainer.optimizer.averages_of_all() for array in average]
+        self._note_arrays()
+
+    def _note_arrays(self) -> None:
+        trainer = self.trainer
+        for transform in trainer.transforms:
+            if isinstance(transform, Transformation):
+                transform.begin(trainer.model.parameters())
+        arrays = [p.data for p in trainer.model.parameters()]
+        arrays += [array for average in trainer.optimizer.averages_of_all() for array in average]
+        arrays += [a for each in trainer.transforms if isinstance(each, Transformation) for a in each.arrays()]
         arrays += self._counters()
         if [id(array) for array in arrays] != [id(array) for array, _ in self._kept]:
             self._kept = [(array, np.empty_like(array)) for array in arrays]
 
     def _counters(self) -> list[Array]:
         """What a step may change before it knows whether it will be finished."""
-        buffers = [buffer for _, buffer in self.trainer.model.named_buffers()]
-        return buffers + [group.hyper for group in self.trainer.optimizer.groups]
+        found = [buffer for _, buffer in self.trainer.model.named_buffers()]
+        found += [group.hyper for group in self.trainer.optimizer.groups]
+        found += [array for array, _ in self.trainer.optimizer.counters()]
+        return list({id(array): array for array in found}.values())
 
     def epoch_begins(self) -> None:
         """Notes what to fall back to, and switches the model to training."""
@@ -80,9 +89,9 @@ class Stepper:
             np.copyto(copy, array)
         self.trainer.model.train()
 
-    def _key(self, size: int) -> Any:
-        """What decides which program runs."""
-        return current(), size, self.features.shape, self.target.shape, self.target.dtype
+    def _key(self, size: int, last: bool) -> Any:
+        """What decides which program runs. last: an update follows."""
+        return current(), size, last, self.features.shape, self.target.shape, self.target.dtype
 
     def run(self, batches: Array) -> list[float]:
         """Steps on the first of these batches, each a row of row numbers; their losses.
@@ -90,25 +99,28 @@ class Stepper:
         A step that was not finished, as its loss is not finite, is not among those returned: ``refuse_loss`` says so.
         Raises what a step raises, for instance ValueError for a label out of range; all is then as before that step.
         """
-        steps = self._replay(batches) if self.compiles and not self._halted else self._eager(batches[0])
-        self.trainer.step += len(steps)
-        if self.trainer.schedule:
-            self.trainer.schedule.apply(self.trainer.optimizer, self.trainer.step)
-        return steps
+        # Batches until an update, which is a step of another kind.
+        left = -(self.trainer.step + 1) % self.trainer.batches_an_update
+        batches, last = batches[: left or (1 if self.trainer.batches_an_update > 1 else None)], left == 0
+        found = self._replay(batches, last) if self.compiles and not self._halted else self._eager(batches[0], last)
+        self.trainer.step += len(found)
+        if self.trainer.schedules:
+            self.trainer.schedules.apply(self.trainer.step)
+        return found
 
-    def _eager(self, rows: Array) -> list[float]:
+    def _eager(self, rows: Array, last: bool) -> list[float]:
         loss, self._halted = np.zeros(1, self.trainer.dtype), False
         with self._undone():
-            self.step(rows, self._rates(1)[0], loss, self.features, self.target)
+            self.step(rows, self._values(1)[0], loss, self.features, self.target, last)
         return self._losses(loss)
 
-    def _record(self, batches: Array, rates: Array) -> list[float]:
+    def _record(self, batches: Array, values: Array, last: bool) -> list[float]:
         """One eager step that is recorded; or, if steps cannot be replayed, the end of all recording."""
         loss = np.zeros(1, self.trainer.dtype)
-        arguments = [batches[0].copy(), rates[0], loss, self.features, self.target]
+        arrays = [batches[0].copy(), values[0], loss, self.features, self.target]
         with self._undone():
             try:
-                self._step.record(self._key(batches.shape[1]), current(), arguments, arguments)
+                self._step.record(self._key(batches.shape[1], last), current(), [*arrays, last], arrays)
             except NotReplayable as why:
                 self.compiles = False
                 warnings.warn(f"training goes on step by step: {why}", stacklevel=7)
@@ -130,16 +142,16 @@ class Stepper:
                 raise
             self._failed = error.args[0]
 
-    def _replay(self, batches: Array) -> list[float]:
-        key = self._key(batches.shape[1])
+    def _replay(self, batches: Array, last: bool) -> list[float]:
+        key = self._key(batches.shape[1], last)
         replay = self._step.ready(key)
         if replay is None:
-            return self._record(batches, self._rates(1))
+            return self._record(batches, self._values(1), last)
         assert replay.runner is not None
         self.program = replay.program
         batches = batches[: max(1, int(AT_A_TIME / self._step_seconds.get(key, AT_A_TIME)))]
         losses = np.full((len(batches), 1), math.nan, self.trainer.dtype)
-        arguments = self._arguments(batches, losses, self._rates(len(batches)))
+        arguments = self._arguments(batches, losses, self._values(len(batches)))
         started = time.perf_counter()
         done = replay.runner.run(len(batches), arguments)
         self._step_seconds[key] = max(1e-7, (time.perf_counter() - started) / len(batches))
@@ -147,9 +159,9 @@ class Stepper:
         found: list[float] = losses[:done, 0].tolist()
         return found
 
-    def _arguments(self, batches: Array, losses: Array, rates: Array) -> list[Array]:
+    def _arguments(self, batches: Array, losses: Array, values: Array) -> list[Array]:
         """What a replayed step is given for each of the batches."""
-        return [batches, rates, losses, self.features[None], self.target[None]]
+        return [batches, values, losses, self.features[None], self.target[None]]
 
     def profile(self, batches: Array) -> Profile:
         """Profiles replayed steps on the batches, a few of them or all of them again and again.
@@ -158,7 +170,7 @@ class Stepper:
         change is as before when it returns. Raises ValueError where steps are not replayed, NonFiniteLoss where the
         weights there are give no finite loss.
         """
-        trainer, key = self.trainer, self._key(batches.shape[1])
+        trainer, key = self.trainer, self._key(batches.shape[1], last=True)
         for array, copy in self._kept:
             np.copyto(copy, array)
         try:
@@ -167,7 +179,7 @@ class Stepper:
                 group.hyper[group.names.index("lr")] = 0.0
             for _ in range(MOST_RECORDINGS):
                 if self.compiles and self._failed is None and self._step.ready(key) is None:
-                    self._record(batches, self._no_rates(1))
+                    self._record(batches, self._no_rates(1), last=True)
             replay = self._step.ready(key) if self.compiles else None
             if self._failed is None and (replay is None or replay.runner is None):
                 raise ValueError("there is no recorded step to profile: the steps run eagerly")
@@ -193,17 +205,26 @@ class Stepper:
         return profile(runner, steps, arguments(steps))
 
     def _no_rates(self, steps: int) -> Array:
-        """A learning rate of 0 for each group and step, if there is a schedule to say others."""
-        return np.zeros((steps, len(self.trainer.optimizer.groups))) if self.trainer.schedule else NO_RATES
+        """What schedules say, but for a learning rate of 0."""
+        schedules = self.trainer.schedules
+        if schedules is None:
+            return NO_VALUES
+        row = [0.0 if name == "lr" else float(array[place]) for name, (array, place) in self._scheduled()]
+        return np.array([row] * steps)
 
-    def step(self, rows: Array, rates: Array, loss_out: Array, features: Array, target: Array) -> Tensor:
-        """One optimizer step on these rows of the data. rates: each group's learning rate, if there is a schedule."""
+    def _scheduled(self) -> list[tuple[str, tuple[Array, int]]]:
+        """The name of each option that a schedule drives, and where it is kept."""
+        schedules = self.trainer.schedules
+        return [] if schedules is None else list(zip(schedules.names, schedules.targets(), strict=True))
+
+    def step(
+        self, rows: Array, values: Array, loss_out: Array, features: Array, target: Array, last: bool = True
+    ) -> Tensor:
+        """One step on these rows of the data. values: of the options that schedules drive; last: an update follows."""
         trainer, k = self.trainer, current()
         trainer.model.zero_grad()  # also of parameters that no group holds
-        if trainer.schedule:
-            for i, group in enumerate(trainer.optimizer.groups):
-                place = group.names.index("lr")
-                k.cast(rates[i : i + 1], out=group.hyper[place : place + 1])
+        for i, (_, (array, place)) in enumerate(self._scheduled()):
+            k.cast(values[i : i + 1], out=array[place : place + 1])
         output = trainer.model(Tensor(k.gather_rows(features, rows)))
         loss = trainer.loss_function(output, targets_of(target, rows))
         if not isinstance(loss, Tensor) or loss.size != 1:
@@ -214,18 +235,15 @@ class Stepper:
         if not math.isfinite(loss_out[0]):
             raise _Unfinished(float(loss_out[0]))
         loss.backward()
-        if trainer.clip_norm is not None:
-            clip_grad_norm_(trainer.model.parameters(), trainer.clip_norm)
-        trainer.optimizer.step()
+        if apply_transformations(trainer.transforms, trainer.model.parameters(), last):
+            trainer.optimizer.step()
         trainer.model.zero_grad()
         return loss
 
-    def _rates(self, steps: int) -> Array:
-        """The groups' learning rates for so many steps from now on."""
+    def _values(self, steps: int) -> Array:
+        """What schedules say for so many steps from now on."""
         trainer = self.trainer
-        if not trainer.schedule:
-            return NO_RATES
-        return np.array([trainer.schedule.rates(trainer.step + step) for step in range(steps)])
+        return NO_VALUES if trainer.schedules is None else trainer.schedules.values(trainer.step, steps)
 
     def refuse_loss(self) -> None:
         """Raises NonFiniteLoss, with finite weights in the model, if the last step's loss was not finite."""

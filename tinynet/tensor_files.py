@@ -2,24 +2,26 @@
 
 A file is the header's length (8 bytes, little-endian), the header (JSON: each array's dtype, shape and place, and
 ``__metadata__``, texts by name) and the arrays' bytes, one behind the other. Among the texts stands a SHA-256 of the
-others and of all arrays, so that a file that was changed is refused rather than half believed. Files are read here
-and not by the library, which maps them into memory: a file of n bytes takes n bytes and the header's, and one that
-lies about its sizes takes less.
+others and of all arrays, so that a file that was changed is refused rather than half believed. Files are read and
+written here and not by the format's library, which maps what it reads into memory, and ends the process where there is
+none left for a second copy of what it writes: reading n bytes takes n bytes and the header's, from a file that lies
+about its sizes less, and writing takes none.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
 import os
 import stat
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from safetensors.numpy import save
 
 from .files import write_atomically
 from .tensor import Array
@@ -30,7 +32,8 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "U64": np.dtype("<u8"), "U32": np.dtype("<u4"), "U16": np.dtype("<u2"), "U8": np.dtype("u1"),
 }  # fmt: skip
 LONGEST_HEADER = 1 << 21  # bytes; parsed JSON takes many times its text
-LONGEST_AXIS = 1 << 31
+LONGEST_AXIS, MOST_AXES = 1 << 31, 32
+TOO_LARGE = "takes more memory than there is"
 # What else is likely to be offered, by its first bytes. None of it is read any further.
 OTHERS = [
     (b"PK\x03\x04", "is a zip archive, as torch.save and np.savez write them"),
@@ -52,16 +55,20 @@ def write_tensors(path: Path, tensors: Mapping[str, Array], texts: Mapping[str, 
         if array.dtype not in known:
             raise CheckpointError(f"{name} has dtype {array.dtype}, which a checkpoint cannot hold")
     arrays = {name: np.asarray(array, order="C").view(np.ndarray) for name, array in tensors.items()}
-    content = save(arrays, {**texts, "sha256": _digest(arrays, texts)})
-    if int.from_bytes(content[:8], "little") > LONGEST_HEADER:
+    arrays = dict(sorted(arrays.items(), key=lambda item: (-item[1].itemsize, item[0])))  # each array stands aligned
+    header = _header(arrays, {**texts, "sha256": _digest(arrays, texts)})
+    if len(header) > LONGEST_HEADER:
         raise CheckpointError(
             f"the names and notes take more than {LONGEST_HEADER} bytes, so it could not be read again"
         )
-    write_atomically(path, content)
+    start = len(header).to_bytes(8, "little") + header
+    write_atomically(path, itertools.chain([start], map(_bytes, arrays.values())))
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
     """The arrays and texts of a file that write_tensors wrote. Raises CheckpointError for any other, else OSError."""
+    if "\0" in str(path):
+        raise CheckpointError(f"{str(path)!r} holds a zero byte, expected the name of a checkpoint")
     if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would wait for ever
         raise CheckpointError(f"{path} is not a regular file, expected a checkpoint")
     try:
@@ -69,10 +76,14 @@ def read_tensors(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
             return _read(file, os.fstat(file.fileno()).st_size)
     except CheckpointError as error:
         raise CheckpointError(f"{path} {error}") from None
+    except MemoryError:
+        raise CheckpointError(f"{path} {TOO_LARGE}") from None
 
 
 def _read(file: BinaryIO, size: int) -> tuple[dict[str, Array], dict[str, str]]:
     start = file.read(9)
+    if not start:
+        raise CheckpointError("is empty, so it is not a safetensors file, expected a checkpoint")
     length = int.from_bytes(start[:8], "little")
     if start[8:] != b"{" or length > LONGEST_HEADER:
         found = next((what for magic, what in OTHERS if start.startswith(magic)), "is not a safetensors file")
@@ -90,6 +101,19 @@ def _read(file: BinaryIO, size: int) -> tuple[dict[str, Array], dict[str, str]]:
     return tensors, texts
 
 
+def _header(arrays: Mapping[str, Array], texts: Mapping[str, str]) -> bytes:
+    """Texts, and dtype, shape and place of each array, as JSON."""
+    codes, end = {dtype: code for code, dtype in DTYPES.items()}, 0
+    table: dict[str, Any] = {"__metadata__": dict(texts)}
+    for name, array in arrays.items():
+        begin, end = end, end + array.nbytes
+        if array.ndim > MOST_AXES or max(array.shape, default=0) > LONGEST_AXIS:
+            raise CheckpointError(f"{name} has shape {array.shape}, which a checkpoint cannot hold")
+        table[name] = {"dtype": codes[array.dtype], "shape": array.shape, "data_offsets": [begin, end]}
+    header = json.dumps(table, separators=(",", ":")).encode()
+    return header + b" " * (-len(header) % 8)
+
+
 def _table(header: bytes, room: int) -> tuple[list[tuple[str, np.dtype[Any], tuple[int, ...]]], dict[str, str]]:
     """Names, dtypes and shapes in the order of the bytes, which they fill without a gap; and the texts."""
     try:
@@ -101,7 +125,12 @@ def _table(header: bytes, room: int) -> tuple[list[tuple[str, np.dtype[Any], tup
         for name, row in table.items():
             shape, (begin, end) = tuple(row["shape"]), row["data_offsets"]
             dtype = DTYPES[row["dtype"]]
-            if not all(type(number) is int and 0 <= number <= LONGEST_AXIS for number in shape) or len(shape) > 32:
+            if (
+                not all(type(number) is int and 0 <= number <= LONGEST_AXIS for number in shape)
+                or len(shape) > MOST_AXES
+            ):
+                raise ValueError("no shape")
+            if math.prod(filter(None, shape)) * dtype.itemsize > sys.maxsize:  # counted so, even if it has no bytes
                 raise ValueError("no shape")
             if type(begin) is not int or type(end) is not int or math.prod(shape) * dtype.itemsize != end - begin:
                 raise ValueError("no place")

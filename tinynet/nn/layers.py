@@ -55,7 +55,7 @@ class Linear(Module):
 
     def extra_repr(self) -> str:
         fused = "" if self.activation == "identity" else f", activation={self.activation!r}"
-        return f"{self.in_features}, {self.out_features}" + ("" if self.bias else ", bias=False") + fused
+        return f"{self.in_features}, {self.out_features}" + (", bias=False" if self.bias is None else "") + fused
 
 
 def check_input(layer: Module, x: Any, features: int) -> None:

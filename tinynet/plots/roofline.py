@@ -14,7 +14,7 @@ from typing import Any
 from kernels.hardware import LEVELS, Ceilings
 from kernels.program import Profile, Row
 
-from .style import GROUPS, INK, MUTED, NARROW, PAPER, WIDE, legend_of_groups, new_figure, style
+from .style import GROUPS, INK, MUTED, NARROW, PAPER, WIDE, legend_of_groups, new_figure, style, write_picture
 
 SAME = 1.12  # ceilings that are nearer to each other share a label
 SMALLEST, LARGEST = 14.0, 700.0  # of a dot, square points
@@ -31,7 +31,7 @@ def plot_roofline(profile: Profile, others: Sequence[Ceilings], path: Path, titl
     with style():
         figure = draw_roofline(profile, others, WIDE)
         figure.suptitle(title, fontsize=11)
-        figure.savefig(path, dpi=130)
+        write_picture(figure, path)
 
 
 def draw_roofline(profile: Profile, others: Sequence[Ceilings], width: float) -> Any:

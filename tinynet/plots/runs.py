@@ -11,7 +11,7 @@ from kernels.text import scaled
 from ..comparison import times
 from ..experiment import Run
 from ..ladder import gains, samples_per_second, seconds_a_step
-from .style import COLOURS, NARROW, new_figure, require_matplotlib, style
+from .style import COLOURS, NARROW, new_figure, require_matplotlib, style, write_picture
 
 BAR_INCHES = 0.3
 
@@ -20,7 +20,7 @@ def plot_runs(runs: Sequence[Run], path: Path) -> None:
     """Loss curves, one a backend, beside bars of samples/s."""
     require_matplotlib()
     with style():
-        _draw_both(runs).savefig(path, dpi=130)
+        write_picture(_draw_both(runs), path)
 
 
 def _draw_both(runs: Sequence[Run]) -> Any:

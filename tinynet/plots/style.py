@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from kernels.program import FORWARD, OPTIMIZER, Profile
+
+from ..files import write_atomically
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -31,6 +34,13 @@ def check_picture(name: str, path: Path) -> None:
     """Raises ValueError unless the path ends as a picture's does."""
     if path.suffix.lower() not in ENDINGS:
         raise ValueError(f"{name} is {str(path)!r}, expected a name that ends in .png, .svg or .pdf")
+
+
+def write_picture(figure: Any, path: Path) -> None:
+    """Writes the figure in the format of the path's ending."""
+    content = BytesIO()
+    figure.savefig(content, format=path.suffix[1:].lower(), dpi=130)
+    write_atomically(path, content.getvalue())
 
 
 @contextmanager
