@@ -411,6 +411,8 @@ def _check_equal(name: str, found: Any, own: Any) -> None:
 def _short(value: Any) -> str:
     if isinstance(value, dict) and "class" in value:
         return f"{value['class']}({', '.join(f'{n}={_short(v)}' for n, v in value.items() if n != 'class')})"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_short, value))}]"
     return repr(value)
 
 
