@@ -231,7 +231,8 @@ class Stepper:
             raise TypeError(f"the loss function returned {loss!r}, expected a scalar Tensor")
         value = loss.array.reshape(1)
         k.cast(value, out=loss_out)
-        k.watch_finite(value, flag(value.dtype))
+        if (raised := flag(value.dtype)) is not None:
+            k.watch_finite(value, raised)
         if not math.isfinite(loss_out[0]):
             raise _Unfinished(float(loss_out[0]))
         loss.backward()

@@ -214,10 +214,10 @@ def within(part: str) -> Iterator[None]:
         tape.part = before
 
 
-def flag(dtype: Any) -> Array:
-    """An array of one element for watches to raise: the step's, if this thread records."""
+def flag(dtype: Any) -> Array | None:
+    """An array of one element for watches of the step to raise, if this thread records."""
     tape = _tape.get()
-    return np.zeros(1, dtype) if tape is None else tape.flag(dtype)
+    return None if tape is None else tape.flag(dtype)
 
 
 def refuse(why: str) -> None:

@@ -330,12 +330,14 @@ def row_cases() -> dict[str, Case]:
             variants=({"low": -2.0, "high": 2.0}, {"low": 0.0, "high": 1.0}, {"low": -1.9, "high": np.inf}),
         ),
         "watch_below": Case(
-            lambda draw, shape, limit, bad: {"indices": np.r_[positions(shape[0], limit), bad], "flag": np.zeros(1)},
+            lambda draw, shape, limit, bad: {
+                "indices": np.concatenate([positions(shape[0], limit), np.array(bad, np.int64)]), "flag": np.zeros(1)
+            },
             lambda indices, flag, limit: (flag if ((indices >= 0) & (indices < limit)).all() else flag + np.nan,),
             MATRICES,
             updates=("flag",),
             variants=tuple(
-                {"limit": limit, "bad": np.array(bad, np.int64)}
+                {"limit": limit, "bad": bad}
                 for limit in (1, 7) for bad in ([], [-1], [limit], [limit - 1], [2**40], [-(2**63)])
             ),
         ),

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from kernels.program import flag
+
 from ..backends import current
 from ..tensor import Array, Tensor, as_float_array, in_dtype, is_unit, result
 from . import arithmetic, shaping
@@ -56,7 +58,9 @@ def check_labels(name: str, labels: Any, rows: int, classes: int) -> Array:
 
 
 def check_within(name: str, target: Array, low: float, high: float) -> None:
-    """Refuses targets outside of [low, high], and those that are NaN or infinite."""
+    """Refuses targets outside of [low, high], and those that are NaN or infinite; a recorded step watches them."""
+    if (raised := flag(target.dtype)) is not None:
+        current().watch_within(target, raised, low, high)
     if not target.size or (low <= target.min() and target.max() <= high and math.isfinite(target.max())):
         return
     inside = (target >= low) & (target <= high) & np.isfinite(target)
