@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinynet as tn
-from kernels.program import PASSES, Buffer, Instruction, Program, View, arena, dependencies
+from kernels.numba_backend import access
+from kernels.program import PASSES, Buffer, Instruction, Program, View, arena, dependencies, passes, recorder
 from kernels.program.instruction import TEMPORARY
 from tinynet import Tensor, nn, optim
 from tinynet.backends import running_on
@@ -54,6 +55,43 @@ def trained(backend, replayed, make=optim.Adam, y=LABELS, loss=None, batch_size=
 def assert_same(one, other):
     assert one[0] == other[0]
     assert len(one[1]) == len(other[1]) and all(map(np.array_equal, one[1], other[1]))
+
+
+def test_a_backend_that_was_recorded_ends_with_its_last_user():
+    import gc
+    import weakref
+
+    import kernels
+
+    backend = kernels.load("numpy")
+    with running_on(recorder(backend)) as k:
+        k.exp(X)
+    gone = weakref.ref(backend)
+    del backend, k
+    gc.collect()
+    assert gone() is None
+
+
+def test_recording_takes_time_in_proportion_to_depth(monkeypatch):
+    """Counted in comparisons of views, which all that once grew faster came down to."""
+    compared = []
+    for depth in (20, 40, 80):
+        count = [0]
+        original = dependencies.overlap
+
+        def counting(a, b, count=count, original=original):
+            count[0] += 1
+            return original(a, b)
+
+        with monkeypatch.context() as patch:
+            for module in (dependencies, passes, access):
+                patch.setattr(module, "overlap", counting)
+            model = nn.multilayer_perceptron(6, (8,) * depth, 3)
+            step = tn.compile(step_of(model, optim.Adam(model.parameters())))
+            for _ in range(3):
+                step(X[:16], LABELS[:16])
+        compared.append(count[0])
+    assert compared[2] < 2.2 * compared[1] < 4.6 * compared[0]
 
 
 # ---- replayed equals eager, bit for bit ---------------------------------------------------------------------------

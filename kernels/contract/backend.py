@@ -44,6 +44,7 @@ class Backend:
         self.name = name
         self.options = dict(options or {})
         self.asked: dict[str, Any] = {}  # those of the options that were not left to the backend
+        self.recorder: Backend | None = None  # the same kernels, whose calls are noted: kernels.program makes it
         self.reload: Callable[[], Backend] | None = None  # where it was loaded by name: loads it again
         self.implementations = dict(implementations)
         self.native = frozenset(implementations)

@@ -18,21 +18,18 @@ def phases(instructions: Sequence[Instruction], touched: Sequence[list[Region]])
     before = predecessors(instructions)
     left, found = list(range(len(instructions))), list[list[int]]()
     while left:
-        phase, later = list[int](), list[int]()
+        phase, later = dict[int, None](), dict[int, None]()
         for i in left:
-            waits = any(j in before[i] for j in later)
-            if waits or any(
-                j in before[i]
-                and (
-                    _apart(instructions[j], instructions[i], touched[j], touched[i]) or crosses(touched[j], touched[i])
-                )
-                for j in phase
+            if before[i].isdisjoint(later) and not any(
+                _apart(instructions[j], instructions[i], touched[j], touched[i]) or crosses(touched[j], touched[i])
+                for j in before[i]
+                if j in phase
             ):
-                later.append(i)
+                phase[i] = None
             else:
-                phase.append(i)
-        found.append(phase)
-        left = later
+                later[i] = None
+        found.append([*phase])
+        left = [*later]
     return found
 
 

@@ -38,17 +38,18 @@ def predecessors(instructions: Sequence[Instruction]) -> list[set[int]]:
     One of the two writes what the other touches, or the earlier one halts runs in which the other must not begin.
     """
     halting: list[int] = []
-    touched: dict[Buffer, list[tuple[int, View, bool]]] = {}
+    read: dict[Buffer, list[tuple[int, View]]] = {}
+    written: dict[Buffer, list[tuple[int, View]]] = {}
     found: list[set[int]] = []
     for j, instruction in enumerate(instructions):
-        own = [(view, False) for view in instruction.reads] + [(view, True) for view in instruction.writes]
         before = {i for i in halting if instructions[i].guards(instruction)}
-        for view, written in own:
-            for i, other, other_written in touched.get(view.buffer, ()):
-                if (written or other_written) and i not in before and overlap(other, view):
-                    before.add(i)
-        for view, written in own:
-            touched.setdefault(view.buffer, []).append((j, view, written))
+        pairs = [(view, written) for view in (*instruction.reads, *instruction.writes)]
+        pairs += [(view, read) for view in instruction.writes]
+        for view, touched in pairs:
+            before.update(i for i, other in touched.get(view.buffer, ()) if i not in before and overlap(other, view))
+        for views, touched in ((instruction.reads, read), (instruction.writes, written)):
+            for view in views:
+                touched.setdefault(view.buffer, []).append((j, view))
         if instruction.halts:
             halting.append(j)
         found.append(before)

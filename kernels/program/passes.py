@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from heapq import heapify, heappop, heappush
 
 import numpy as np
 
@@ -69,38 +70,43 @@ def _fuse(
     program: Program, kernel: str, fused: Callable[[Instruction, Instruction, View], Instruction | None]
 ) -> Program:
     """Replaces pairs of which the first calls the kernel, and the second alone reads its only result."""
-    instructions = list(program.instructions)
-    i = 0
-    while i < len(instructions):
-        pair = _sole_reader(instructions, i, program) if instructions[i].kernel == kernel else None
-        if pair is not None:
-            j, between = pair
-            made = fused(instructions[i], instructions[j], between)
-            # It stands where the second stood, so its operands must not change before that.
-            if made is not None and not any(_written(read, instructions[i + 1 : j]) for read in made.reads):
-                instructions[j] = made
-                del instructions[i]
-                continue
-        i += 1
-    return replace(program, instructions=instructions)
+    instructions: list[Instruction | None] = list(program.instructions)
+    lasting = {view.buffer for view in program.lasting}
+    touching: dict[Buffer, set[int]] = {}
+    for i, instruction in enumerate(program.instructions):
+        _touch(touching, instruction, i)
+    for i, first in enumerate(program.instructions):
+        between = first.writes[0] if first.kernel == kernel and len(first.writes) == 1 else None
+        if between is None or instructions[i] is not first or between.buffer in lasting:
+            continue
+        j, second = _other(instructions, touching[between.buffer], i)
+        if between.buffer.kind != TEMPORARY or second is None or j < i or between not in second.reads:
+            continue
+        made, skipped = fused(first, second, between), [each for each in instructions[i + 1 : j] if each is not None]
+        # It comes where the second came, so its operands must not change before that.
+        if made is not None and not any(_written(read, skipped) for read in made.reads):
+            instructions[i], instructions[j] = None, made
+            _touch(touching, first, i, j)
+    return replace(program, instructions=[instruction for instruction in instructions if instruction is not None])
 
 
-def _sole_reader(instructions: list[Instruction], i: int, program: Program) -> tuple[int, View] | None:
-    """The one later instruction that touches instruction i's only result, if that is temporary and read whole."""
-    written = instructions[i].writes
-    if len(written) != 1 or written[0].buffer.kind != TEMPORARY:
-        return None
-    view = written[0]
-    if any(lasting.buffer is view.buffer for lasting in program.lasting):
-        return None
-    touching = [
-        j
-        for j, other in enumerate(instructions)
-        if j != i and any(operand.buffer is view.buffer for operand in [*other.reads, *other.writes])
-    ]
-    if len(touching) != 1 or touching[0] < i or view not in instructions[touching[0]].reads:
-        return None
-    return touching[0], view
+def _touch(touching: dict[Buffer, set[int]], instruction: Instruction, place: int, now: int | None = None) -> None:
+    """Notes which buffers an instruction touches; now: where another one does instead."""
+    for view in [*instruction.reads, *instruction.writes]:
+        found = touching.setdefault(view.buffer, set())
+        found.add(place)
+        if now is not None:
+            found.remove(place)
+            found.add(now)
+
+
+def _other(instructions: Sequence[Instruction | None], places: set[int], i: int) -> tuple[int, Instruction | None]:
+    """Of two instructions the one that is not number i."""
+    others = places - {i}
+    if len(others) != 1:
+        return i, None
+    (j,) = others
+    return j, instructions[j]
 
 
 def watch_once(program: Program, backend: Backend) -> Program:
@@ -159,8 +165,6 @@ def _written(view: View, instructions: Sequence[Instruction]) -> bool:
 def update_behind_gradient(program: Program, backend: Backend) -> Program:
     """Each parameter is updated as soon as its gradient is there, while that is in the cache."""
     before = predecessors(program.instructions)
-    done: set[int] = set()
-    order: list[int] = []
 
     def first(instruction: Instruction) -> bool:
         """What updates wait for, and the updates themselves, come as early as they can."""
@@ -168,13 +172,21 @@ def update_behind_gradient(program: Program, backend: Backend) -> Program:
         return counts or instruction.kernel in UPDATES
 
     early = [first(instruction) for instruction in program.instructions]
-    left = list(range(len(program)))
-    while left:
-        ready = [i for i in left if before[i] <= done]
-        chosen = next((i for i in ready if early[i]), ready[0])
+    after: list[list[int]] = [[] for _ in before]
+    waits = [len(earlier) for earlier in before]
+    for i, earlier in enumerate(before):
+        for j in earlier:
+            after[j].append(i)
+    ready = [(not early[i], i) for i, count in enumerate(waits) if count == 0]
+    order: list[int] = []
+    heapify(ready)
+    while ready:
+        _, chosen = heappop(ready)
         order.append(chosen)
-        done.add(chosen)
-        left.remove(chosen)
+        for i in after[chosen]:
+            waits[i] -= 1
+            if waits[i] == 0:
+                heappush(ready, (not early[i], i))
     return replace(program, instructions=[program.instructions[i] for i in order])
 
 
@@ -186,10 +198,14 @@ def keep_transposed(program: Program, backend: Backend) -> Program:
     if backend.executor is None:
         return program
     instructions, copies = list(program.instructions), dict[View, View]()
+    writers: dict[Buffer, list[Instruction]] = {}
+    for instruction in instructions:
+        for view in instruction.writes:
+            writers.setdefault(view.buffer, []).append(instruction)
     for i, instruction in enumerate(instructions):
         operands = dict(instruction.named())
         weight = operands.get("b")
-        if not isinstance(weight, View) or not operands.get("transpose_b") or not _kept(weight, instructions):
+        if not isinstance(weight, View) or not operands.get("transpose_b") or not _kept(weight, writers):
             continue
         if weight not in copies:
             rows, columns = weight.shape
@@ -204,19 +220,19 @@ def keep_transposed(program: Program, backend: Backend) -> Program:
     for instruction in instructions:
         found.append(instruction)
         if instruction.kernel in UPDATES:
-            found += [call for weight, call in transposed.items() if weight in instruction.writes]
+            found += [transposed[written] for written in instruction.writes if written in transposed]
     return replace(program, instructions=found, prologue=[*program.prologue, *transposed.values()])
 
 
-def _kept(weight: View, instructions: Sequence[Instruction]) -> bool:
+def _kept(weight: View, writers: Mapping[Buffer, Sequence[Instruction]]) -> bool:
     """Whether a weight is small, and written by its optimizer alone."""
-    writers = [i for i in instructions if any(overlap(written, weight) for written in i.writes)]
+    writing = [i for i in writers.get(weight.buffer, ()) if any(overlap(written, weight) for written in i.writes)]
     return (
         weight.buffer.kind == PERSISTENT
         and weight.nbytes <= MOST_TRANSPOSED
-        and len(writers) == 1
-        and writers[0].kernel in UPDATES
-        and weight in writers[0].writes
+        and len(writing) == 1
+        and writing[0].kernel in UPDATES
+        and weight in writing[0].writes
     )
 
 

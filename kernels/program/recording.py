@@ -7,7 +7,8 @@ on any backend, so what is noted are the calls of the backend's own kernels.
 from __future__ import annotations
 
 import inspect
-import weakref
+import sys
+from bisect import bisect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -62,6 +63,8 @@ class Tape:
         self.instructions: list[Instruction] = []
         self.arrays: list[Array] = []  # kept alive, so that no address is used twice
         self.buffers: list[tuple[int, int, Buffer]] = []
+        self._sorted: list[tuple[int, int, int]] = []  # where buffers begin and end, and their numbers in the list
+        self._nested = False  # some buffer's memory is part of another's
         self.counts = {ARGUMENT: 0, PERSISTENT: 0, TEMPORARY: 0, FLAG: 0}
         self.arguments = [self.add(ARGUMENT, array) for array in arguments]
         self.part = FORWARD  # of the step, which comes now
@@ -74,15 +77,22 @@ class Tape:
         buffer = Buffer(kind, self.counts[kind], high - low, array if kind in (PERSISTENT, FLAG) else None)
         self.counts[kind] += 1
         self.arrays.append(array)
+        place = bisect(self._sorted, (low, high, len(self.buffers)))
+        around = self._sorted[max(0, place - 1) : place + 1]
+        self._nested = self._nested or any(start < high and low < end for start, end, _ in around)
+        self._sorted.insert(place, (low, high, len(self.buffers)))
         self.buffers.append((low, high, buffer))
         return buffer
 
     def view(self, array: Array) -> View:
         """The operand that an array is: a view of a known buffer, or of persistent memory met for the first time."""
         low, high = extent(array)
-        known = (
-            (start, buffer) for start, end, buffer in reversed(self.buffers) if start <= low and high <= end > start
+        # Of several buffers the latest; where none is part of another only the last that begins there can be it.
+        place = bisect(self._sorted, (low, sys.maxsize, 0))
+        some = (
+            reversed(self.buffers) if self._nested else (self.buffers[i] for *_, i in self._sorted[place - 1 : place])
         )
+        known = ((start, buffer) for start, end, buffer in some if start <= low and high <= end > start)
         start, buffer = next(known, (0, None))
         if buffer is None:
             base = owner(array)
@@ -148,21 +158,17 @@ class Tape:
         return array
 
 
-_recorders: weakref.WeakKeyDictionary[Backend, Backend] = weakref.WeakKeyDictionary()
-
-
 def recorder(backend: Backend) -> Backend:
     """The backend whose calls are those of ``backend``, noted on the tape in force."""
-    found = _recorders.get(backend)
-    if found is None:
+    if backend.recorder is None:  # each holds the other: both go together
         # What depends on values is noted as such also where it is a composition.
         whole = (name for name, declaration in DECLARATIONS.items() if declaration.whole)
         noted = {**{name: backend.implementation(name) for name in whole}, **backend.implementations}
         implementations = {name: _noting(name, function) for name, function in noted.items()}
-        found = _recorders[backend] = Backend(
+        backend.recorder = Backend(
             backend.name, implementations, backend.options, _Allocator(backend), context=backend.context
         )
-    return found
+    return backend.recorder
 
 
 class _Allocator:
