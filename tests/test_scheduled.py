@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import tinynet as tn
-from tinynet import nn, optim
+from tinynet import checkpoint, nn, optim
 from tinynet.schedule import Cosine, Exponential, LinearWarmup, ReduceOnPlateau, Schedule
 from tinynet.scheduled import Schedules
 
@@ -144,6 +144,16 @@ def test_the_state_of_a_single_schedule_is_its_own():
     schedules, _, _ = made(schedule)
     schedules.start(0, 2, 8, 0, 0)
     assert schedules.state_dict() == schedule.state_dict()
+
+
+def test_checkpoints_compare_what_drives_which_option():
+    described = [
+        checkpoint._described(schedule)
+        for schedule in ({"lr": Cosine()}, {"lr": Cosine(0.5)}, {"eps": Cosine()}, {"lr": Exponential()}, Cosine(), {})
+    ]
+    assert all(one != other for i, one in enumerate(described) for other in described[:i])
+    with pytest.raises(checkpoint.CheckpointError, match=r"its schedule is {lr: Cosine\(floor=0.5\)}, here it is None"):
+        checkpoint._check_equal("schedule", checkpoint._described({"lr": Cosine(0.5)}), None)
 
 
 class OldStart(Exponential):
