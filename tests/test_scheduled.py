@@ -239,3 +239,37 @@ def test_fits_of_other_lengths_have_the_rates_of_their_epochs(kind):
         assert rates != [1, 0.5, 0.25, 0.125, 0.0625, 0.03125]
     else:
         assert rates == [1, 0.5, 0.25, 0.125, 0.0625, 0.03125]
+
+
+def test_recorded_steps_read_the_values(backend):
+    """Values as an argument of the step, cast to where they go, have the bits of values set between steps."""
+    driven = {"lr": Cosine(0.1), "weight_decay": lambda epoch, step, steps: 0.1 * epoch, "beta1": Exponential(0.9)}
+    x, labels, loss_function, found = X.astype(np.float32), LABELS, nn.CrossEntropyLoss(), []
+    with tn.use_backend(backend):
+        for recorded in (False, True):
+            tn.manual_seed(0)
+            net = nn.Linear(3, 2)
+            optimizer = optim.AdamW([{"params": [net.weight]}, {"params": [net.bias], "lr": 0.5}], lr=0.1)
+            schedules = Schedules(driven, optimizer, net)
+
+            def step(rows, values, net=net, optimizer=optimizer, targets=schedules.targets()):  # noqa: B008
+                k = tn.current_backend()
+                for i, (array, place) in enumerate(targets):
+                    k.cast(values[i : i + 1], out=array[place : place + 1])
+                optimizer.zero_grad()
+                loss = loss_function(net(tn.Tensor(rows)), labels)
+                loss.backward()
+                optimizer.step()
+                return loss
+
+            run = tn.compile(step) if recorded else step
+            schedules.start(0, 4, 12, 0, 0)
+            for i, values in enumerate(schedules.values(0, 12)):
+                if recorded:
+                    run(x, values)
+                else:
+                    schedules.apply(i)
+                    step(x, np.array([array[place] for array, place in schedules.targets()]))
+            found.append([net.weight.data, net.bias.data, *(group.hyper for group in optimizer.groups)])
+    for eager, replayed in zip(*found, strict=True):
+        np.testing.assert_array_equal(eager, replayed)
