@@ -7,6 +7,7 @@ import pytest
 
 import tinynet as tn
 from tinynet import checkpoint, nn, optim
+from tinynet.estimators.optimizers import Horizon
 from tinynet.schedule import Cosine, Exponential, LinearWarmup, ReduceOnPlateau, Schedule
 from tinynet.scheduled import Schedules
 
@@ -121,7 +122,7 @@ def test_all_schedules_hear_losses():
 
 
 @pytest.mark.parametrize("schedule", [
-    lambda: ReduceOnPlateau(0.5, patience=0), lambda: {"lr": ReduceOnPlateau(0.5, patience=0), "eps": Cosine()},
+    lambda: ReduceOnPlateau(0.5, patience=0), lambda: Horizon("exponential"), lambda: {"lr": ReduceOnPlateau(0.5, patience=0), "eps": Cosine()},
     lambda: {"weight_decay": LinearWarmup(3, Exponential(0.9)), "dropout": lambda epoch, step, steps: 0.1},
     lambda: lambda epoch, step, steps: 0.1,
 ])  # fmt: skip
@@ -132,6 +133,7 @@ def test_state_goes_on(schedule):
     schedules.epoch_ended(2.0)
     schedules.apply(4)
     again = Schedules(schedule(), optimizer, net)
+    again.check_state_dict(made(schedule())[0].state_dict(), 4)  # of one that has not started
     again.check_state_dict(schedules.state_dict(), 4)
     again.load_state_dict(schedules.state_dict())
     for which in (schedules, again):

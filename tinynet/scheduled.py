@@ -203,7 +203,7 @@ class Schedules:
         for option, schedule in self._schedules():
             trial = copy.deepcopy(schedule)
             trial.load_state_dict(states[option.name])
-            if states[option.name].get("initial", ()) is not None:
+            if trial.knows_initial:
                 found = trial.rates(step)
                 for _, value in zip(option.groups, found, strict=True):
                     check_number(f"its {option.name}", value)
