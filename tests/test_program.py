@@ -343,7 +343,7 @@ def test_whole_numbers_of_any_dtype_are_labels():
     found = {
         step(X[:16], LABELS[:16].astype(dtype)).item() for dtype in (np.int64, np.int32, np.uint8) for _ in range(3)
     }
-    assert len(found) >= 1 and step.program.bounds[0].limit == 3
+    assert len(found) >= 1 and "limit=3" in str(step.program)
 
 
 LOSSES_OF_FLOAT64 = {
@@ -383,7 +383,7 @@ def test_labels_are_checked_on_every_call():
     step = tn.compile(step_of(model, optim.SGD(model.parameters())))
     for _ in range(3):
         step(X[:16], LABELS[:16])
-    with pytest.raises(ValueError, match=r"labels holds 3, expected whole numbers in \[0, 3\)"):
+    with pytest.raises(ValueError, match=r"labels hold 3, expected whole numbers in \[0, 3\)"):
         step(X[:16], np.full(16, 3))
 
 
@@ -510,7 +510,7 @@ def test_a_replayed_step_allocates_nothing():
         rows = np.tile(X, (20, 1))
         for _ in range(3):
             step(rows, np.tile(LABELS, 20))
-        runner = next(iter(step._replays.values())).runner
+        runner = next(iter(step._step.replays.values())).runner
         arguments = [np.stack([rows] * 3), np.stack([np.tile(LABELS, 20)] * 3)]
         tracemalloc.start()
         runner.run(1, arguments)
@@ -531,5 +531,5 @@ def test_an_arena_is_smaller_than_one_buffer_a_call():
             step = tn.compile(step_of(model, optim.Adam(model.parameters())))
             for _ in range(3):
                 step(rows, np.zeros(128, np.int64))
-        plan = next(iter(step._replays.values())).runner.plan
+        plan = next(iter(step._step.replays.values())).runner.plan
         assert 0 < plan.nbytes <= plan.unshared

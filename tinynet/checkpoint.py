@@ -8,7 +8,6 @@ averages of parameter I), ``optimizer.I.step`` (its count of updates where that 
 
 from __future__ import annotations
 
-import copy
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -26,10 +25,10 @@ from .checks import check_at_least_0, check_number, check_whole
 from .files import check_writable, is_replaced
 from .history import History
 from .nn import Module
-from .optim import Optimizer
+from .optim import Accumulate, Optimizer
 from .optim.optimizer import CHECKS, uninterrupted
 from .schedule import Schedule
-from .stepping import PLAIN
+from .snapshot import PLAIN
 from .tensor import Array
 from .tensor_files import TOO_LARGE, CheckpointError, read_tensors, write_tensors
 from .training import Position, Trainer
@@ -263,6 +262,8 @@ def _trainer(trainer: Trainer) -> Contents:
         for kind, where in STOPPING.items():
             tensors |= {f"{where}.{i}.{name}": array for name, array in state.pop(kind).items()}
     rest = {name: value for name, value in asdict(history).items() if name not in HISTORY}
+    sums = _accumulated(trainer)
+    tensors |= {f"accumulated.{i}": total for i, total in enumerate(sums["sums"])}
     return arrays | averages | tensors, {
         **model,
         **optimizer,
@@ -271,8 +272,9 @@ def _trainer(trainer: Trainer) -> Contents:
             "epoch": trainer.epoch,
             "step": trainer.step,
             "position": asdict(trainer.position),
-            "schedule": trainer.schedule.state_dict() if trainer.schedule else None,
+            "schedule": trainer.schedules.state_dict() if trainer.schedules else None,
             "early_stopping": states,
+            "accumulated": sums["reached"],
             "history": rest,
         },
     }
@@ -287,20 +289,17 @@ def _trainer_checked(trainer: Trainer, tensors: dict[str, Array], state: dict[st
 
 def _run_checked(trainer: Trainer, tensors: dict[str, Array], state: dict[str, Any]) -> Write:
     for name, value in json.loads(json.dumps(_encoded(_settings(trainer))), object_hook=_decoded).items():
-        _check_equal(name, state["settings"][name], value)
+        if name != "transforms" or name in state["settings"]:  # files of old say nothing of them
+            _check_equal(name, state["settings"][name], value)
     epoch, step = check_whole("its epoch", state["epoch"]), check_whole("its step", state["step"])
     # A file of old has no weight: every row counted once.
     position = Position(**{"weight": float(state["position"]["rows_done"]), **state["position"]})
     for name in ("rows", "batch_size", "steps_done", "rows_done"):
         check_whole(name, getattr(position, name))
     check_number("loss", position.loss), check_at_least_0("weight", position.weight)
-    schedule = copy.deepcopy(trainer.schedule)
-    if schedule:
-        schedule.load_state_dict(state["schedule"])
-        if schedule.state_dict()["initial"] is not None:
-            groups = trainer.optimizer.groups
-            for _, rate in zip(groups, schedule.rates(step), strict=True):
-                check_number("its learning rate", rate)
+    if trainer.schedules:
+        trainer.schedules.check_state_dict(state["schedule"], step)
+    accumulated = _accumulated_checked(trainer, tensors, state)
     stopping = _stopping(trainer)
     best = [_stopping_checked(trainer, i, kept, tensors) for i, kept in enumerate(state["early_stopping"])]
     if len(best) != len(stopping):
@@ -317,12 +316,39 @@ def _run_checked(trainer: Trainer, tensors: dict[str, Array], state: dict[str, A
 
     def write() -> None:
         trainer.epoch, trainer.step, trainer.position, trainer.histories = epoch, step, position, [history]
-        if trainer.schedule:
-            trainer.schedule.load_state_dict(state["schedule"])
+        if trainer.schedules:
+            trainer.schedules.load_state_dict(state["schedule"])
+        if accumulated is not None:
+            accumulated()
         for callback, kept in zip(stopping, best, strict=True):
             callback.load_state_dict(kept)
 
     return write
+
+
+def _accumulate(trainer: Trainer) -> Accumulate | None:
+    """Its sums are those of the model's parameters."""
+    found = next((each for each in trainer.transforms if isinstance(each, Accumulate)), None)
+    if found is not None:
+        found.begin(trainer.model.parameters())
+    return found
+
+
+def _accumulated(trainer: Trainer) -> dict[str, Any]:
+    found = _accumulate(trainer)
+    return {"sums": [], "reached": []} if found is None else found.state_dict()
+
+
+def _accumulated_checked(trainer: Trainer, tensors: dict[str, Array], state: dict[str, Any]) -> Write | None:
+    found, reached = _accumulate(trainer), state.get("accumulated", [])  # a file of old has none
+    if found is None:
+        return None
+    sums = under("accumulated", tensors)
+    own = {f"{i}": total for i, total in enumerate(found.arrays())}
+    check_arrays("accumulated gradients", sums, own)
+    if len(reached) != len(own) or not all(isinstance(each, bool) for each in reached):
+        raise CheckpointError(f"it has accumulated gradients of {len(reached)} parameters, the trainer {len(own)}")
+    return lambda: found.load_state_dict({"sums": [sums[name] for name in own], "reached": reached})
 
 
 def _stopping(trainer: Trainer) -> list[EarlyStopping]:
@@ -346,10 +372,17 @@ def _settings(trainer: Trainer) -> dict[str, Any]:
     return {
         "seed": trainer.seed,
         "clip_norm": trainer.clip_norm,
+        "transforms": [_described(transform) for transform in trainer.transforms],
         "loss function": _described(trainer.loss_function),
-        "schedule": _described(trainer.schedule),
+        "schedule": _schedule_described(trainer.schedule),
         "early stopping": [_described(callback) for callback in _stopping(trainer)],
     }
+
+
+def _schedule_described(schedule: Any) -> Any:
+    if isinstance(schedule, Mapping):
+        return {name: _described(driver) for name, driver in schedule.items()}
+    return _described(schedule)
 
 
 def _described(part: Any) -> Any:

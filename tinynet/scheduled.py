@@ -73,6 +73,7 @@ class _DropoutRate:
 
     def __init__(self, module: Dropout):
         self.module = module
+        module.drops = True  # also in steps where the probability is 0: a recorded step cannot choose
 
     def __getitem__(self, option: str) -> float:
         return self.module.p
@@ -81,12 +82,11 @@ class _DropoutRate:
         """Nothing: Schedules sets values, once they are checked."""
 
     def set(self, value: float) -> None:
-        self.module.p = value
+        self.module.rate[0] = value
 
     @property
     def target(self) -> tuple[Array, int]:
-        rate: Array = vars(self.module)["rate"]
-        return rate, 0
+        return self.module.rate, 0
 
 
 class _Option:

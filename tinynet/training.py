@@ -21,10 +21,10 @@ from .checks import check_above_0, check_positive, check_whole
 from .data.finite import finite_in
 from .history import NOT_FINITE, History
 from .nn import BatchNorm1d, Module
-from .optim import Optimizer
+from .optim import Accumulate, ClipNorm, Optimizer
 from .optim.optimizer import uninterrupted
-from .schedule import Schedule
-from .scheduled import Timing, start_schedule
+from .optim.transformations import Transform, checked_transforms
+from .scheduled import ScheduleLike, Schedules
 from .stepping import NonFiniteLoss, Stepper
 from .tensor import Array, Tensor, no_grad
 
@@ -55,12 +55,15 @@ class Trainer:
     ``evaluate`` gives are the same mean over rows, however the rows are cut into batches: with reduction="sum" the sum
     divided by the rows, with the weights of CrossEntropyLoss weighted by them. A function of the user's is taken for a
     mean, and evaluated on as many rows at a time as a step has. seed fixes the order of the batches: epoch e visits the
-    rows as ``np.random.default_rng((seed, e)).permutation(rows)`` orders them. backend:
-    a name or a loaded backend; by default the one in force when ``fit`` is called. schedule: sets the learning rate
-    before each step. clip_norm: the gradients' largest global norm. progress: a bar on a terminal. compile: steps are
-    recorded and replayed, with the same bits; a model or loss whose steps cannot be is trained step by step, and a
-    warning says why.
+    rows as ``np.random.default_rng((seed, e)).permutation(rows)`` orders them. backend: a name or a loaded backend; by
+    default the one in force when ``fit`` is called. schedule: sets the learning rate before each step; or a mapping
+    from names of options to what drives each, see ``tinynet.scheduled``. transforms: what is done to the gradients
+    before each update, in order, see ``optim.transformations``; clip_norm, their largest global norm, is the last of
+    them. progress: a bar on a terminal. compile: steps are recorded and replayed, with the same bits; a model or loss
+    whose steps cannot be is trained step by step, and a warning says why.
     """
+
+    decides_steps = False
 
     def __init__(
         self,
@@ -69,16 +72,18 @@ class Trainer:
         optimizer: Optimizer,
         backend: BackendLike | None = None,
         seed: int = 0,
-        schedule: Schedule | None = None,
+        schedule: ScheduleLike | None = None,
         clip_norm: float | None = None,
         callbacks: Sequence[Callback] = (),
         progress: bool = True,
         compile: bool = True,  # noqa: A002 - the public name
+        transforms: Sequence[Any] = (),
     ):
         self.model, self.loss_function, self.optimizer = model, loss_function, optimizer
         self.backend = None if backend is None else resolve(backend)
         self.seed, self.schedule = check_whole("seed", seed), schedule
         self.clip_norm = None if clip_norm is None else check_above_0("clip_norm", clip_norm)
+        self._given_transforms = checked_transforms(transforms)
         self.callbacks, self.progress, self.compile = tuple(callbacks), progress, compile
         self.epoch = self.step = 0  # completed so far, over all calls of fit
         self.position = Position()  # within the epoch that comes next
@@ -91,6 +96,27 @@ class Trainer:
             raise ValueError("the optimizer holds parameters that are not the model's")
         self.dtype = parameters[0].dtype
         self._stepper = Stepper(self)
+
+    @property
+    def schedule(self) -> ScheduleLike | None:
+        """What drives options from step to step, as it was given."""
+        return self._schedule
+
+    @schedule.setter
+    def schedule(self, schedule: ScheduleLike | None) -> None:
+        self._schedule = schedule
+        self.schedules = None if schedule is None else Schedules(schedule, self.optimizer, self.model)
+
+    @property
+    def transforms(self) -> tuple[Transform, ...]:
+        """What is done to the gradients before an update, in order."""
+        clipping = () if self.clip_norm is None else (ClipNorm(self.clip_norm),)
+        return (*self._given_transforms, *clipping)
+
+    @property
+    def batches_an_update(self) -> int:
+        """How many batches' gradients go into an update."""
+        return next((each.every for each in self._given_transforms if isinstance(each, Accumulate)), 1)
 
     @property
     def program(self) -> Program | None:
@@ -273,10 +299,11 @@ class _Run:
         history.continues = trainer.position.rows_done > 0
         trainer.histories.append(history)
         total_steps = self.epochs * self.steps_per_epoch - trainer.position.steps_done
-        if trainer.schedule:
+        if trainer.schedules:
             begun = trainer.step - trainer.position.steps_done
-            timing = Timing(self.steps_per_epoch, trainer.step + total_steps, trainer.epoch, begun)
-            start_schedule(trainer.schedule, trainer.optimizer, trainer.step, timing)
+            trainer.schedules.start(
+                trainer.step, self.steps_per_epoch, trainer.step + total_steps, trainer.epoch, begun
+            )
         with self._bar() as bar:
             try:
                 self._hooks("fit_begins", self.validation or (self.features, self.target))
@@ -383,6 +410,8 @@ class _Run:
                 done += len(losses)
                 history.step_loss.extend(losses)
             self.stepper.refuse_loss()
+            if not losses:
+                continue  # the first step was halted: the next one runs eagerly, and says why
             bar.set_description(f"epoch {trainer.epoch + 1}, loss {position.mean_loss:.4f}", refresh=False)
             bar.update(len(losses) * batches.shape[1])
             if sum(history.seconds) + self.seconds >= self.limit and position.rows_done < position.rows:
@@ -410,9 +439,9 @@ class _Run:
             if self.validation is not None:
                 history.validation_loss.append(validation_loss)
             trainer.epoch, trainer.position = trainer.epoch + 1, Position(len(self.features), self.batch_size)
-            if trainer.schedule:
-                trainer.schedule.epoch_ended(history.monitored)
-                trainer.schedule.apply(trainer.optimizer, trainer.step)
+            if trainer.schedules:
+                trainer.schedules.epoch_ended(history.monitored)
+                trainer.schedules.apply(trainer.step)
             for callback in trainer.callbacks:
                 if callback(trainer, history):
                     history.stopped = getattr(callback, "stop_reason", getattr(callback, "__name__", "callback"))

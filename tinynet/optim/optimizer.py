@@ -17,7 +17,6 @@ from kernels.program import OPTIMIZER, within
 from ..backends import current
 from ..checks import check_above_0, check_at_least_0, check_fraction, choose
 from ..nn import Parameter
-from ..nn.module import structure_changed
 from ..tensor import Array, Tensor
 
 Check = Callable[[str, Any], float]
@@ -165,7 +164,6 @@ class Optimizer:
         """Gives a parameter a hyper of its own; once made, the array stays, as recorded steps write it."""
         if key not in self._own:
             self._own[key] = group.hyper.copy()
-            structure_changed()  # recorded steps may read the group's
         self._own[key][group.names.index("step")] = count
 
     def arrays(self) -> list[Array]:
@@ -248,7 +246,6 @@ class Optimizer:
             else:
                 for name, own in zip(self.averages, self._averages(parameter), strict=True):
                     own[...] = averages[name]  # the arrays stay the same: a recorded step writes them
-        structure_changed()
 
     def _load_counts(self, group: ParameterGroup, found: Sequence[tuple[float | None, Mapping[str, Any]]]) -> None:
         """Takes each parameter's own count; one that has neither a count nor averages was never updated."""
