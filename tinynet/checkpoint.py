@@ -374,15 +374,9 @@ def _settings(trainer: Trainer) -> dict[str, Any]:
         "clip_norm": trainer.clip_norm,
         "transforms": [_described(transform) for transform in trainer.transforms],
         "loss function": _described(trainer.loss_function),
-        "schedule": _schedule_described(trainer.schedule),
+        "schedule": _described(trainer.schedule),
         "early stopping": [_described(callback) for callback in _stopping(trainer)],
     }
-
-
-def _schedule_described(schedule: Any) -> Any:
-    if isinstance(schedule, Mapping):
-        return {name: _described(driver) for name, driver in schedule.items()}
-    return _described(schedule)
 
 
 def _described(part: Any) -> Any:
