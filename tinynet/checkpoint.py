@@ -409,6 +409,8 @@ def _short(value: Any) -> str:
         return f"{value['class']}({', '.join(f'{n}={_short(v)}' for n, v in value.items() if n != 'class')})"
     if isinstance(value, dict):
         return "{" + ", ".join(f"{name}: {_short(inside)}" for name, inside in value.items()) + "}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_short, value))}]"
     return repr(value)
 
 

@@ -73,7 +73,7 @@ class _DropoutRate:
 
     def __init__(self, module: Dropout):
         self.module = module
-        module.drops = True  # also in steps where the probability is 0: a recorded step cannot choose
+        module.scheduled = module.drops = True
 
     def __getitem__(self, option: str) -> float:
         return self.module.p

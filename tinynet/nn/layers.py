@@ -77,6 +77,7 @@ class Dropout(Module):
     """
 
     float64_state = frozenset({"counter"})
+    scheduled = False  # a schedule drives p
 
     def __init__(self, p: float = 0.5):
         self._rate = (np.zeros(1),)  # an option, and so no buffer
@@ -96,14 +97,14 @@ class Dropout(Module):
     @p.setter
     def p(self, p: float) -> None:
         self.rate[0] = check_fraction("p", p)
-        self.drops = p > 0  # and whether masks are drawn, which a schedule of p does not change
+        self.drops = self.scheduled or p > 0  # whether masks are drawn: a recorded step does not choose
 
     def forward(self, x: Tensor) -> Tensor:
         drawn = self.training and self.drops
         return F.dropout(x, self.counter, int(self.seed[0]), self.rate) if drawn else x
 
     def extra_repr(self) -> str:
-        return f"p={self.p}"
+        return "p=scheduled" if self.scheduled else f"p={self.p}"
 
 
 class BatchNorm1d(Module):
