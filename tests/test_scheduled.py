@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import tinynet as tn
-from tinynet import nn, optim
+from tinynet import checkpoint, nn, optim
+from tinynet.estimators.optimizers import Horizon
 from tinynet.schedule import Cosine, Exponential, LinearWarmup, ReduceOnPlateau, Schedule
 from tinynet.scheduled import Schedules
 
@@ -121,7 +122,7 @@ def test_all_schedules_hear_losses():
 
 
 @pytest.mark.parametrize("schedule", [
-    lambda: ReduceOnPlateau(0.5, patience=0), lambda: {"lr": ReduceOnPlateau(0.5, patience=0), "eps": Cosine()},
+    lambda: ReduceOnPlateau(0.5, patience=0), lambda: Horizon("exponential"), lambda: {"lr": ReduceOnPlateau(0.5, patience=0), "eps": Cosine()},
     lambda: {"weight_decay": LinearWarmup(3, Exponential(0.9)), "dropout": lambda epoch, step, steps: 0.1},
     lambda: lambda epoch, step, steps: 0.1,
 ])  # fmt: skip
@@ -132,6 +133,7 @@ def test_state_goes_on(schedule):
     schedules.epoch_ended(2.0)
     schedules.apply(4)
     again = Schedules(schedule(), optimizer, net)
+    again.check_state_dict(made(schedule())[0].state_dict(), 4)  # of one that has not started
     again.check_state_dict(schedules.state_dict(), 4)
     again.load_state_dict(schedules.state_dict())
     for which in (schedules, again):
@@ -144,6 +146,16 @@ def test_the_state_of_a_single_schedule_is_its_own():
     schedules, _, _ = made(schedule)
     schedules.start(0, 2, 8, 0, 0)
     assert schedules.state_dict() == schedule.state_dict()
+
+
+def test_checkpoints_compare_what_drives_which_option():
+    described = [
+        checkpoint._described(schedule)
+        for schedule in ({"lr": Cosine()}, {"lr": Cosine(0.5)}, {"eps": Cosine()}, {"lr": Exponential()}, Cosine(), {})
+    ]
+    assert all(one != other for i, one in enumerate(described) for other in described[:i])
+    with pytest.raises(checkpoint.CheckpointError, match=r"its schedule is {lr: Cosine\(floor=0.5\)}, here it is None"):
+        checkpoint._check_equal("schedule", checkpoint._described({"lr": Cosine(0.5)}), None)
 
 
 class OldStart(Exponential):
@@ -229,3 +241,37 @@ def test_fits_of_other_lengths_have_the_rates_of_their_epochs(kind):
         assert rates != [1, 0.5, 0.25, 0.125, 0.0625, 0.03125]
     else:
         assert rates == [1, 0.5, 0.25, 0.125, 0.0625, 0.03125]
+
+
+def test_recorded_steps_read_the_values(backend):
+    """Values as an argument of the step, cast to where they go, have the bits of values set between steps."""
+    driven = {"lr": Cosine(0.1), "weight_decay": lambda epoch, step, steps: 0.1 * epoch, "beta1": Exponential(0.9)}
+    x, labels, loss_function, found = X.astype(np.float32), LABELS, nn.CrossEntropyLoss(), []
+    with tn.use_backend(backend):
+        for recorded in (False, True):
+            tn.manual_seed(0)
+            net = nn.Linear(3, 2)
+            optimizer = optim.AdamW([{"params": [net.weight]}, {"params": [net.bias], "lr": 0.5}], lr=0.1)
+            schedules = Schedules(driven, optimizer, net)
+
+            def step(rows, values, net=net, optimizer=optimizer, targets=schedules.targets()):  # noqa: B008
+                k = tn.current_backend()
+                for i, (array, place) in enumerate(targets):
+                    k.cast(values[i : i + 1], out=array[place : place + 1])
+                optimizer.zero_grad()
+                loss = loss_function(net(tn.Tensor(rows)), labels)
+                loss.backward()
+                optimizer.step()
+                return loss
+
+            run = tn.compile(step) if recorded else step
+            schedules.start(0, 4, 12, 0, 0)
+            for i, values in enumerate(schedules.values(0, 12)):
+                if recorded:
+                    run(x, values)
+                else:
+                    schedules.apply(i)
+                    step(x, np.array([array[place] for array, place in schedules.targets()]))
+            found.append([net.weight.data, net.bias.data, *(group.hyper for group in optimizer.groups)])
+    for eager, replayed in zip(*found, strict=True):
+        np.testing.assert_array_equal(eager, replayed)

@@ -8,7 +8,7 @@ from tinynet import Tensor, nn, optim
 from tinynet import functional as F
 from tinynet.nn import Parameter
 from tinynet.optim import Accumulate, ClipNorm, ClipValue, apply_transformations
-from tinynet.optim.transformations import batches_an_update, checked_transforms
+from tinynet.optim.transformations import checked_transforms
 
 SHAPES = (3, 4), (4,), ()
 
@@ -262,8 +262,3 @@ def with_gradient(transform):
 def test_refusals(call, error, said):
     with pytest.raises(error, match=said):
         call()
-
-
-def test_batches_an_update():
-    assert batches_an_update(checked_transforms([ClipNorm(1.0), Accumulate(4)])) == 4
-    assert batches_an_update(checked_transforms([ClipNorm(1.0), noise_to_signal])) == 1

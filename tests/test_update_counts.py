@@ -235,3 +235,39 @@ def test_recorded_steps_count_as_eager_ones(make):
     for eager, replayed in zip(*found, strict=True):
         np.testing.assert_array_equal(eager, replayed)
     assert found[0][-1].tolist() == [15, 8, 7]
+
+
+class Spare(Module):
+    """A network with a parameter that no output depends on, as the first of its parameters."""
+
+    def __init__(self):
+        self.spare, self.inner = Parameter(np.ones((2, 2), np.float32)), tn.nn.Linear(3, 2)
+
+    def forward(self, x):
+        return self.inner(x)
+
+
+def test_a_trainer_with_a_parameter_that_is_never_reached_goes_on(tmp_path, backend):
+    rng = np.random.default_rng(0)
+    x, labels = rng.normal(size=(20, 3)), rng.integers(0, 2, 20)
+
+    def made():
+        tn.manual_seed(0)
+        net = Spare()
+        optimizer = optim.AdamW(net.parameters(), lr=0.1)
+        return tn.Trainer(net, tn.nn.CrossEntropyLoss(), optimizer, backend=backend, progress=False)
+
+    whole, first, second, eager = (made() for _ in range(4))
+    eager.compile = eager._stepper.compiles = False
+    for run in (whole, eager):
+        run.fit(x, labels, epochs=4, batch_size=8)
+    first.fit(x, labels, epochs=2, batch_size=8)
+    tn.save_checkpoint(tmp_path / "run.safetensors", first)
+    second.fit(x, labels, epochs=1, batch_size=8)  # its recorded steps must not stay in force
+    tn.load_checkpoint(tmp_path / "run.safetensors", second)
+    second.fit(x, labels, epochs=2, batch_size=8)
+    for run in (second, eager):
+        for name, array in whole.model.state_dict().items():
+            np.testing.assert_array_equal(run.model.state_dict()[name], array)
+    assert [float(array[place]) for array, place in second.optimizer.counters()] == [12, 0]
+    assert (second.model.spare.data == 1).all()

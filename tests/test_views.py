@@ -11,7 +11,8 @@ from tinynet import functional as F
 ROWS = [(name, case) for name, rows in FUNCTIONS.items() for case in rows]
 # Their rows make arrays each time.
 NEW_ARRAYS = {
-    "dropout", "batch_norm", "batch_norm_inference", "cross_entropy", "take", "binary_cross_entropy_with_logits",
+    "dropout", "batch_norm", "batch_norm_inference", "cross_entropy", "take", "embedding",
+    "binary_cross_entropy_with_logits",
 }  # fmt: skip
 
 

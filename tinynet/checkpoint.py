@@ -374,21 +374,17 @@ def _settings(trainer: Trainer) -> dict[str, Any]:
         "clip_norm": trainer.clip_norm,
         "transforms": [_described(transform) for transform in trainer.transforms],
         "loss function": _described(trainer.loss_function),
-        "schedule": _schedule_described(trainer.schedule),
+        "schedule": _described(trainer.schedule),
         "early stopping": [_described(callback) for callback in _stopping(trainer)],
     }
-
-
-def _schedule_described(schedule: Any) -> Any:
-    if isinstance(schedule, Mapping):
-        return {name: _described(driver) for name, driver in schedule.items()}
-    return _described(schedule)
 
 
 def _described(part: Any) -> Any:
     """Class and plain options; what changes in training is left out."""
     if part is None:
         return None
+    if isinstance(part, Mapping):  # from options to their schedules
+        return {str(name): _described(inside) for name, inside in part.items()}
     if not hasattr(part, "__dict__") or isinstance(part, type) or hasattr(part, "__qualname__"):
         return getattr(part, "__qualname__", type(part).__name__)
     changing = {"training", "steps_per_epoch", "total_steps"}
@@ -411,6 +407,8 @@ def _check_equal(name: str, found: Any, own: Any) -> None:
 def _short(value: Any) -> str:
     if isinstance(value, dict) and "class" in value:
         return f"{value['class']}({', '.join(f'{n}={_short(v)}' for n, v in value.items() if n != 'class')})"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name}: {_short(inside)}" for name, inside in value.items()) + "}"
     if isinstance(value, list):
         return f"[{', '.join(map(_short, value))}]"
     return repr(value)

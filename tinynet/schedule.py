@@ -39,6 +39,11 @@ class Schedule:
         self._epoch, self._begun = epoch, begun
         self.apply(optimizer, step)
 
+    @property
+    def knows_initial(self) -> bool:
+        """Whether the initial learning rates are known."""
+        return self._initial is not None
+
     def epoch_of(self, step: int) -> int:
         """The epoch of a step, both counted from 0."""
         return max(self._epoch + (step - self._begun) // self.steps_per_epoch, 0)

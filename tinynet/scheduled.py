@@ -100,15 +100,28 @@ class _Option:
     def param_groups(self) -> list[_GroupOption | _DropoutRate]:
         return self.groups
 
-    def values(self, step: int, timing: Timing) -> list[float]:
-        """The value for each place in a step."""
+    def values(self, step: int, count: int, timing: Timing) -> Array:
+        """The values (count, places) for so many steps from one on, checked."""
+        rows = [self._in(step + i, timing) for i in range(count)]
+        if all(type(value) is float for row in rows for value in row):
+            found = np.array(rows, np.float64)
+            try:  # what options take are intervals; NaN is the least and the largest of all it is among
+                self.check(self.name, float(found.min())), self.check(self.name, float(found.max()))
+                return found
+            except ValueError:  # one by one, it is said which
+                pass
+        return np.array([self._checked(step + i, row, timing) for i, row in enumerate(rows)], np.float64)
+
+    def _in(self, step: int, timing: Timing) -> list[float]:
+        """What is given for each place in a step."""
         if isinstance(self.driver, Schedule):
-            found = self.driver.rates(step)
-        else:  # what comes after the last step is nothing that a function must know
-            step = min(step, timing.total_steps - 1)
-            found = [self.driver(*timing.at(step), step)] * len(self.groups)
+            return self.driver.rates(step)
+        step = min(step, timing.total_steps - 1)  # what comes after the last is nothing that a function must know
+        return [self.driver(*timing.at(step), step)] * len(self.groups)
+
+    def _checked(self, step: int, row: list[float], timing: Timing) -> list[float]:
         epoch, within = timing.at(step)
-        return [self.check(f"{self.name} for epoch {epoch + 1}, step {within + 1}", value) for value in found]
+        return [self.check(f"{self.name} for epoch {epoch + 1}, step {within + 1}", value) for value in row]
 
 
 class Schedules:
@@ -155,10 +168,7 @@ class Schedules:
 
         Raises ValueError or TypeError for a value that the option does not take, naming both and the epoch.
         """
-        rows = [
-            [value for option in self.options for value in option.values(step + i, self.timing)] for i in range(count)
-        ]
-        return np.array(rows, np.float64)
+        return np.concatenate([option.values(step, count, self.timing) for option in self.options], axis=1)
 
     def start(self, step: int, steps_per_epoch: int, total_steps: int, epoch: int, begun: int) -> None:
         """Sets the values for the step that comes next, in an epoch that began with the step ``begun``."""
@@ -193,7 +203,7 @@ class Schedules:
         for option, schedule in self._schedules():
             trial = copy.deepcopy(schedule)
             trial.load_state_dict(states[option.name])
-            if states[option.name].get("initial", ()) is not None:
+            if trial.knows_initial:
                 found = trial.rates(step)
                 for _, value in zip(option.groups, found, strict=True):
                     check_number(f"its {option.name}", value)

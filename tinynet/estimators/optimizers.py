@@ -87,6 +87,10 @@ class Horizon(Schedule):
         self.longest = max(self.longest, steps_per_epoch)
         self.schedule.start(optimizer, self._heard(step), self.longest, self.epochs * self.longest)
 
+    @property
+    def knows_initial(self) -> bool:
+        return self.schedule.knows_initial
+
     def rates(self, step: int) -> list[float]:
         return self.schedule.rates(self._heard(step))
 

@@ -130,7 +130,7 @@ def _session(saved: dict[str, Any], tensors: dict[str, Array], state: dict[str, 
     session.trainer.step = step = check_whole("its step", saved["step"])
     if (schedule := session.schedule) is not None:
         schedule.load_state_dict(saved["schedule"])
-        if schedule.schedule.state_dict()["initial"] is not None:
+        if schedule.knows_initial:
             for _, rate in zip(session.optimizer.groups, schedule.rates(step), strict=True):
                 check_number("its learning rate", rate)
     return session

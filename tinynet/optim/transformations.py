@@ -155,11 +155,6 @@ def checked_transforms(transforms: Iterable[Any]) -> tuple[Transform, ...]:
     return found
 
 
-def batches_an_update(transforms: Iterable[Transform]) -> int:
-    """After how many batches an update follows."""
-    return next((transform.every for transform in transforms if isinstance(transform, Accumulate)), 1)
-
-
 def apply_transformations(transforms: Iterable[Transform], parameters: Iterable[Parameter], last: bool = True) -> bool:
     """Puts each parameter's transformed gradient in the place of its gradient; whether an update follows.
 
