@@ -491,6 +491,14 @@ def test_refusals():
         value.backward()
         return value
 
+    numbers = np.arange(3)
+
+    def whole(x, y):
+        optimizer.zero_grad()
+        value = loss(model(tn.Tensor(x)) * numbers, y)
+        value.backward()
+        return value
+
     accumulating = step_of(model, optimizer)
     optimizer.zero_grad = lambda: None
     assert (
@@ -500,7 +508,8 @@ def test_refusals():
     assert refused(never, X, LABELS).startswith("the step never calls backward()")
     for parameter in model.parameters():
         parameter.grad = None
-    assert "is an array made outside of the kernels and new in every step" in refused(accumulating, X, LABELS)
+    assert "is a gradient that the step before left" in refused(accumulating, X, LABELS)
+    assert "whole numbers are converted anew" in refused(whole, X, LABELS)
     del optimizer.zero_grad
     assert re.search(r"x of call 0, .* of shape \(50, 6\) is an array made outside", refused(outside, X, LABELS))
     assert "it reads a value with item()" in refused(reads, X, LABELS)

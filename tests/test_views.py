@@ -198,3 +198,18 @@ def test_the_largest_of_nothing_and_no_classes_are_refused():
     ]:
         with pytest.raises(ValueError, match=said):
             call()
+
+
+@pytest.mark.parametrize("use", OF_NONE.values(), ids=OF_NONE)
+def test_recorded_steps_take_no_rows(use):
+    weight = nn.Parameter(np.ones((4, 3)))
+
+    @tn.compile
+    def step():
+        weight.grad = PARAMETER.grad = None
+        loss = use(weight[2:2]) + (weight * weight).sum()
+        loss.backward()
+        return loss
+
+    assert [step().item() for _ in range(4)] == [12] * 4
+    np.testing.assert_array_equal(weight.grad, np.full((4, 3), 2.0))

@@ -21,6 +21,7 @@ from ..contract.checks import axis_length
 from ..contract.declaration import DECLARATIONS
 from .instruction import (
     ARGUMENT,
+    BACKWARD,
     FLAG,
     FORWARD,
     PERSISTENT,
@@ -86,6 +87,8 @@ class Tape:
 
     def view(self, array: Array) -> View:
         """The operand that an array is: a view of a known buffer, or of persistent memory met for the first time."""
+        if not array.size:  # it has no memory, so it is nobody else's either
+            return View(self.add(TEMPORARY, array), 0, array.shape, array.strides, array.dtype)
         low, high = extent(array)
         # Of several buffers the latest; where none is part of another only the last that begins there can be it.
         place = bisect(self._sorted, (low, sys.maxsize, 0))
@@ -250,14 +253,24 @@ def difference(first: Program, second: Program) -> str | None:
             elif (a.shape, a.strides, a.dtype, a.offset) != (b.shape, b.strides, b.dtype, b.offset):
                 return f"{where} had shape {a.shape} the first time and {b.shape} the second"
             elif not _same_memory(a.buffer, b.buffer, pairs):
-                return (
-                    f"{where} of shape {a.shape} is an array made outside of the kernels and new in every step: pass "
-                    f"it to the step as an argument"
-                )
+                return f"{where} of shape {a.shape} {_anew(one, name)}"
     for a, b in zip(first.results, second.results, strict=True):
         if not _same_memory(a.buffer, b.buffer, pairs):
             return "it returned something else the second time"
     return None
+
+
+def _anew(instruction: Instruction, operand: str) -> str:
+    """What an operand is that is other memory in every step."""
+    if (instruction.part, instruction.kernel, operand) == (BACKWARD, "add", "a"):
+        return (
+            "is a gradient that the step before left, and to which backward() adds: call zero_grad() within the step, "
+            "or give the Trainer transforms=[Accumulate(n)]"
+        )
+    return (
+        "is an array made outside of the kernels and new in every step: pass it to the step as an argument, or make "
+        "it once, before the step, in the step's dtype (whole numbers are converted anew each time)"
+    )
 
 
 def _calls(program: Program) -> list[Instruction]:
