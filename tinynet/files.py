@@ -32,6 +32,11 @@ def printable(name: str) -> str:
     return re.sub("[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", name)
 
 
+def output_path(text: str) -> Path:
+    """The path that an option names; - is standard output."""
+    return STANDARD_OUTPUT if text == "-" else Path(text)
+
+
 def check_writable(name: str, path: Path) -> None:
     """Raises OSError or ValueError unless a file could be written at path, or what is there be written through."""
     said = f"{name} is {str(path)!r}, which"
