@@ -85,6 +85,8 @@ def open_file(path: Path) -> int | None:
 
     It is written to itself: opened by that name, a file would be written from its beginning, over what is there.
     """
+    if path == STANDARD_OUTPUT:  # whatever stands there
+        return 1
     name, listed = os.fspath(path), os.path.realpath("/dev/fd")
     for _ in range(MOST_LINKS):
         folder, last = os.path.split(name)
