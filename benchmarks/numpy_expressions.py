@@ -249,6 +249,27 @@ def watch_finite(x, flag):
         flag[0] = np.nan
 
 
+def watch_within(x, flag, low, high):
+    if not (np.isfinite(x) & (x >= low) & (x <= high)).all():
+        flag[0] = np.nan
+
+
+def watch_within_by_extremes(x, flag, low, high):
+    if not (low <= x.min() and x.max() <= high):  # NaN is neither
+        flag[0] = np.nan
+
+
+def watch_below(indices, flag, limit):
+    if indices.view(np.uint64).max() >= limit:
+        flag[0] = np.nan
+
+
+def to_indices(x, limit, out):
+    inside = (x >= 0) & (x < limit) & (x == np.floor(x))
+    out.fill(limit)
+    np.copyto(out, x, casting="unsafe", where=inside)
+
+
 def matmul_gradient(a, b, y, activation, transpose_a, transpose_b, out):
     np.matmul(a.T if transpose_a else a, b.T if transpose_b else b, out=out)
     np.multiply(out, y > 0, out=out)
@@ -354,6 +375,8 @@ EXPRESSIONS: dict[str, tuple[Any, ...]] = {
     "scatter_add_rows": (scatter_add_rows, scatter_by_sparse_product),
     "transpose": (transpose, transpose_in_strips),
     "one_hot": (one_hot, one_hot_by_take),
+    "watch_within": (watch_within, watch_within_by_extremes),
+    "scheduled_dropout_mask": (),
     "dropout_mask": (),  # the numpy backend's own, which always competes
     **TRAINING,
     **{
@@ -362,7 +385,7 @@ EXPRESSIONS: dict[str, tuple[Any, ...]] = {
             tanh_gradient, sigmoid_gradient, relu, leaky_relu, leaky_relu_gradient, elu, elu_gradient, gelu_gradient,
             gelu_tanh, gelu_tanh_gradient, silu_gradient, softplus, softplus_gradient, linear, dot, outer, argmax,
             sum_of_squares, softmax_gradient, log_softmax, log_softmax_gradient, gather_rows,
-            gather_labels, watch_finite, matmul_gradient,
+            gather_labels, watch_finite, watch_below, to_indices, matmul_gradient,
         )
     },
 }  # fmt: skip

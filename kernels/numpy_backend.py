@@ -127,6 +127,21 @@ def watch_finite(x: Array, flag: Array) -> None:
         flag[0] = np.nan
 
 
+def watch_within(x: Array, flag: Array, low: float, high: float) -> None:
+    if not (np.isfinite(x) & (x >= low) & (x <= high)).all():
+        flag[0] = np.nan
+
+
+def watch_below(indices: Array, flag: Array, limit: int) -> None:
+    if indices.size and indices.view(np.uint64).max() >= limit:
+        flag[0] = np.nan
+
+
+def to_indices(x: Array, limit: int, out: Array) -> None:
+    out.fill(limit)
+    np.copyto(out, x, casting="unsafe", where=(x >= 0) & (x < limit) & (x == np.floor(x)))
+
+
 def softmax(x: Array, out: Array) -> None:
     np.subtract(x, x.max(axis=1, keepdims=True), out=out)
     np.exp(out, out=out)
@@ -292,11 +307,15 @@ KERNELS: dict[str, Callable[..., None]] = {
     "max": reduction(np.maximum.reduce),
     "argmax": argmax,
     "sum_of_squares": sum_of_squares,
+    "watch_finite": watch_finite,
+    "watch_within": watch_within,
+    "watch_below": watch_below,
     "softmax": softmax,
     "log_softmax": log_softmax,
     "gather_rows": gather_rows,
     "gather_labels": gather_labels,
     "scatter_add_rows": scatter_add_rows,
+    "to_indices": to_indices,
     "one_hot": one_hot,
     "transpose": transpose,
     "dropout_mask": dropout_mask,

@@ -112,6 +112,10 @@ FUNCTIONS: dict[str, dict[str, Row]] = {
     "max": {f"{axis}": Row(lambda x, axis=axis: F.max(x, axis)) for axis in (None, 0, 1)},
     "reshape": one(lambda x: F.reshape(x, 2, -1)),
     "transpose": one(F.transpose),
+    "embedding": {
+        "whole": Row(lambda x: F.embedding(x, np.array([2, 0, 2]))),
+        "floats": Row(lambda x: F.embedding(x, np.array([[2.0, 0.0], [2.0, 1.0]]))),
+    },
     "take": {
         "rows": Row(lambda x: F.take(x, [2, 0, 2, -1])),
         "row": Row(lambda x: F.take(x, 1)),

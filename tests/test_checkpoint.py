@@ -111,6 +111,28 @@ def test_every_schedule_goes_on(tmp_path, sched, where):
     assert bits(b) == bits(whole)
 
 
+@pytest.mark.parametrize("steps", [4 * 7, 4 * 7 + 3])
+def test_a_run_whose_best_epoch_is_past_goes_on_where_training_was(tmp_path, steps):
+    """Between fits the model has the best weights; a checkpoint holds the last ones, too."""
+    data = {"validation_data": (X[:20], (LABELS[:20] + 1) % 3)}  # the more is learned, the worse
+    a, b, whole = (trainer() for _ in range(3))
+    for run in (a, b, whole):
+        run.optimizer.groups[0]["lr"] = 0.03
+    tn.manual_seed(2)
+    a.model.load_state_dict(nn.multilayer_perceptron(6, (16, 8), 3, dropout=0.2, norm="batch").state_dict())
+    tn.save_checkpoint(tmp_path / "start", a)
+    tn.load_checkpoint(tmp_path / "start", whole)
+    cut(a, 8, steps, **data) if steps % 7 else a.fit(X, LABELS, epochs=4, batch_size=8, **data)
+    stop = a.callbacks[0]
+    assert stop.waited and a.evaluate(*data["validation_data"]) == pytest.approx(stop.best, rel=1e-6)
+    tn.save_checkpoint(tmp_path / "cut", a)
+    tn.load_checkpoint(tmp_path / "cut", b)
+    assert bits(b.model) == bits(a.model)
+    b.fit(X, LABELS, epochs=8 - b.epoch, batch_size=8, **data)
+    whole.fit(X, LABELS, epochs=8, batch_size=8, **data)
+    assert bits(b) == bits(whole)
+
+
 def test_models_and_optimizers_by_themselves(tmp_path):
     a, b = trainer(optimizer="adam"), trainer(optimizer="adam")
     a.fit(X, LABELS)

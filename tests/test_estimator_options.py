@@ -216,6 +216,24 @@ def test_a_poisson_loss_has_no_targets_below_0(solver):
             model.fit(DIABETES, counts, eval_set=(DIABETES, -counts))
 
 
+@pytest.mark.parametrize("make", [tn.MLPClassifier, tn.MLPRegressor])
+def test_numbers_that_float32_does_not_hold_are_refused(make):
+    X, y, labels = DIABETES.copy(), PROGRESS.copy(), make is tn.MLPClassifier
+    X[3, 1] = y[7] = 1e300
+    model, weight = make(**SMALL, backend="numpy"), np.abs(y)
+    target = PROGRESS > 0 if labels else PROGRESS
+    with pytest.raises(ValueError, match="Input X contains infinity or a value too large"):
+        model.fit(X, target)
+    with pytest.raises(ValueError, match=r"^the sample_weight of y holds 1e\+300 in row 7, expected numbers that are"):
+        model.fit(DIABETES, target, weight)
+    if not labels:
+        with pytest.raises(ValueError, match=r"^y holds 1e\+300 in row 7, column 0, expected .* finite in float32"):
+            model.fit(DIABETES, y)
+        with pytest.raises(ValueError, match=r"^y of eval_set holds 1e\+300"):
+            model.fit(DIABETES, PROGRESS, eval_set=(DIABETES, y))
+    model.set_params(dtype="float64", max_iter=1).fit(DIABETES, target, weight * 1e-200)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, None, "good"])
 def test_scores_that_are_no_finite_numbers_are_refused(value):
     model = tn.MLPRegressor(**SMALL | {"max_iter": 50}, early_stopping=True, scoring=lambda *_: value, backend="numpy")

@@ -52,7 +52,7 @@ def recorded(kernel, variant, shape, layout):
     prepared, outputs = call.prepared(), call.outputs(7.0)
     with running_on(recorder(kernels.load("numba", threads=1))) as backend, recording() as tape:
         getattr(backend, kernel)(**prepared, **outputs)
-    (instruction,) = tape.instructions
+    *_, instruction = tape.instructions
     return instruction, {**prepared, **outputs}
 
 
@@ -179,7 +179,7 @@ X, LABELS = RNG.normal(size=(960, 20)).astype(F), RNG.integers(0, 7, 960)
 
 def runner_of(run):
     """The executor that a Trainer made for its batches."""
-    (replay,) = run._stepper._replays.values()
+    (replay,) = run._stepper._step.replays.values()
     return replay.runner
 
 

@@ -162,3 +162,22 @@ def test_initialisers_have_the_moments_they_say(name):
     assert values.shape == (fan_in, fan_out)
     assert values.var() == pytest.approx(variance, rel=0.03)
     assert values.mean() == pytest.approx(mean, abs=5 * np.sqrt(variance / values.size) + 1e-12)
+
+
+@pytest.mark.parametrize(
+    "loss, name, target, said",
+    [
+        (loss, name, bad, said)
+        for loss, name, bads in (
+            (nn.BCEWithLogitsLoss(), "binary_cross_entropy_with_logits", (1.5, -0.1, np.nan, np.inf)),
+            (nn.PoissonNLLLoss(), "poisson_nll_loss", (-2.0, np.nan, np.inf)),
+        )
+        for bad in bads
+        for said in [r"numbers in \[0, 1\]" if len(bads) == 4 else "finite numbers >= 0"]
+    ],
+)
+def test_losses_refuse_targets_that_they_have_no_value_for(loss, name, target, said):
+    for wanted in (np.array([[0.5], [target]]), Tensor([[0.5], [target]]), [[target], [0.5]]):
+        with pytest.raises(ValueError, match=rf"^{name}: target holds {target:g}, expected {said}$"):
+            loss(x(2, 1), wanted)
+    assert np.isfinite(loss(x(2, 1), np.array([[True], [False]])).item())

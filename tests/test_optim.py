@@ -245,6 +245,76 @@ def test_schedules_follow_their_tables(make, expected):
     np.testing.assert_allclose(factors(which, losses=losses), expected, rtol=1e-9, atol=1e-12)
 
 
+def one_cycle(total, pct_start, div=25.0, final_div=2.5e5):
+    """PyTorch's OneCycleLR: two phases, the last of which ends with the last step, however short it is."""
+    ends, values = (pct_start * total - 1, total - 1), (1 / div, 1.0, 1 / final_div)
+    for step in range(total):
+        phase = 0 if step <= ends[0] else 1
+        first, last = (0, *ends)[phase : phase + 2]
+        done = (step - first) / (last - first)
+        yield values[phase + 1] + (values[phase] - values[phase + 1]) * (1 + math.cos(math.pi * done)) / 2
+
+
+@pytest.mark.parametrize("total", [1, 2, 3, 5, 7, 10, 20, 39, 333])
+@pytest.mark.parametrize("pct_start", [0.0, 0.01, 0.04, 0.24, 0.3, 0.5001, 0.7, 0.9, 0.97, 0.999])
+def test_one_cycle_is_pytorchs(total, pct_start):
+    which = schedule.OneCycle(pct_start)
+    found = factors(which, total)
+    assert found == pytest.approx(list(one_cycle(total, pct_start)), rel=1e-12)
+    assert found[-1] == which.factor(total) == pytest.approx(1 / 2.5e5)
+
+
+def test_one_cycle_begins_at_its_peak_where_that_is_the_first_step():
+    assert factors(schedule.OneCycle(0.1), 10)[0] == 1  # PyTorch divides by zero
+
+
+def fits(which, *rows):
+    """The factors of all steps, where each pair is a fit of some epochs with as many steps."""
+    optimizer, seen, step, epoch = optim.SGD([Parameter([0.0])], lr=1.0), [], 0, 0
+    for epochs, per_epoch in rows:
+        which.start(optimizer, step, per_epoch, step + epochs * per_epoch, epoch, step)
+        for _ in range(epochs * per_epoch):
+            which.apply(optimizer, step)
+            seen.append(optimizer.groups[0]["lr"])
+            step += 1
+        epoch += epochs
+    return seen
+
+
+@pytest.mark.parametrize(("which", "expected"), [
+    (schedule.Exponential(0.5), [1] * 4 + [0.5] * 4 + [0.25] * 2 + [0.125] * 2 + [2**-4] * 3),
+    (schedule.StepDecay(2, 0.5), [1] * 8 + [0.5] * 2 + [0.5] * 2 + [0.25] * 3),
+    (schedule.LinearWarmup(4, schedule.Exponential(0.5)), [0.2, 0.4, 0.6, 0.8] + [1] * 4 + [0.5] * 2 + [0.25] * 2 + [0.125] * 3),
+    (schedule.LinearWarmup(2, schedule.Exponential(0.5)), [1 / 3, 2 / 3] + [1] * 4 + [0.5] * 3 + [0.25] * 2 + [0.125] * 3 + [2**-4]),
+    (schedule.LinearWarmup(10, schedule.Exponential(0.5)), [k / 11 for k in range(1, 11)] + [1] * 2 + [0.5] * 3),
+])  # fmt: skip
+def test_epochs_do_not_jump_where_they_differ_in_length(which, expected):
+    assert fits(which, (2, 4), (2, 2), (1, 3)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("steps", [3, 7, 12])
+def test_a_warm_up_of_equal_epochs_counts_steps(steps):
+    which, after = schedule.LinearWarmup(steps, schedule.Exponential(0.5)), schedule.Exponential(0.5)
+    expected = [(k + 1) / (steps + 1) for k in range(steps)] + factors(after, 20 - steps, 4)
+    assert fits(which, (2, 4), (1, 4), (2, 4)) == pytest.approx(expected)
+    assert factors(schedule.LinearWarmup(steps, schedule.Exponential(0.5)), 20, 4) == pytest.approx(expected)
+
+
+def test_a_warm_up_goes_on_from_its_state():
+    def made():
+        return schedule.LinearWarmup(2, schedule.Exponential(0.5))
+
+    which, other = made(), made()
+    fits(which, (2, 4))
+    other.load_state_dict(which.state_dict())
+    old = made()
+    old.load_state_dict({name: value for name, value in which.state_dict().items() if name != "handover"})
+    optimizer = optim.SGD([Parameter([0.0])])
+    for continued, seen in ((which, [0.5, 0.25, 0.25]), (other, [0.5, 0.25, 0.25]), (old, [0.125, 0.125, 0.0625])):
+        continued.start(optimizer, 8, 2, 12, 2, 8)
+        assert [continued.factor(step) for step in (8, 9, 10)] == seen
+
+
 def test_warm_up_hands_over():
     which = schedule.LinearWarmup(3, schedule.Cosine())
     expected = [0.25, 0.5, 0.75] + [(1 + math.cos(math.pi * k / 9)) / 2 for k in range(9)]

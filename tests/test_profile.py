@@ -136,7 +136,7 @@ def test_a_timed_run_computes_what_an_untimed_one_does(monkeypatch):
     results = []
     for timed in (False, True):
         trainer, X, y = trained(loaded("numba", threads=2))
-        replay = next(iter(trainer._stepper._replays.values()))
+        replay = next(iter(trainer._stepper._step.replays.values()))
         batches = np.arange(ROWS).reshape(-1, BATCH)
         trainer._stepper.fit_begins(X, y.astype(np.int64))
         losses = np.empty((len(batches), 1), np.float32)

@@ -1,5 +1,7 @@
 """Tensors: PyTorch's names and meanings, gradients that accumulate, a tape that knows its limits."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -104,6 +106,22 @@ def test_scalars_have_no_axes():
     assert y.grad.shape == () and y.grad == 4
 
 
+@pytest.mark.parametrize(
+    ("data", "truth"), [(0.0, False), ([0.0], False), ([[-0.0]], False), ([2.0], True), (np.nan, True)]
+)
+def test_the_truth_of_one_element_is_its_values(data, truth):
+    assert bool(Tensor(data)) is truth and (not Tensor(data)) is not truth
+    assert bool(tn.nn.Parameter(data)) is truth
+
+
+@pytest.mark.parametrize("shape", [(2,), (1, 2), (0,), (0, 3)])
+def test_of_more_elements_there_is_no_truth(shape):
+    with pytest.raises(
+        ValueError, match=f"tensor of shape {re.escape(str(shape))} was asked for, expected one element"
+    ):
+        bool(Tensor(np.zeros(shape)))
+
+
 def test_no_grad_records_nothing():
     x = leaf([1.0])
     with tn.no_grad():
@@ -177,6 +195,48 @@ def test_rows_and_columns():
     np.testing.assert_array_equal(x.T.numpy(), np.arange(12.0).reshape(4, 3).T)
     np.testing.assert_array_equal(x.argmax(axis=1), [2, 2, 2, 2])
     assert len(x) == 4 and x.ndim == 2 and x.size == 12 and "Tensor(" in repr(x)
+
+
+BASES = [0.0, -0.0, 1.0, 2.0, -2.0, np.inf, np.nan]
+EXPONENTS = [0.0, -0.0, 0.5, 1.0, 1.5, 2.0, -1.0, -2.0, -0.5, np.inf, np.nan]
+
+
+def power_gradients(x, y):
+    """PyTorch's: 0 with respect to x where y = 0, and with respect to y where x = 0 <= y."""
+    with np.errstate(all="ignore"):
+        dx = np.where(y == 0, 0.0, y * x ** (y - 1))
+        return dx, np.where((x == 0) & (y >= 0), 0.0, x**y * np.log(x))
+
+
+def test_gradients_of_powers_at_the_edges():
+    x, y = (np.ascontiguousarray(a) for a in np.broadcast_arrays(np.array(BASES)[:, None], EXPONENTS))
+    expected, a, b = power_gradients(x, y), leaf(x), leaf(y)
+    with np.errstate(all="ignore"):
+        (a**b).sum().backward()
+    np.testing.assert_allclose(a.grad, expected[0], rtol=1e-12)
+    np.testing.assert_allclose(b.grad, expected[1], rtol=1e-12)
+
+
+@pytest.mark.parametrize("number", EXPONENTS)
+def test_gradients_of_powers_with_numbers(number):
+    """Exponents that are numbers, arrays and Tensors without a gradient, and bases that are numbers."""
+    bases = np.array(BASES)
+    for exponent in (number, np.array([number]), Tensor(np.array(number))):
+        x = leaf(bases)
+        with np.errstate(all="ignore"):
+            (x**exponent).sum().backward()
+        np.testing.assert_allclose(x.grad, power_gradients(bases, np.full(7, number))[0], rtol=1e-12)
+    y = leaf(EXPONENTS)
+    with np.errstate(all="ignore"):
+        (number**y).sum().backward()
+    np.testing.assert_allclose(y.grad, power_gradients(np.full(11, number), np.array(EXPONENTS))[1], rtol=1e-12)
+
+
+def test_the_gradient_of_x_to_the_0_is_0_with_broadcasting():
+    x, y = leaf([[0.0, 2.0]]), leaf([0.0])
+    (x**y).sum().backward()
+    np.testing.assert_array_equal(x.grad, [[0, 0]])
+    np.testing.assert_allclose(y.grad, [np.log(2)])
 
 
 def test_losses_equal_their_definitions():

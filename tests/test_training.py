@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from backends import BACKENDS, loaded
 
 import kernels
 import tinynet as tn
-from tinynet import Tensor, nn, optim, schedule
+from tinynet import Tensor, backends, nn, optim, schedule, training
+from tinynet import functional as F
 
 ROOT = Path(__file__).parent.parent
 RNG = np.random.default_rng(0)
@@ -114,12 +116,123 @@ def test_schedule_clipping_and_callbacks_take_part():
     assert np.abs(plain.model.state_dict()["0.weight"] - before["0.weight"]).max() < 1e-8
 
 
-def test_early_stopping_restores_the_best_weights():
-    run = trainer(lr=0.3, callbacks=[stop := tn.EarlyStopping(patience=2)])
-    validation = X[:20], RNG.integers(0, 3, 20)
-    history = run.fit(X[20:], LABELS[20:], epochs=200, validation_data=validation)
-    assert history.stopped == "early stopping" and len(history.train_loss) == stop.best_epoch + 3
-    assert run.evaluate(*validation) == pytest.approx(min(history.validation_loss), rel=1e-6)
+VALIDATION = X[:20], np.random.default_rng(1).integers(0, 3, 20)
+
+
+def stopping(epochs=200, patience=2, lr=0.3, **options):
+    """A fit on labels that nothing can be learned from, so that the validation loss soon rises."""
+    stop = tn.EarlyStopping(patience=patience)
+    run = trainer(lr=lr, **{"callbacks": [stop], **options})
+    if "callbacks" in options:
+        run.callbacks = (stop, *run.callbacks)
+    return run, stop, run.fit(X[20:], LABELS[20:], epochs=epochs, validation_data=VALIDATION)
+
+
+@pytest.mark.parametrize("patience", [0, 1, 2, 5])
+def test_early_stopping_restores_the_best_weights(patience):
+    run, stop, history = stopping(patience=patience)
+    assert history.stopped == "early stopping" and len(history.train_loss) == stop.best_epoch + max(1, patience)
+    assert run.evaluate(*VALIDATION) == pytest.approx(min(history.validation_loss), rel=1e-6)
+
+
+def at_epoch(number, act):
+    return lambda trainer, history: act() if trainer.epoch == number else None
+
+
+def interrupt():
+    raise KeyboardInterrupt
+
+
+class Broken(Exception):
+    pass
+
+
+def fail():
+    raise Broken
+
+
+@pytest.mark.parametrize("ends", ["epochs", "another callback", "Ctrl-C", "error", "non-finite loss"])
+def test_best_weights_are_restored_whichever_way_fit_ends(ends):
+    stop = tn.EarlyStopping(patience=100)
+    acts = {"another callback": lambda: True, "Ctrl-C": interrupt, "error": fail}
+    acts["non-finite loss"] = lambda: run.optimizer.groups[0].update(lr=1e38)
+    run = trainer(lr=0.3, callbacks=[stop, at_epoch(40, acts.get(ends))] if ends in acts else [stop])
+    data = {"validation_data": VALIDATION, "epochs": 40 if ends == "epochs" else 60}
+    raised = {"error": Broken, "non-finite loss": tn.NonFiniteLoss}.get(ends)
+    if raised:
+        with pytest.raises(raised):
+            run.fit(X[20:], LABELS[20:], **data)
+    else:
+        run.fit(X[20:], LABELS[20:], **data)
+    losses = run.history.validation_loss
+    assert stop.best == np.nanmin(losses) != losses[-1] and stop.best_epoch == 1 + losses.index(stop.best)
+    assert run.evaluate(*VALIDATION) == pytest.approx(stop.best, rel=1e-6)
+
+
+def test_best_weights_are_restored_behind_a_time_limit():
+    run, _, before = stopping(epochs=40, patience=100)
+    after = run.fit(X[20:], LABELS[20:], batch_size=4, validation_data=VALIDATION, time_limit=1e-9)
+    assert after.stopped == "time limit" and run.position.rows_done == 4
+    assert run.evaluate(*VALIDATION) == pytest.approx(min(before.validation_loss), rel=1e-6)
+
+
+def test_fits_in_a_row_are_one_to_early_stopping():
+    """Each restores the best weights, and the next one goes on with those that training had come to."""
+    whole, stop, history = stopping(epochs=12, patience=8)
+    parts, other, _ = stopping(epochs=3, patience=8)
+    for _ in range(3):
+        parts.fit(X[20:], LABELS[20:], epochs=3, validation_data=VALIDATION)
+    assert parts.history.step_loss == history.step_loss and parts.history.validation_loss == history.validation_loss
+    assert other.best == stop.best and other.waited == stop.waited > 3
+    for name, array in whole.model.state_dict().items():
+        np.testing.assert_array_equal(parts.model.state_dict()[name], array)
+
+
+def test_behind_an_early_stop_the_next_fit_waits_anew_from_the_best_weights():
+    run, stop, first = stopping()
+    best = run.model.state_dict()
+    heard = []
+    run.callbacks = (stop, lambda trainer, history: heard.append(stop.waited))
+    second = run.fit(X[20:], LABELS[20:], epochs=50, validation_data=VALIDATION)
+    assert second.stopped == "early stopping" and heard[-2:] == [1, 2] and len(second.train_loss) >= 2
+    assert stop.best == min(first.validation_loss + second.validation_loss)
+    assert run.evaluate(*VALIDATION) == pytest.approx(stop.best, rel=1e-6)
+    assert stop.best < min(first.validation_loss) or all(
+        np.array_equal(run.model.state_dict()[n], best[n]) for n in best
+    )
+
+
+def test_weights_that_were_loaded_between_fits_are_kept():
+    run, _, _ = stopping(epochs=6, patience=100, lr=0.0)
+    run.model.load_state_dict({name: np.zeros_like(array) for name, array in run.model.state_dict().items()})
+    run.fit(X[20:], LABELS[20:], validation_data=VALIDATION)
+    assert run.history.step_loss[-1] == pytest.approx(np.log(3), rel=1e-5)
+
+
+def test_other_rows_are_watched_anew():
+    """A loss of other rows is no better or worse than the best one."""
+    run, stop, _ = stopping(epochs=6, patience=100)
+    rows = X[:20], (LABELS[:20] + 1) % 3
+    before = run.model.state_dict()
+    second = run.fit(*rows, epochs=1, batch_size=10)
+    assert stop.best == second.train_loss[0] and stop.best_epoch == 7
+    assert any(not np.array_equal(run.model.state_dict()[name], before[name]) for name in before)
+
+
+@pytest.mark.parametrize("first", [0, 2])
+def test_a_validation_loss_that_is_not_finite_has_not_fallen(first):
+    class Validated(nn.CrossEntropyLoss):
+        def forward(self, logits, labels):
+            loss = super().forward(logits, labels)
+            return loss if len(labels) != 20 or run.epoch < first else loss * np.nan
+
+    stop = tn.EarlyStopping(patience=3)
+    run = trainer(callbacks=[stop])
+    run.loss_function = Validated()
+    history = run.fit(X[20:], LABELS[20:], epochs=20, validation_data=VALIDATION)
+    assert len(history.train_loss) == (stop.best_epoch + 3 if first else 3)
+    assert history.stopped == ("early stopping" if first else "early stopping: no loss was finite")
+    assert np.isfinite(run.predict(X)).all()
 
 
 def test_a_callback_may_stop():
@@ -202,6 +315,65 @@ def test_two_models_on_two_backends_in_one_process():
         np.testing.assert_allclose(first, second, rtol=1e-4)
 
 
+# ---- losses -------------------------------------------------------------------------------------------------------
+
+CLASS_WEIGHT = [0.1, 1.0, 30.0]
+POSITIVE = np.abs(NUMBERS)
+LOSSES = {  # a loss, targets, and the mean over all rows that is meant, from all outputs and targets
+    "cross entropy": (nn.CrossEntropyLoss(), LABELS, F.cross_entropy),
+    "weights": (nn.CrossEntropyLoss(CLASS_WEIGHT), LABELS, lambda z, y: F.cross_entropy(z, y, np.array(CLASS_WEIGHT))),
+    "weights, smoothed": (
+        nn.CrossEntropyLoss(CLASS_WEIGHT, label_smoothing=0.2), LABELS,
+        lambda z, y: F.cross_entropy(z, y, np.array(CLASS_WEIGHT), 0.2)),
+    "sum": (nn.CrossEntropyLoss(reduction="sum"), LABELS, F.cross_entropy),
+    "weights, sum": (
+        nn.CrossEntropyLoss(CLASS_WEIGHT, reduction="sum"), LABELS,
+        lambda z, y: F.cross_entropy(z, y, np.array(CLASS_WEIGHT), reduction="sum") / float(len(y))),
+    "squared": (nn.MSELoss(), NUMBERS, F.mse_loss),
+    "squared, sum": (nn.MSELoss("sum"), NUMBERS, lambda z, y: F.mse_loss(z, y) * 2.0),
+    "Huber, sum": (nn.HuberLoss(0.5, "sum"), NUMBERS, lambda z, y: F.huber_loss(z, y, 0.5) * 2.0),
+    "Poisson, sum": (nn.PoissonNLLLoss("sum"), POSITIVE, lambda z, y: F.poisson_nll_loss(z, y) * 2.0),
+    "own mean": (lambda z, y: ((z - y) * (z - y)).mean(), NUMBERS, F.mse_loss),
+    "own sum": (lambda z, y: ((z - y) * (z - y)).sum(), NUMBERS, lambda z, y: F.mse_loss(z, y) * 20.0),  # a batch's
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("loss, target, meant", LOSSES.values(), ids=LOSSES)
+def test_training_validation_and_evaluation_give_the_same_loss_of_the_same_rows(loss, target, meant, monkeypatch):
+    """However the rows are cut into batches; in evaluation into blocks, here of some 30 rows."""
+    monkeypatch.setattr(training, "EVALUATION_ROWS", 30)
+    tn.manual_seed(0)
+    model = nn.multilayer_perceptron(6, (8,), 3 if target is LABELS else 2).to(np.float64)
+    run = tn.Trainer(model, loss, optim.SGD(model.parameters(), lr=0.0), "numpy", progress=False)
+    history = run.fit(X, target, epochs=4, batch_size=10, validation_data=(X, target))
+    expected = meant(Tensor(run.predict(X)), target).item()
+    np.testing.assert_allclose([*history.train_loss, *history.validation_loss], expected, rtol=1e-12)
+    assert run.evaluate(X, target) == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_loss_of_a_cut_epoch_is_weighted_as_a_whole(tmp_path):
+    losses = []
+    for cut in (False, True):
+        run = trainer(dtype=np.float64)
+        run.loss_function = nn.CrossEntropyLoss(CLASS_WEIGHT)
+        if cut:
+            run.fit(X, LABELS, batch_size=8, time_limit=1e-9)
+            tn.save_checkpoint(tmp_path / "cut", run)
+            run = trainer(dtype=np.float64)
+            run.loss_function = nn.CrossEntropyLoss(CLASS_WEIGHT)
+            tn.load_checkpoint(tmp_path / "cut", run)
+        losses += run.fit(X, LABELS, batch_size=8).train_loss
+    assert losses[0] == losses[1]
+
+
+def test_rows_without_weight_are_not_in_the_mean(monkeypatch):
+    monkeypatch.setattr(training, "EVALUATION_ROWS", 10)
+    run = trainer()
+    run.loss_function = nn.CrossEntropyLoss([1.0, 0.0, 1.0])
+    labels = np.where(np.arange(50) < 20, 1, 0)  # the first blocks have no weight at all
+    assert run.evaluate(X, labels) == pytest.approx(run.evaluate(X[20:], labels[20:]), rel=1e-6)
+
+
 # ---- refusals -----------------------------------------------------------------------------------------------------
 
 
@@ -209,6 +381,11 @@ def changed(array, where, value):
     array = np.array(array, float)
     array[where] = value
     return array
+
+
+def on_two_outputs(loss):
+    model = nn.Linear(6, 2)
+    return tn.Trainer(model, loss, optim.SGD(model.parameters(), lr=0.1), "numpy", progress=False)
 
 
 REFUSALS = {
@@ -220,6 +397,26 @@ REFUSALS = {
     "infinity": (lambda: trainer().fit(changed(X, (0, 1), np.inf), LABELS), ValueError, "X holds inf in row 0"),
     "text": (lambda: trainer().fit(X.astype(str), LABELS), TypeError, "X has dtype <U"),
     "target NaN": (lambda: trainer().fit(X, changed(LABELS, 0, np.nan)), ValueError, "y holds NaN"),
+    "too large for float32": (
+        lambda: trainer().fit(changed(X, (3, 2), -1e300), LABELS), ValueError,
+        r"X holds -1e\+300 in row 3, column 2, expected numbers that are finite in float32, up to 3.4"),
+    "target too large": (
+        lambda: on_two_outputs(nn.MSELoss()).fit(X, changed(NUMBERS, (7, 1), 1e300)), ValueError,
+        r"y holds 1e\+300 in row 7, column 1, expected numbers that are finite in float32"),
+    "validation target too large": (
+        lambda: on_two_outputs(nn.MSELoss()).fit(X, NUMBERS, validation_data=(X, changed(NUMBERS, (0, 0), 1e39))),
+        ValueError, r"validation y holds 1e\+39 in row 0, column 0"),
+    "to predict": (lambda: trainer().predict(changed(X, (3, 2), 1e300)), ValueError, r"X holds 1e\+300"),
+    "probability": (
+        lambda: on_two_outputs(nn.BCEWithLogitsLoss()).fit(X, changed(NUMBERS > 0, (49, 1), 1.5)), ValueError,
+        r"BCEWithLogitsLoss: target holds 1.5, expected numbers in \[0, 1\]"),
+    "validation probability": (
+        lambda: on_two_outputs(nn.BCEWithLogitsLoss()).fit(
+            X, NUMBERS > 0, validation_data=(X, changed(NUMBERS > 0, (49, 1), -0.5))),
+        ValueError, r"BCEWithLogitsLoss: target holds -0.5"),
+    "count": (
+        lambda: on_two_outputs(nn.PoissonNLLLoss()).fit(X, changed(POSITIVE, (49, 1), -1)), ValueError,
+        "PoissonNLLLoss: target holds -1, expected finite numbers >= 0"),
     "label": (lambda: trainer().fit(X, changed(LABELS, 7, 3).astype(int)), ValueError, r"labels hold 3, .* in \[0, 3\)"),
     "label below": (lambda: trainer().fit(X, changed(LABELS, 7, -1).astype(int)), ValueError, "labels hold -1"),
     "label fraction": (lambda: trainer().fit(X, changed(LABELS, 7, 0.5)), TypeError, "expected whole numbers"),
@@ -287,6 +484,53 @@ def test_a_non_finite_loss_keeps_finite_weights(backend, lr):
         assert np.isfinite(run.fit(X, NUMBERS, epochs=1).train_loss).all()
 
 
+@pytest.mark.parametrize("ends", ["epochs", "time limit", "validation", "callback", "interrupt"])
+def test_weights_that_the_last_step_made_infinite_are_refused(backend, ends):
+    """The loss is finite, the update is not, and no later step is there to show it."""
+    tn.manual_seed(0)
+    model = nn.Linear(6, 2)
+    run = tn.Trainer(model, nn.MSELoss(), optim.SGD(model.parameters(), lr=3e38), backend, progress=False)
+    before, heard, options = model.state_dict(), [], {}
+    if ends == "interrupt":
+        run.callbacks = [at_epoch(1, interrupt)]
+    elif ends == "callback":
+        run.callbacks = [lambda trainer, history: heard.append(history)]
+    elif ends == "validation":
+        options = {"validation_data": (X, 100 * NUMBERS), "epochs": 3}
+    elif ends == "time limit":
+        options = {"time_limit": 1e-9, "epochs": 3}
+    said = r"^weight became infinite or NaN in epoch 1, step 1, at learning rate 3e\+38; the weights are those at the"
+    with pytest.raises(tn.NonFiniteLoss, match=said):
+        run.fit(X, 100 * NUMBERS, batch_size=25 if ends == "time limit" else 50, **options)
+    assert all(np.array_equal(array, before[name]) for name, array in model.state_dict().items())
+    assert not heard and not run.history.validation_loss and run.history.steps == 1 and run.position.rows_done == 0
+    run.optimizer.groups[0]["lr"] = 1e-3
+    assert np.isfinite(run.fit(X, NUMBERS).train_loss).all()
+
+
+def test_large_weights_are_finite(backend):
+    """Their squares are not."""
+    model = nn.Linear(6, 2)
+    run = tn.Trainer(model, nn.MSELoss(), optim.SGD(model.parameters(), lr=0.0), backend, progress=False)
+    model.weight.data[...] = 1e30
+    model.mask = np.array([0, -np.inf], np.float32)  # a buffer that is meant to be so
+    model.bias.data[...] = 0
+    assert np.isfinite(run.fit(1e-30 * X, NUMBERS, epochs=2).train_loss).all()
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_running_statistics_that_become_infinite_are_refused(backend, epochs):
+    """The batch's own statistics still give a finite loss, but those kept for evaluation would be infinite for good."""
+    tn.manual_seed(0)
+    model = nn.Sequential(nn.BatchNorm1d(6), nn.Linear(6, 2))
+    run = tn.Trainer(model, nn.MSELoss(), optim.SGD(model.parameters(), lr=1e-3), backend, progress=False)
+    run.fit(X, NUMBERS)
+    before = model.state_dict()
+    with pytest.raises(tn.NonFiniteLoss, match=r"^0.running_variance became infinite or NaN in epoch 2, step 3.*scale"):
+        run.fit(1e20 * X, NUMBERS, epochs=epochs, batch_size=50)
+    assert all(np.array_equal(array, before[name]) for name, array in model.state_dict().items())
+
+
 # ---- processes ----------------------------------------------------------------------------------------------------
 
 
@@ -350,8 +594,6 @@ def test_ctrl_c_stops_quickly_and_keeps_what_was_trained(backend_name):
 
 
 def test_use_backend_holds_in_its_block_and_thread():
-    import threading
-
     with tn.use_backend("naive"):
         assert tn.current_backend().name == "naive"
         elsewhere = []
@@ -366,3 +608,59 @@ def test_use_backend_holds_in_its_block_and_thread():
     assert tn.current_backend().name == "numpy"
     tn.use_backend("numba")
     assert (Tensor([1.0]) + 1).numpy() == 2
+
+
+def test_a_block_of_a_backend_is_entered_again():
+    """One after the other, within itself, within others, by an error's way out, and in threads at once."""
+    names, numpy = [], tn.use_backend("numpy")
+    with numpy, tn.use_backend("naive"), numpy:
+        names.append(tn.current_backend().name)
+        with pytest.raises(ZeroDivisionError), numpy:
+            1 / 0  # noqa: B018
+        names.append(tn.current_backend().name)
+    with numpy:
+        names.append(tn.current_backend().name)
+    assert names == ["numpy"] * 3 and tn.current_backend().name == "numba"
+    both = threading.Barrier(2)
+
+    def enter():
+        with numpy:
+            both.wait(60)
+            names.append(tn.current_backend().name)
+            both.wait(60)
+        names.append(tn.current_backend().name)
+
+    threads = [threading.Thread(target=enter) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sorted(names) == ["numba"] * 2 + ["numpy"] * 5 and tn.current_backend().name == "numba"
+
+
+def test_a_block_takes_back_the_default_it_set_and_no_other():
+    first, second = tn.use_backend("naive"), tn.use_backend("numpy")
+    with first:  # the default is the second's now
+        assert tn.current_backend().name == "naive"
+    assert tn.current_backend().name == "numpy"
+    with second:
+        pass
+    assert tn.current_backend().name == "numba"
+    third = tn.use_backend("naive")
+    tn.use_backend("numpy")  # for good
+    with third:
+        pass
+    assert tn.current_backend().name == "numpy"
+    tn.use_backend("numba")
+    with third:
+        pass
+    assert tn.current_backend().name == "numba"
+
+
+def test_blocks_and_defaults_leave_nothing_behind():
+    for _ in range(5):
+        tn.use_backend("numpy")
+        with tn.use_backend("naive"):
+            pass
+    tn.use_backend("numba")
+    assert len(backends._defaults) <= 2 and tn.current_backend().name == "numba"

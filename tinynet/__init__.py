@@ -16,12 +16,13 @@ from .backends import current as current_backend
 from .backends import use_backend
 from .callbacks import EarlyStopping
 from .checkpoint import load_checkpoint, save_checkpoint
-from .compiled import CompiledStep, NotReplayable, compile
+from .compiled import CompiledStep, compile
 from .gradients import gradcheck
 from .history import History
 from .interoperability import from_sklearn, from_torch_state_dict
 from .onnx import export_onnx
 from .randomness import manual_seed
+from .step import NotReplayable
 from .stepping import NonFiniteLoss
 from .tensor import Tensor, no_grad
 from .tensor_files import CheckpointError

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Callable
+from contextlib import suppress
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Any
@@ -11,8 +14,8 @@ from kernels import Backend
 
 BackendLike = str | Backend
 
-_default: list[Backend | None] = [None]
-_override: ContextVar[Backend | None] = ContextVar("tinynet_backend", default=None)
+_override: ContextVar[tuple[Backend, ...]] = ContextVar("tinynet_backend", default=())  # of blocks within blocks
+_defaults: list[_Default] = []  # the last holds
 _loaded: dict[str, Backend] = {}
 _with_options: dict[tuple[str, frozenset[tuple[str, Any]]], Backend] = {}
 
@@ -50,32 +53,35 @@ def current() -> Backend:
     The default is numba, or numpy where Numba is not installed.
     """
     override = _override.get()
-    if override is not None:
-        return override
-    default = _default[0]
-    if default is None:
-        try:
-            default = resolve("numba")
-        except kernels.BackendUnavailable:
-            default = resolve("numpy")
-        _default[0] = default
-    return default
+    if override:
+        return override[-1]
+    if _defaults:
+        return _defaults[-1].backend
+    try:
+        found = resolve("numba")
+    except kernels.BackendUnavailable:
+        found = resolve("numpy")
+    _defaults.insert(0, _Default(found, lambda: None))
+    return found
 
 
 class running_on:
-    """``with running_on(backend)``: the backend holds in the block and its thread; None keeps the one in force."""
+    """``with running_on(backend)``: the backend holds in the block and its thread; None keeps the one in force.
+
+    It may be entered again, also within its own block and in other threads.
+    """
 
     def __init__(self, backend: BackendLike | None):
         self.backend = resolve(backend)
 
     def __enter__(self) -> Backend:
-        self._token = _override.set(self.backend)
+        _override.set((*_override.get(), self.backend))
         return self.backend
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        _override.reset(self._token)
+        _override.set(_override.get()[:-1])
 
 
 class use_backend(running_on):
@@ -83,9 +89,25 @@ class use_backend(running_on):
 
     def __init__(self, backend: BackendLike):
         super().__init__(backend)
-        self._before = _default[0]
-        _default[0] = self.backend
+        # Those before one that no block can take back any more are never in force again.
+        final = [i for i, default in enumerate(_defaults) if default.setter() is None]
+        for default in _defaults[: final[-1] if final else 0]:
+            _forget(default)
+        self._set = _Default(self.backend, weakref.ref(self))
+        _defaults.append(self._set)
 
     def __enter__(self) -> Backend:
-        _default[0] = self._before
+        _forget(self._set)
         return super().__enter__()
+
+
+class _Default:
+    """A backend that was made the process default, and what did so while a block can still take it back."""
+
+    def __init__(self, backend: Backend, setter: Callable[[], use_backend | None]):
+        self.backend, self.setter = backend, setter
+
+
+def _forget(default: _Default) -> None:
+    with suppress(ValueError):  # it was before, perhaps by another thread
+        _defaults.remove(default)

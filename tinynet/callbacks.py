@@ -1,53 +1,107 @@
 """Callbacks: functions that hear each epoch's end and may stop training.
 
 ``callback(trainer, history)`` is called after every epoch; returning True stops. ``stop_reason`` names it in History.
+Two methods are called where a callback has them: ``fit_begins(trainer, history, rows)`` before the first step, rows
+the features and targets whose loss is ``history.monitored``, and ``fit_ended(trainer, history)`` whichever way ``fit``
+ends, an exception included; the last callback's ``fit_begins`` and the first one's ``fit_ended`` come first.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from .checks import check_at_least_0, check_whole
-from .history import History
+from .history import NOT_FINITE, History
 from .tensor import Array
 
 if TYPE_CHECKING:
     from .training import Trainer
 
 Callback = Callable[[Any, History], bool | None]
+ROWS_LOOKED_AT = 4096  # to tell whether a loss is that of the same rows: a large table need not be read whole
 
 
 class EarlyStopping:
-    """Stops when the loss has not fallen by more than min_delta for patience epochs; restores the best weights.
+    """Stops when the loss has not fallen by more than min_delta for patience epochs.
 
-    The loss is the validation loss if there is one, else the training loss.
+    The loss is the validation loss if there is one, else the training loss; one that is not finite has not fallen.
+    restore_best: whichever way ``fit`` ends, the model then has the weights of the epoch with the lowest loss. Another
+    call of ``fit`` with the same rows goes on with the weights that training had come to, and with the epochs waited;
+    behind one that this has stopped, or whose loss was not finite, with the best weights and waiting anew. With other
+    rows, whose losses cannot be compared, all begins anew.
     """
-
-    stop_reason = "early stopping"
 
     def __init__(self, patience: int = 10, min_delta: float = 0.0, restore_best: bool = True):
         self.patience, self.min_delta = check_whole("patience", patience), check_at_least_0("min_delta", min_delta)
         self.restore_best = restore_best
-        self.best, self.best_epoch, self._weights = math.inf, 0, dict[str, Array]()
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self.best, self.best_epoch, self.waited, self.rows = math.inf, 0, 0, 0
+        self._weights: Mapping[str, Array] = {}
+        self._last: Mapping[str, Array] = {}  # those of the last epoch, while the model has the best
+
+    @property
+    def stop_reason(self) -> str:
+        """What History says of a run that this has stopped."""
+        return "early stopping" if self.best < math.inf else "early stopping: no loss was finite"
+
+    @property
+    def _stops(self) -> bool:
+        return self.waited >= max(1, self.patience)
+
+    def fit_begins(self, trainer: Trainer, history: History, rows: tuple[Array, Array]) -> None:
+        """Takes up what the last call of ``fit`` left, if this one goes on with it."""
+        if (looked := _checksum(rows)) != self.rows:
+            self._begin_anew()
+            self.rows = looked
+        if self._stops:
+            self.waited = 0
+        if self._last and _same(trainer.model.arrays(), self._weights):
+            trainer.model.load_state_dict(self._last)
+        self._last = {}
 
     def __call__(self, trainer: Trainer, history: History) -> bool:
-        epoch = trainer.epoch
-        if history.monitored < self.best - self.min_delta:
-            self.best, self.best_epoch = history.monitored, epoch
+        loss = history.monitored
+        self.waited += 1
+        if math.isfinite(loss) and loss < self.best - self.min_delta:
+            self.best, self.best_epoch, self.waited = loss, trainer.epoch, 0
             if self.restore_best:
                 self._weights = trainer.model.state_dict()
-        if epoch - self.best_epoch <= self.patience:
-            return False
-        if self.restore_best:
-            trainer.model.load_state_dict(self._weights)
-        return True
+        return self._stops
+
+    def fit_ended(self, trainer: Trainer, history: History) -> None:
+        """Gives the model the best weights."""
+        if not self._weights or _same(trainer.model.arrays(), self._weights):
+            return
+        if not self._stops and history.stopped != NOT_FINITE:
+            self._last = trainer.model.state_dict()
+        trainer.model.load_state_dict(self._weights)
 
     def state_dict(self) -> dict[str, Any]:
-        """What a continued run needs: the best loss, its epoch, and the weights of then."""
-        return {"best": self.best, "best_epoch": self.best_epoch, "weights": self._weights}
+        """What a continued run needs: the best loss, its epoch, the weights of then, and where training had come to."""
+        names = ("best", "best_epoch", "waited", "rows")
+        return {**{name: getattr(self, name) for name in names}, "weights": self._weights, "last": self._last}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restores what state_dict gave."""
-        self.best, self.best_epoch, self._weights = state["best"], state["best_epoch"], state["weights"]
+        for name in ("best", "best_epoch", "waited", "rows"):
+            setattr(self, name, state[name])
+        self._weights, self._last = state["weights"], state["last"]
+
+
+def _same(arrays: Mapping[str, Array], others: Mapping[str, Array]) -> bool:
+    return all(array.tobytes() == others[name].tobytes() for name, array in arrays.items())
+
+
+def _checksum(arrays: tuple[Array, ...]) -> int:
+    found = 0
+    for array in arrays:
+        some = np.ascontiguousarray(array[:: -(-len(array) // ROWS_LOOKED_AT)])
+        found = zlib.crc32(some.data, zlib.crc32(repr((array.shape, array.dtype.str)).encode(), found))
+    return found

@@ -2,13 +2,12 @@
 
 Arrays: ``model.NAME`` (parameters, buffers; beside them the modules' classes and options are noted, which decide the
 function as much, to be compared), ``optimizer.group.I`` (a group's options), ``optimizer.I.NAME`` (running
-averages of parameter I), ``history.NAME``, ``early_stopping.I.NAME`` (the best weights). The text ``state`` holds the
-rest as JSON. Nothing in a file is ever run.
+averages of parameter I), ``optimizer.I.step`` (its count of updates where that is not its group's), ``history.NAME``,
+``early_stopping.I.NAME`` (the best weights). The text ``state`` holds the rest as JSON. Nothing in a file is ever run.
 """
 
 from __future__ import annotations
 
-import copy
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -22,14 +21,14 @@ from typing import Any
 import numpy as np
 
 from .callbacks import EarlyStopping
-from .checks import check_number, check_whole
+from .checks import check_at_least_0, check_number, check_whole
 from .files import check_writable, is_replaced
 from .history import History
 from .nn import Module
-from .optim import Optimizer
+from .optim import Accumulate, Optimizer
 from .optim.optimizer import CHECKS, uninterrupted
 from .schedule import Schedule
-from .stepping import PLAIN
+from .snapshot import PLAIN
 from .tensor import Array
 from .tensor_files import TOO_LARGE, CheckpointError, read_tensors, write_tensors
 from .training import Position, Trainer
@@ -42,6 +41,8 @@ HISTORY = {
     "train_loss": np.float64, "validation_loss": np.float64, "seconds": np.float64, "samples": np.int64,
     "learning_rate": np.float64, "step_loss": np.float64,
 }  # fmt: skip
+
+STOPPING = {"weights": "early_stopping", "last": "early_stopping_last"}  # its weights, and where their names begin
 
 Target = Any  # a Module, an Optimizer, a Trainer or an estimator: what contents and checked have a rule for
 Path_ = str | PathLike[str]
@@ -213,6 +214,8 @@ def _optimizer(optimizer: Optimizer) -> Contents:
     for i, parameter in enumerate(_parameters(optimizer)):
         averages = optimizer.state.get(id(parameter), {})
         tensors |= {f"optimizer.{i}.{name}": average for name, average in averages.items()}
+    steps = enumerate(optimizer.own_steps())
+    tensors |= {f"optimizer.{i}.step": np.array([step]) for i, step in steps if step is not None}
     kept = {"class": type(optimizer).__name__, "groups": [[*g.names, len(g.params)] for g in optimizer.groups]}
     return tensors, {"optimizer": kept}
 
@@ -221,19 +224,25 @@ def _optimizer(optimizer: Optimizer) -> Contents:
 def _optimizer_checked(optimizer: Optimizer, tensors: dict[str, Array], state: dict[str, Any]) -> list[Write]:
     found = part("optimizer", tensors, state)
     _check_equal("optimizer", state["optimizer"], _optimizer(optimizer)[1]["optimizer"])
-    averages = []
+    averages, steps = [], list[float | None]()
     own = {f"group.{i}": group.hyper for i, group in enumerate(optimizer.groups)}
     for i, parameter in enumerate(_parameters(optimizer)):
         averages.append(under(str(i), found))
+        step = averages[-1].pop("step", None)
+        if step is not None and "step" in optimizer.options:
+            own[f"{i}.step"] = np.zeros(1)
         if averages[-1]:  # there are none before the first step
             own |= {f"{i}.{name}": parameter.data for name in optimizer.averages}
+        steps.append(None if step is None or step.shape != (1,) else float(step[0]))
     check_arrays("the optimizer", found, own)
     groups = []
     for i, group in enumerate(optimizer.groups):
         groups.append(dict(zip(group.names, found[f"group.{i}"].tolist(), strict=True)))
         for name, value in groups[-1].items():
             CHECKS[name](f"its {name}", value)
-    return [lambda: optimizer.load_state_dict({"groups": groups, "averages": averages})]
+    for count in steps:
+        CHECKS["step"]("its step", count or 0.0)
+    return [lambda: optimizer.load_state_dict({"groups": groups, "averages": averages, "steps": steps})]
 
 
 def _parameters(optimizer: Optimizer) -> list[Any]:
@@ -250,8 +259,11 @@ def _trainer(trainer: Trainer) -> Contents:
     tensors = {f"history.{name}": np.array(getattr(history, name), dtype) for name, dtype in HISTORY.items()}
     states = [callback.state_dict() for callback in stopping]
     for i, state in enumerate(states):
-        tensors |= {f"early_stopping.{i}.{name}": array for name, array in state.pop("weights").items()}
+        for kind, where in STOPPING.items():
+            tensors |= {f"{where}.{i}.{name}": array for name, array in state.pop(kind).items()}
     rest = {name: value for name, value in asdict(history).items() if name not in HISTORY}
+    sums = _accumulated(trainer)
+    tensors |= {f"accumulated.{i}": total for i, total in enumerate(sums["sums"])}
     return arrays | averages | tensors, {
         **model,
         **optimizer,
@@ -260,8 +272,9 @@ def _trainer(trainer: Trainer) -> Contents:
             "epoch": trainer.epoch,
             "step": trainer.step,
             "position": asdict(trainer.position),
-            "schedule": trainer.schedule.state_dict() if trainer.schedule else None,
+            "schedule": trainer.schedules.state_dict() if trainer.schedules else None,
             "early_stopping": states,
+            "accumulated": sums["reached"],
             "history": rest,
         },
     }
@@ -276,27 +289,19 @@ def _trainer_checked(trainer: Trainer, tensors: dict[str, Array], state: dict[st
 
 def _run_checked(trainer: Trainer, tensors: dict[str, Array], state: dict[str, Any]) -> Write:
     for name, value in json.loads(json.dumps(_encoded(_settings(trainer))), object_hook=_decoded).items():
-        _check_equal(name, state["settings"][name], value)
+        if name != "transforms" or name in state["settings"]:  # files of old say nothing of them
+            _check_equal(name, state["settings"][name], value)
     epoch, step = check_whole("its epoch", state["epoch"]), check_whole("its step", state["step"])
-    position = Position(**state["position"])
+    # A file of old has no weight: every row counted once.
+    position = Position(**{"weight": float(state["position"]["rows_done"]), **state["position"]})
     for name in ("rows", "batch_size", "steps_done", "rows_done"):
         check_whole(name, getattr(position, name))
-    check_number("loss", position.loss)
-    schedule = copy.deepcopy(trainer.schedule)
-    if schedule:
-        schedule.load_state_dict(state["schedule"])
-        if schedule.state_dict()["initial"] is not None:
-            groups = trainer.optimizer.groups
-            for _, rate in zip(groups, schedule.rates(step), strict=True):
-                check_number("its learning rate", rate)
+    check_number("loss", position.loss), check_at_least_0("weight", position.weight)
+    if trainer.schedules:
+        trainer.schedules.check_state_dict(state["schedule"], step)
+    accumulated = _accumulated_checked(trainer, tensors, state)
     stopping = _stopping(trainer)
-    best: list[dict[str, Any]] = []
-    for i, kept in enumerate(state["early_stopping"]):
-        weights = under(f"early_stopping.{i}", tensors)
-        if weights:  # there are none before the first epoch's end
-            check_arrays("early stopping", weights, trainer.model.arrays())
-        best.append({"best": float(kept["best"]), "best_epoch": check_whole("it", kept["best_epoch"])})
-        best[-1]["weights"] = weights
+    best = [_stopping_checked(trainer, i, kept, tensors) for i, kept in enumerate(state["early_stopping"])]
     if len(best) != len(stopping):
         raise CheckpointError(f"it has {len(best)} early stoppings, the trainer {len(stopping)}")
     found = under("history", tensors)
@@ -311,16 +316,55 @@ def _run_checked(trainer: Trainer, tensors: dict[str, Array], state: dict[str, A
 
     def write() -> None:
         trainer.epoch, trainer.step, trainer.position, trainer.histories = epoch, step, position, [history]
-        if trainer.schedule:
-            trainer.schedule.load_state_dict(state["schedule"])
+        if trainer.schedules:
+            trainer.schedules.load_state_dict(state["schedule"])
+        if accumulated is not None:
+            accumulated()
         for callback, kept in zip(stopping, best, strict=True):
             callback.load_state_dict(kept)
 
     return write
 
 
+def _accumulate(trainer: Trainer) -> Accumulate | None:
+    """Its sums are those of the model's parameters."""
+    found = next((each for each in trainer.transforms if isinstance(each, Accumulate)), None)
+    if found is not None:
+        found.begin(trainer.model.parameters())
+    return found
+
+
+def _accumulated(trainer: Trainer) -> dict[str, Any]:
+    found = _accumulate(trainer)
+    return {"sums": [], "reached": []} if found is None else found.state_dict()
+
+
+def _accumulated_checked(trainer: Trainer, tensors: dict[str, Array], state: dict[str, Any]) -> Write | None:
+    found, reached = _accumulate(trainer), state.get("accumulated", [])  # a file of old has none
+    if found is None:
+        return None
+    sums = under("accumulated", tensors)
+    own = {f"{i}": total for i, total in enumerate(found.arrays())}
+    check_arrays("accumulated gradients", sums, own)
+    if len(reached) != len(own) or not all(isinstance(each, bool) for each in reached):
+        raise CheckpointError(f"it has accumulated gradients of {len(reached)} parameters, the trainer {len(own)}")
+    return lambda: found.load_state_dict({"sums": [sums[name] for name in own], "reached": reached})
+
+
 def _stopping(trainer: Trainer) -> list[EarlyStopping]:
     return [callback for callback in trainer.callbacks if isinstance(callback, EarlyStopping)]
+
+
+def _stopping_checked(trainer: Trainer, i: int, kept: dict[str, Any], tensors: dict[str, Array]) -> dict[str, Any]:
+    """The state of the i-th early stopping. A file of old that does not say which rows it watched begins anew."""
+    found: dict[str, Any] = {"best": float(kept["best"])}
+    for name in ("best_epoch", "waited", "rows"):
+        found[name] = check_whole(name, kept.get(name, 0))
+    for kind, where in STOPPING.items():
+        found[kind] = under(f"{where}.{i}", tensors)
+        if found[kind]:  # there are none before the first epoch's end
+            check_arrays("early stopping", found[kind], trainer.model.arrays())
+    return found
 
 
 def _settings(trainer: Trainer) -> dict[str, Any]:
@@ -328,10 +372,17 @@ def _settings(trainer: Trainer) -> dict[str, Any]:
     return {
         "seed": trainer.seed,
         "clip_norm": trainer.clip_norm,
+        "transforms": [_described(transform) for transform in trainer.transforms],
         "loss function": _described(trainer.loss_function),
-        "schedule": _described(trainer.schedule),
+        "schedule": _schedule_described(trainer.schedule),
         "early stopping": [_described(callback) for callback in _stopping(trainer)],
     }
+
+
+def _schedule_described(schedule: Any) -> Any:
+    if isinstance(schedule, Mapping):
+        return {name: _described(driver) for name, driver in schedule.items()}
+    return _described(schedule)
 
 
 def _described(part: Any) -> Any:
@@ -360,6 +411,8 @@ def _check_equal(name: str, found: Any, own: Any) -> None:
 def _short(value: Any) -> str:
     if isinstance(value, dict) and "class" in value:
         return f"{value['class']}({', '.join(f'{n}={_short(v)}' for n, v in value.items() if n != 'class')})"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_short, value))}]"
     return repr(value)
 
 

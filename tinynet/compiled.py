@@ -1,181 +1,54 @@
-"""Compiled steps: recorded at the kernel boundary when first called, then replayed.
-
-A step is recorded twice, as it runs eagerly. If both recordings are the same calls on the same memory, the step is a
-function of its arguments and of what lives on (parameters, averages, data), and the program replaces it; if they are
-not, the sentence that says why is raised.
-"""
+"""Compiled steps: a user's step function, recorded when first called and replayed after, with the same bits."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from kernels import Backend
-from kernels.contract.checks import check_below
-from kernels.program import Profile, Program, Runner, View, difference, optimise, prepare, profile, recorder, recording
+from kernels.program import Profile, Program, profile
 
-from .backends import current, running_on
+from .backends import current
 from .checks import check_positive
-from .nn.module import structure
-from .tensor import Array, Tensor, noting_leaves
+from .step import NotReplayable, Replay, Step
+from .tensor import Array, Tensor
 
-
-class NotReplayable(ValueError):
-    """A step that does something else each time, or that needs values while it runs."""
-
-
-@dataclass
-class Recording:
-    """One eager run of a step: what it called, returned, and which leaves got gradients."""
-
-    program: Program
-    outputs: tuple[Tensor, ...]
-    leaves: list[tuple[Tensor, Array]]  # with the data they had
-    with_grad: list[Tensor]
-
-    @property
-    def holds(self) -> bool:
-        """Whether the leaves' data are still the arrays that were recorded."""
-        return all(leaf.data is data for leaf, data in self.leaves)
-
-
-def record(step: Callable[..., Any], arguments: Sequence[Any], arrays: Sequence[Array]) -> tuple[Recording, Any]:
-    """Runs the step once and records it; the recording, and what the step returned.
-
-    arrays: those of the arguments, or of their tensors, that are the program's arguments.
-    """
-    with running_on(recorder(current())), recording(arrays) as tape, noting_leaves() as leaves:
-        returned = step(*arguments)
-    if tape.refused:
-        raise NotReplayable(f"the step cannot be replayed: {tape.refused}")
-    outputs = returned if isinstance(returned, tuple) else (returned,)
-    for output in outputs:
-        if not isinstance(output, Tensor):
-            raise NotReplayable(
-                f"the step returned a {type(output).__name__}, expected the loss, a Tensor, or a tuple of Tensors"
-            )
-    if not leaves:
-        raise NotReplayable("the step never calls backward() on what it computes, so there is nothing to train")
-    with_grad = [leaf for leaf in leaves if leaf.grad is not None]
-    results = [output.array for output in outputs]
-    results += [leaf.grad if leaf.grad.ndim else leaf.grad.reshape(1) for leaf in with_grad if leaf.grad is not None]
-    program = tape.program(results)
-    return Recording(program, outputs, [(leaf, leaf.data) for leaf in leaves], with_grad), returned
-
-
-class Replay:
-    """A step for arguments of one shape: recorded until two recordings agree, then run as a program."""
-
-    MOST_RECORDINGS = 4
-
-    def __init__(self, step: Callable[..., Any], backend: Backend, without: Collection[str] = ()):
-        self.step, self.backend, self.without = step, backend, without
-        self.recorded: Recording | None = None
-        self._program: Program | None = None
-        self.runner: Runner | None = None
-        self._recordings = 0
-        self._structure = -1
-
-    @property
-    def program(self) -> Program | None:
-        """What was recorded last, after all passes; None before that."""
-        if self._program is None and self.recorded is not None:
-            self._program = optimise(self.recorded.program, self.backend, self.without)
-        return self._program
-
-    @property
-    def ready(self) -> bool:
-        """Whether the program may run in the step's place."""
-        current_structure = self._structure == structure()
-        return self.runner is not None and current_structure and self.recorded is not None and self.recorded.holds
-
-    def trust(self) -> None:
-        """Says that nothing has changed what the step does, though modes were switched there and back."""
-        if self._structure >= 0:
-            self._structure = structure()
-
-    def distrust(self) -> None:
-        """Says that the step may have changed: it is recorded again before any program runs."""
-        self._structure = -1
-
-    def record(self, arguments: Sequence[Any], arrays: Sequence[Array]) -> Any:
-        """Runs the step eagerly, and compares the calls with those of the time before. Returns what it returns.
-
-        Raises NotReplayable where they differ again and again.
-        """
-        before, self._recordings = self.recorded, self._recordings + 1
-        self.recorded, returned = record(self.step, arguments, arrays)
-        changed = self._structure != structure()
-        self._structure = structure()
-        if before is None:
-            return returned
-        why = difference(before.program, self.recorded.program)
-        if why is None:
-            if self.runner is None or not before.holds:
-                self._prepare()
-            self._recordings = 0
-        else:
-            self.runner = self._program = None
-            if self._recordings >= self.MOST_RECORDINGS and not changed:
-                raise NotReplayable(f"the step cannot be replayed: {why}")
-        return returned
-
-    def _prepare(self) -> None:
-        assert self.recorded is not None
-        for bound in self.recorded.program.bounds:
-            if bound.view.buffer.array is not None:
-                owner = bound.view.buffer.array
-                check_below(bound.kernel, bound.operand, _whole(bound.view, owner), bound.limit)
-        self._program = optimise(self.recorded.program, self.backend, self.without)
-        self.runner = prepare(self._program, self.backend)
-
-    def check(self, arrays: Sequence[Array]) -> None:
-        """Refuses indices among the arguments that are out of range."""
-        assert self.program is not None
-        for bound in self.program.bounds:
-            if bound.view.buffer.array is None:
-                argument = arrays[bound.view.buffer.number]
-                check_below(bound.kernel, bound.operand, argument.reshape(-1), bound.limit)
-
-
-def _whole(view: View, owner: Array) -> Array:
-    """The indices in persistent memory that a view shows."""
-    start = view.offset // view.dtype.itemsize
-    flat: Array = owner.reshape(-1)[start : start + view.size]
-    return flat
+MOST_NUMBERS = 32  # different ones in a row, each of which is a program of its own
 
 
 class CompiledStep:
     """What ``compile`` returns: call it as the step. ``program`` is what the last call ran, or will run."""
 
+    decides_steps = False
+
     def __init__(self, step: Callable[..., Any], without: Collection[str] = ()):
-        self.step, self.without = step, tuple(without)
-        self._replays: dict[Any, Replay] = {}
+        self.step = step
+        self._step = Step(step, without=without)
         self._last: Replay | None = None
+        self._numbers = 0  # recorded in a row for nothing but other numbers
 
     @property
     def program(self) -> Program:
         """The program for the shapes of the last call. Print it for a listing."""
-        if self._last is None or self._last.program is None:
+        if self._last is None:
             raise ValueError("the step has no program yet: call it once")
-        return self._last.program
+        return self._last.program or self._last.recording.program
 
     def __call__(self, *arguments: Any) -> Any:
-        prepared, key = zip(*map(_prepared, range(len(arguments)), arguments), strict=True) if arguments else ((), ())
-        arrays = [a.data if isinstance(a, Tensor) else a for a in prepared if isinstance(a, Tensor | np.ndarray)]
-        replay = self._replays.get((current(), key))
-        if replay is None:
-            replay = self._replays[current(), key] = Replay(self.step, current(), self.without)
-        self._last = replay
-        if not replay.ready:
-            return replay.record(prepared, arrays)
-        replay.check(arrays)
-        assert replay.runner is not None
-        replay.runner.run(1, [array[None] for array in arrays])
-        return self._returned(replay)
+        with self._step.turn:
+            prepared, arrays, key = _prepared(arguments)
+            replay = self._step.ready(key)
+            if replay is None:
+                return self._recorded(prepared, arrays, key)
+            self._last, self._numbers = replay, 0
+            assert replay.runner is not None
+            for leaf in replay.recording.leaves:
+                leaf.grad = None
+            replay.runner.leave_results()  # gradients of the last run that somebody else holds
+            if replay.runner.run(1, [array[None] for array in arrays]) == 0:
+                return self.step(*prepared)  # which says what is wrong
+            return self._results(replay)
 
     def profile(self, *arguments: Any, steps: int = 100) -> Profile:
         """Where the time of the step goes, kernel by kernel, in up to so many replays with these arguments at a time.
@@ -183,47 +56,94 @@ class CompiledStep:
         What steps change besides their arguments is as before when it returns. Raises ValueError unless the step has
         been replayed with arguments of these shapes: call it three times before.
         """
-        prepared, key = zip(*map(_prepared, range(len(arguments)), arguments), strict=True) if arguments else ((), ())
-        arrays = [a.data if isinstance(a, Tensor) else a for a in prepared if isinstance(a, Tensor | np.ndarray)]
         check_positive("steps", steps)
-        replay = self._replays.get((current(), key))
-        if replay is None or replay.runner is None or not replay.ready:
-            raise ValueError("the step has not been replayed with such arguments: call it three times before")
-        replay.check(arrays)
-        return profile(replay.runner, steps, [np.broadcast_to(a.copy(), (steps, *a.shape)) for a in arrays])
+        with self._step.turn:
+            _, arrays, key = _prepared(arguments)
+            replay = self._step.ready(key)
+            if replay is None or replay.runner is None:
+                raise ValueError("the step has not been replayed with such arguments: call it three times before")
+            return profile(replay.runner, steps, [np.broadcast_to(a.copy(), (steps, *a.shape)) for a in arrays])
 
-    def _returned(self, replay: Replay) -> Any:
-        """Copies of what the step returns; the leaves' gradients are set where the step leaves them."""
-        recorded = replay.recorded
-        assert recorded is not None and replay.runner is not None
-        count = len(recorded.outputs)
-        outputs = tuple(
-            Tensor(array.reshape(output.shape).copy())
-            for output, array in zip(recorded.outputs, replay.runner.results, strict=False)
+    def _recorded(self, prepared: Sequence[Any], arrays: Sequence[Array], key: Any) -> Any:
+        """An eager call on copies of the arrays, which are then no other memory that the step knows."""
+        if key not in self._step.replays:
+            self._refuse_numbers(key)
+        copies = {id(array): array.copy() for array in arrays}
+        own = [_with_arrays(value, copies) for value in prepared]
+        returned = self._step.record(key, current(), own, [copies[id(array)] for array in arrays])
+        self._last = self._step.replays[key]
+        for buffer in dict.fromkeys(
+            view.buffer for i in self._last.recording.program.instructions for view in i.writes
+        ):
+            if buffer.kind == "argument":
+                arrays[buffer.number][...] = copies[id(arrays[buffer.number])]
+        return returned
+
+    def _refuse_numbers(self, key: Any) -> None:
+        """Refuses to record the step again and again for a number that is another in every call."""
+        shapes = [part for part in key[1:] if part[0] not in (int, float)]
+        alike = any(
+            [part for part in other[1:] if part[0] not in (int, float)] == shapes for other in self._step.replays
         )
-        for leaf, _ in recorded.leaves:
-            leaf.grad = None
-        for leaf, gradient in zip(recorded.with_grad, replay.runner.results[count:], strict=True):
+        self._numbers = self._numbers + 1 if alike else 0
+        if self._numbers >= MOST_NUMBERS:
+            position = next(i for i, part in enumerate(key[1:]) if part[0] in (int, float))
+            raise NotReplayable(
+                f"argument {position} of the step was another number in each of {MOST_NUMBERS} calls, and each is a "
+                f"program of its own: pass it as an array or a Tensor of one element"
+            )
+
+    def _results(self, replay: Replay) -> Any:
+        """Copies of what the step returns; the leaves' gradients are set where the step leaves them."""
+        assert replay.runner is not None
+        recorded, results = replay.recording, replay.runner.results()
+        outputs = tuple(
+            Tensor(array.reshape(output.shape).copy()) for output, array in zip(recorded.outputs, results, strict=False)
+        )
+        for leaf, gradient in zip(recorded.with_grad, results[len(outputs) :], strict=True):
             leaf.grad = gradient.reshape(leaf.shape)
-        return outputs[0] if count == 1 else outputs
+        return outputs[0] if len(outputs) == 1 else outputs
 
 
-def _prepared(position: int, value: Any) -> tuple[Any, Any]:
-    """An argument as the step gets it, and what of it decides which program runs."""
+def _prepared(arguments: Sequence[Any]) -> tuple[list[Any], list[Array], Any]:
+    """The arguments as the step gets them, their arrays, and what of them decides which program runs."""
+    prepared, arrays, key = list[Any](), list[Array](), list[Any]([current()])
+    for position, value in enumerate(arguments):
+        if isinstance(value, Tensor | np.ndarray):
+            value = _as_array(position, value)
+            array = value.data if isinstance(value, Tensor) else value
+            same = next((i for i, other in enumerate(arrays) if other is array), None)
+            if same is None and any(np.may_share_memory(array, other) for other in arrays):
+                array = array.copy()
+                value = Tensor(array) if isinstance(value, Tensor) else array
+            arrays.append(array)
+            key.append((type(value), array.shape, array.dtype, same))
+        elif value is None or isinstance(value, bool | int | float | str):
+            key.append((type(value), value.hex() if isinstance(value, float) else value))
+        else:
+            raise TypeError(
+                f"argument {position} is a {type(value).__name__}, expected an array, a Tensor, a number, a string or "
+                f"None"
+            )
+        prepared.append(value)
+    return prepared, arrays, tuple(key)
+
+
+def _as_array(position: int, value: Tensor | Array) -> Tensor | Array:
+    """The argument with its elements side by side; whole numbers are int64."""
     if isinstance(value, Tensor):
         if value.requires_grad:
             raise TypeError(f"argument {position} requires a gradient, expected data: let the step make it a parameter")
-        data = np.ascontiguousarray(value.data)
-        return (value if data is value.data else Tensor(data)), ("tensor", data.shape, data.dtype)
-    if isinstance(value, np.ndarray):
-        wanted = np.int64 if value.dtype.kind in "iub" else value.dtype
-        array = np.ascontiguousarray(value, wanted)
-        return array, ("array", array.shape, array.dtype)
-    if value is None or isinstance(value, bool | int | float | str):
-        return value, (type(value), value)
-    raise TypeError(
-        f"argument {position} is a {type(value).__name__}, expected an array, a Tensor, a number, a string or None"
-    )
+        data = np.asarray(value.data, order="C")
+        return value if data is value.data else Tensor(data)
+    return np.asarray(value, np.int64 if value.dtype.kind in "iub" else value.dtype, order="C")
+
+
+def _with_arrays(value: Any, arrays: dict[int, Array]) -> Any:
+    """An argument with the array that stands for its own."""
+    if isinstance(value, Tensor):
+        return Tensor(arrays[id(value.data)])
+    return arrays[id(value)] if isinstance(value, np.ndarray) else value
 
 
 def compile(step: Callable[..., Any], without: Collection[str] = ()) -> CompiledStep:

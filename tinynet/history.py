@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+NOT_FINITE = "the loss was not finite"
+
 
 @dataclass
 class History:
@@ -25,7 +27,9 @@ class History:
     kernels_compiled: int = 0
     continues: bool = False
     stopped: str = ""
-    """Why training ended before its last epoch: "interrupted", "time limit", a callback's name; empty if it did not."""
+    """Why training ended before its last epoch; empty if it did not.
+
+    "interrupted", "time limit", NOT_FINITE, or a callback's name."""
 
     @property
     def steps(self) -> int:

@@ -1,7 +1,7 @@
-"""Learning-rate schedules: the factor on each group's learning rate, as a function of the step.
+"""Schedules: the factor on each group's learning rate, or on another option, as a function of the step.
 
 A schedule is called by the Trainer after every step with that step's number, and at each epoch's end with its loss.
-``total_steps`` and ``steps_per_epoch`` are given by the Trainer when training starts.
+How many steps an epoch has and all have together, and where the epoch began, the Trainer says when training starts.
 """
 
 from __future__ import annotations
@@ -9,23 +9,39 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .checks import check_above_0, check_at_least_0, check_fraction, check_positive
+from .checks import check_above_0, check_at_least_0, check_fraction, check_positive, check_whole
 from .optim import Optimizer
 
 
 class Schedule:
-    """lr of each group = its initial lr * factor(step), step counted from 0."""
+    """lr of each group = its initial lr * factor(step), step counted from 0.
+
+    Given to the Trainer as ``schedule={"weight_decay": Cosine()}`` it drives another option in the same way.
+    """
+
+    _epoch = _begun = 0  # an epoch that began at a step
 
     def __init__(self) -> None:
         self.steps_per_epoch = self.total_steps = 1
         self._initial: list[float] | None = None
 
-    def start(self, optimizer: Optimizer, step: int, steps_per_epoch: int, total_steps: int) -> None:
-        """Sets the learning rates for the step that comes next; the first call notes the initial ones."""
+    def start(
+        self, optimizer: Optimizer, step: int, steps_per_epoch: int, total_steps: int, epoch: int = 0, begun: int = 0
+    ) -> None:
+        """Sets the learning rates for the step that comes next; the first call notes the initial ones.
+
+        epoch, begun: the epoch of that step, counted from 0, and the step with which it began; where they are not
+        given, all epochs so far had as many steps as those to come.
+        """
         if self._initial is None:
             self._initial = [group["lr"] for group in optimizer.groups]
         self.steps_per_epoch, self.total_steps = steps_per_epoch, total_steps
+        self._epoch, self._begun = epoch, begun
         self.apply(optimizer, step)
+
+    def epoch_of(self, step: int) -> int:
+        """The epoch of a step, both counted from 0."""
+        return max(self._epoch + (step - self._begun) // self.steps_per_epoch, 0)
 
     def apply(self, optimizer: Optimizer, step: int) -> None:
         """Sets the learning rates for a step."""
@@ -68,7 +84,7 @@ class StepDecay(Schedule):
         self.step_size, self.gamma = check_positive("step_size", step_size), check_above_0("gamma", gamma)
 
     def factor(self, step: int) -> float:
-        return self.gamma ** (step // self.steps_per_epoch // self.step_size)
+        return self.gamma ** (self.epoch_of(step) // self.step_size)
 
 
 class Exponential(Schedule):
@@ -79,7 +95,7 @@ class Exponential(Schedule):
         self.gamma = check_above_0("gamma", gamma)
 
     def factor(self, step: int) -> float:
-        return self.gamma ** (step // self.steps_per_epoch)
+        return self.gamma ** self.epoch_of(step)
 
 
 class Cosine(Schedule):
@@ -107,10 +123,10 @@ class OneCycle(Schedule):
         self.div, self.final_div = check_above_0("div", div), check_above_0("final_div", final_div)
 
     def factor(self, step: int) -> float:
-        last, rise = max(self.total_steps - 1, 1), self.pct_start * self.total_steps - 1
-        if step < rise:
-            return _half_cosine(1 / self.div, 1.0, step / rise)
-        return _half_cosine(1.0, 1 / self.final_div, min((step - max(rise, 0)) / max(last - max(rise, 0), 1), 1.0))
+        last, peak = self.total_steps - 1, self.pct_start * self.total_steps - 1  # the peak may lie between two steps
+        if step < peak:
+            return _half_cosine(1 / self.div, 1.0, step / peak)
+        return _half_cosine(1.0, 1 / self.final_div, (step - peak) / (last - peak) if step < last else 1.0)
 
 
 def _half_cosine(start: float, end: float, done: float) -> float:
@@ -118,30 +134,51 @@ def _half_cosine(start: float, end: float, done: float) -> float:
 
 
 class LinearWarmup(Schedule):
-    """factor = (step + 1) / (steps + 1) for the first steps, then 1; with ``after``, then that schedule's factor."""
+    """factor = (step + 1) / (steps + 1) for the first steps, then 1; with ``after``, then that schedule's factor.
+
+    ``after`` counts steps and epochs from the end of the warm-up.
+    """
 
     def __init__(self, steps: int = 100, after: Schedule | None = None):
         super().__init__()
         self.steps, self.after = check_positive("steps", steps), after
+        self._handover: tuple[int, int, int] | None = None  # epoch of the warm-up's end, step in it, steps it has
 
     def factor(self, step: int) -> float:
+        if self.steps >= self._begun:  # else it was noted in an epoch before, which may have had more steps or fewer
+            self._handover = self._placed()
         if step < self.steps:
             return (step + 1) / (self.steps + 1)
         if self.after is None:
             return 1.0
+        epoch, done, length = self._handover or self._placed()
         self.after.steps_per_epoch = self.steps_per_epoch
         self.after.total_steps = max(self.total_steps - self.steps, 1)
+        # An epoch of its own begins as far behind the Trainer's as the warm-up ended behind the begin of one.
+        shift = -(-done * self.steps_per_epoch // length)
+        self.after._epoch, self.after._begun = self._epoch - epoch, self._begun + shift - self.steps
         return self.after.factor(step - self.steps)
+
+    def _placed(self) -> tuple[int, int, int]:
+        """The warm-up's end, if all epochs had as many steps as this one."""
+        epochs, done = divmod(self.steps - self._begun, self.steps_per_epoch)
+        return self._epoch + epochs, done, self.steps_per_epoch
 
     def epoch_ended(self, loss: float) -> None:
         if self.after is not None:
             self.after.epoch_ended(loss)
 
     def state_dict(self) -> dict[str, Any]:
-        return super().state_dict() | {"after": self.after.state_dict() if self.after is not None else None}
+        after = self.after.state_dict() if self.after is not None else None
+        return super().state_dict() | {"after": after, "handover": self._handover}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
+        if (handover := state.get("handover")) is None:  # as before states had it
+            self._handover = None
+        else:
+            epoch, done, length = handover
+            self._handover = check_whole("epoch", epoch), check_whole("step", done), check_positive("steps", length)
         if self.after is not None:
             self.after.load_state_dict(state["after"])
 

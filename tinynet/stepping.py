@@ -5,23 +5,26 @@ from __future__ import annotations
 import math
 import time
 import warnings
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from operator import is_
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kernels.program import Profile, Program, profile
+from kernels.program import Profile, Program, Runner, flag, profile
 
 from .backends import current
-from .compiled import NotReplayable, Replay
-from .nn.module import structure
-from .optim import clip_grad_norm_
+from .optim.transformations import Transformation, apply_transformations
+from .snapshot import runs_only_ours
+from .step import MOST_RECORDINGS, NotReplayable, Step
 from .tensor import Array, Tensor
 
 if TYPE_CHECKING:
     from .training import Trainer
 
-NO_RATES = np.zeros(1)[None]  # the same for all steps
-PROGRAMS_KEPT = 64  # for batches and data of other shapes
+NO_VALUES = np.zeros(1)[None]  # the same for all steps
 AT_A_TIME = 0.05  # seconds of steps between which the bar moves and Ctrl-C is heard
 
 
@@ -29,135 +32,136 @@ class NonFiniteLoss(ArithmeticError):
     """The loss became infinite or NaN. The model holds the last finite weights."""
 
 
-PLAIN = (bool, int, float, str, tuple, type(None))
-
-
 class Stepper:
     """Runs a Trainer's steps on whichever rows of the data it is given. Programs outlive a ``fit``."""
 
+    decides_steps = False
+
     def __init__(self, trainer: Trainer):
-        self.trainer = trainer
-        self.flag = np.zeros(1, trainer.dtype)  # watch_finite raises it
-        self.compiles = trainer.compile
+        self.trainer, self.compiles = trainer, trainer.compile
+        self._depends: dict[str, Any] = {}  # what a step calls, and whether schedules drive options of it
         self._failed: float | None = None  # the loss of a step that was not finished
-        self._replays: dict[Any, Replay] = {}
+        self._halted = False  # by a watch: the next step runs eagerly, and says why
+        self._step = Step(self.step, [self._depends])
         self._step_seconds: dict[Any, float] = {}
-        self._signature: Any = None
         self._kept: list[tuple[Array, Array]] = []  # all that steps change, and copies of it
+        self._data: tuple[weakref.ref[Array], ...] = ()
         self.program: Program | None = None  # the last that was replayed
 
     def fit_begins(self, features: Array, target: Array) -> None:
         """Takes the data of a ``fit``."""
-        self.features, self.target, self._failed = features, target, None
-        self.flag[...] = 0
-        self._check_steps(self._all_ours())
-        arrays = [p.data for p in self.trainer.model.parameters()]
-        arrays += [buffer for _, buffer in self.trainer.model.named_buffers()]
-        arrays += [a for average in self.trainer.optimizer.averages_of_all() for a in average]
-        arrays += [group.hyper for group in self.trainer.optimizer.groups]
+        trainer = self.trainer
+        self.features, self.target, self._failed, self._halted = features, target, None, False
+        calls = {"model": trainer.model, "loss": trainer.loss_function, "optimizer": trainer.optimizer}
+        calls["transforms"] = trainer.transforms
+        self._depends.update(
+            calls, clip_norm=trainer.clip_norm, scheduled=trainer.schedules and trainer.schedules.names
+        )
+        same = [array() for array in self._data]
+        ours = runs_only_ours([*list(calls.values())[:3], *trainer.transforms])
+        if not ours and not all(map(is_, same, (features, target))):
+            self._step = Step(self.step, [self._depends])  # a user's code may know the data by another name
+        self._data = weakref.ref(features), weakref.ref(target)
+        self._note_arrays()
+
+    def _note_arrays(self) -> None:
+        trainer = self.trainer
+        for transform in trainer.transforms:
+            if isinstance(transform, Transformation):
+                transform.begin(trainer.model.parameters())
+        arrays = [p.data for p in trainer.model.parameters()]
+        arrays += [array for average in trainer.optimizer.averages_of_all() for array in average]
+        arrays += [a for each in trainer.transforms if isinstance(each, Transformation) for a in each.arrays()]
+        arrays += self._counters()
         if [id(array) for array in arrays] != [id(array) for array, _ in self._kept]:
             self._kept = [(array, np.empty_like(array)) for array in arrays]
 
+    def _counters(self) -> list[Array]:
+        """What a step may change before it knows whether it will be finished."""
+        found = [buffer for _, buffer in self.trainer.model.named_buffers()]
+        found += [group.hyper for group in self.trainer.optimizer.groups]
+        found += [array for array, _ in self.trainer.optimizer.counters()]
+        return list({id(array): array for array in found}.values())
+
     def epoch_begins(self) -> None:
-        """Notes what to fall back to, switches the model to training, and looks whether steps are what they were."""
+        """Notes what to fall back to, and switches the model to training."""
         for array, copy in self._kept:
             np.copyto(copy, array)
-        if self._structure != structure() or not all(map(_ours, self.trainer.callbacks)):
-            # Validation has switched modes, or a callback has run code of the user's.
-            self._check_steps(self._all_ours() or not self.trainer.callbacks)
-
-    def _check_steps(self, watched: bool) -> None:
-        """Whether what a step does is what it did; if that cannot be told, the next one is recorded again."""
         self.trainer.model.train()
-        signature = self._signed()
-        same = watched and signature == self._signature
-        for replay in self._replays.values():
-            if same:
-                replay.trust()
-            else:
-                replay.distrust()
-        self._signature, self._structure = signature, structure()
 
-    def _all_ours(self) -> bool:
-        """Whether steps run no code but tinynet's."""
-        trainer = self.trainer
-        parts = [*(module for _, module in trainer.model.named_modules()), trainer.loss_function, trainer.optimizer]
-        return all(map(_ours, parts))
-
-    def _signed(self) -> Any:
-        """What a step depends on besides arrays: plain attributes of modules, loss and Trainer."""
-        trainer = self.trainer
-        parts = [*(module for _, module in trainer.model.named_modules()), trainer.loss_function]
-        plain: list[tuple[int, str, Any]] = [
-            (id(part), name, value)
-            for part in parts
-            for name, value in getattr(part, "__dict__", {}).items()
-            if isinstance(value, PLAIN)
-        ]
-        # Dropout's seeds: whole numbers that a recorded step holds as constants.
-        plain += [
-            (id(part), name, value.tobytes())
-            for part in parts
-            for name, value in getattr(part, "__dict__", {}).items()
-            if isinstance(value, np.ndarray) and value.dtype.kind in "iu"
-        ]
-        trained = [(id(parameter), parameter.requires_grad) for parameter in trainer.model.parameters()]
-        # Averages are other arrays after an optimizer was loaded with none; a program keeps those it writes alive.
-        averages = [id(array) for arrays in trainer.optimizer.averages_of_all() for array in arrays]
-        return plain, trained, averages, trainer.clip_norm, trainer.schedule is None, id(trainer.optimizer)
-
-    def _key(self, size: int) -> Any:
-        """What decides which program runs."""
-        return current(), size, self.features.shape, self.target.shape, self.target.dtype
+    def _key(self, size: int, last: bool) -> Any:
+        """What decides which program runs. last: an update follows."""
+        return current(), size, last, self.features.shape, self.target.shape, self.target.dtype
 
     def run(self, batches: Array) -> list[float]:
         """Steps on the first of these batches, each a row of row numbers; their losses.
 
-        A step whose loss is not finite is not finished, nor is its loss among those returned: ``refuse_loss`` says so.
+        A step that was not finished, as its loss is not finite, is not among those returned: ``refuse_loss`` says so.
+        Raises what a step raises, for instance ValueError for a label out of range; all is then as before that step.
         """
-        steps = self._replay(batches) if self.compiles else self._eager(batches)
-        self.trainer.step += len(steps)
-        if self.trainer.schedule:
-            self.trainer.schedule.apply(self.trainer.optimizer, self.trainer.step)
-        return steps
+        # Batches until an update, which is a step of another kind.
+        left = -(self.trainer.step + 1) % self.trainer.batches_an_update
+        batches, last = batches[: left or (1 if self.trainer.batches_an_update > 1 else None)], left == 0
+        found = self._replay(batches, last) if self.compiles and not self._halted else self._eager(batches[0], last)
+        self.trainer.step += len(found)
+        if self.trainer.schedules:
+            self.trainer.schedules.apply(self.trainer.step)
+        return found
 
-    def _eager(self, batches: Array) -> list[float]:
+    def _eager(self, rows: Array, last: bool) -> list[float]:
+        loss, self._halted = np.zeros(1, self.trainer.dtype), False
+        with self._undone():
+            self.step(rows, self._values(1)[0], loss, self.features, self.target, last)
+        return self._losses(loss)
+
+    def _record(self, batches: Array, values: Array, last: bool) -> list[float]:
+        """One eager step that is recorded; or, if steps cannot be replayed, the end of all recording."""
         loss = np.zeros(1, self.trainer.dtype)
-        try:
-            self.step(batches[0], self._rates(1)[0], loss, self.features, self.target)
-        except _Unfinished:
-            self._failed = float(loss[0])
-            return []
-        return [float(loss[0])]
+        arrays = [batches[0].copy(), values[0], loss, self.features, self.target]
+        with self._undone():
+            try:
+                self._step.record(self._key(batches.shape[1], last), current(), [*arrays, last], arrays)
+            except NotReplayable as why:
+                self.compiles = False
+                warnings.warn(f"training goes on step by step: {why}", stacklevel=7)
+        return self._losses(loss)
 
-    def _replay(self, batches: Array) -> list[float]:
-        key = self._key(batches.shape[1])
-        replay = self._replays.get(key)
+    def _losses(self, loss: Array) -> list[float]:
+        return [float(loss[0])] if self._failed is None else []
+
+    @contextmanager
+    def _undone(self) -> Iterator[None]:
+        """Takes counters and running averages back where a step is not finished."""
+        before = [(array, array.copy()) for array in self._counters()]
+        try:
+            yield
+        except BaseException as error:
+            for array, copy in before:
+                np.copyto(array, copy)
+            if not isinstance(error, _Unfinished):
+                raise
+            self._failed = error.args[0]
+
+    def _replay(self, batches: Array, last: bool) -> list[float]:
+        key = self._key(batches.shape[1], last)
+        replay = self._step.ready(key)
         if replay is None:
-            if len(self._replays) >= PROGRAMS_KEPT:
-                self._replays.clear()
-            replay = self._replays[key] = Replay(self.step, current())
-        if not replay.ready:
-            return self._record(replay, batches, self._rates(1))
+            return self._record(batches, self._values(1), last)
         assert replay.runner is not None
         self.program = replay.program
         batches = batches[: max(1, int(AT_A_TIME / self._step_seconds.get(key, AT_A_TIME)))]
-        count, counters = len(batches), self._counters()
-        losses = np.full((count, 1), math.nan, self.trainer.dtype)
-        arguments = self._arguments(batches, losses, self._rates(count))
+        losses = np.full((len(batches), 1), math.nan, self.trainer.dtype)
+        arguments = self._arguments(batches, losses, self._values(len(batches)))
         started = time.perf_counter()
-        done = replay.runner.run(count, arguments)
-        self._step_seconds[key] = max(1e-7, (time.perf_counter() - started) / count)
-        if done < count:
-            self._failed = float(losses[done, 0])
-            for hyper, place, before in counters:  # updates are counted before the loss is known
-                hyper[place] = before + done
+        done = replay.runner.run(len(batches), arguments)
+        self._step_seconds[key] = max(1e-7, (time.perf_counter() - started) / len(batches))
+        self._halted = done < len(batches)
         found: list[float] = losses[:done, 0].tolist()
         return found
 
-    def _arguments(self, batches: Array, losses: Array, rates: Array) -> list[Array]:
+    def _arguments(self, batches: Array, losses: Array, values: Array) -> list[Array]:
         """What a replayed step is given for each of the batches."""
-        return [batches, rates, losses, self.features[None], self.target[None]]
+        return [batches, values, losses, self.features[None], self.target[None]]
 
     def profile(self, batches: Array) -> Profile:
         """Profiles replayed steps on the batches, a few of them or all of them again and again.
@@ -166,34 +170,34 @@ class Stepper:
         change is as before when it returns. Raises ValueError where steps are not replayed, NonFiniteLoss where the
         weights there are give no finite loss.
         """
-        trainer, key = self.trainer, self._key(batches.shape[1])
+        trainer, key = self.trainer, self._key(batches.shape[1], last=True)
         for array, copy in self._kept:
             np.copyto(copy, array)
         try:
+            trainer.model.train()
             for group in trainer.optimizer.groups:
                 group.hyper[group.names.index("lr")] = 0.0
-            replay = self._replays.setdefault(key, Replay(self.step, current()))
-            for _ in range(Replay.MOST_RECORDINGS):
-                if self.compiles and not replay.ready and self._failed is None:
-                    self._record(replay, batches, self._no_rates(1))
-            if not self.compiles or (replay.runner is None and self._failed is None):
+            for _ in range(MOST_RECORDINGS):
+                if self.compiles and self._failed is None and self._step.ready(key) is None:
+                    self._record(batches, self._no_rates(1), last=True)
+            replay = self._step.ready(key) if self.compiles else None
+            if self._failed is None and (replay is None or replay.runner is None):
                 raise ValueError("there is no recorded step to profile: the steps run eagerly")
-            return self._profiled(replay, batches)
+            return self._profiled(replay.runner if replay else None, batches)
         finally:
             self._failed = None
-            self.flag[...] = 0
             for array, copy in self._kept:
                 np.copyto(array, copy)
 
-    def _profiled(self, replay: Replay, batches: Array) -> Profile:
+    def _profiled(self, runner: Runner | None, batches: Array) -> Profile:
         def arguments(steps: int) -> list[Array]:
             rows = np.resize(batches, (steps, batches.shape[1]))
             return self._arguments(rows, np.empty((steps, 1), self.trainer.dtype), self._no_rates(steps))
 
-        steps, runner = len(batches), replay.runner
+        steps = len(batches)
         for _ in range(2):  # the first warms up
             given, started = arguments(steps), time.perf_counter()
-            if self._failed is not None or runner is None or runner.run(steps, given) < steps:
+            if runner is None or runner.run(steps, given) < steps:
                 raise NonFiniteLoss("the loss is not finite with the weights there are, so no step can be profiled")
             seconds = (time.perf_counter() - started) / steps
         assert runner is not None
@@ -201,59 +205,46 @@ class Stepper:
         return profile(runner, steps, arguments(steps))
 
     def _no_rates(self, steps: int) -> Array:
-        """A learning rate of 0 for each group and step, if there is a schedule to say others."""
-        return np.zeros((steps, len(self.trainer.optimizer.groups))) if self.trainer.schedule else NO_RATES
+        """What schedules say, but for a learning rate of 0."""
+        schedules = self.trainer.schedules
+        if schedules is None:
+            return NO_VALUES
+        row = [0.0 if name == "lr" else float(array[place]) for name, (array, place) in self._scheduled()]
+        return np.array([row] * steps)
 
-    def _record(self, replay: Replay, batches: Array, rates: Array) -> list[float]:
-        """One eager step that is recorded; or, if steps cannot be replayed, the end of all recording."""
-        loss = np.zeros(1, self.trainer.dtype)
-        arguments = [batches[0].copy(), rates[0], loss, self.features, self.target]
-        try:
-            replay.record(arguments, arguments)
-        except _Unfinished:
-            self._failed = float(loss[0])
-            return []
-        except NotReplayable as why:
-            self.compiles = False
-            warnings.warn(f"training goes on step by step: {why}", stacklevel=6)
-        return [float(loss[0])]
+    def _scheduled(self) -> list[tuple[str, tuple[Array, int]]]:
+        """The name of each option that a schedule drives, and where it is kept."""
+        schedules = self.trainer.schedules
+        return [] if schedules is None else list(zip(schedules.names, schedules.targets(), strict=True))
 
-    def step(self, rows: Array, rates: Array, loss_out: Array, features: Array, target: Array) -> Tensor:
-        """One optimizer step on these rows of the data. rates: each group's learning rate, if there is a schedule."""
+    def step(
+        self, rows: Array, values: Array, loss_out: Array, features: Array, target: Array, last: bool = True
+    ) -> Tensor:
+        """One step on these rows of the data. values: of the options that schedules drive; last: an update follows."""
         trainer, k = self.trainer, current()
-        trainer.optimizer.zero_grad()
-        if trainer.schedule:
-            for i, group in enumerate(trainer.optimizer.groups):
-                place = group.names.index("lr")
-                k.cast(rates[i : i + 1], out=group.hyper[place : place + 1])
+        trainer.model.zero_grad()  # also of parameters that no group holds
+        for i, (_, (array, place)) in enumerate(self._scheduled()):
+            k.cast(values[i : i + 1], out=array[place : place + 1])
         output = trainer.model(Tensor(k.gather_rows(features, rows)))
         loss = trainer.loss_function(output, targets_of(target, rows))
         if not isinstance(loss, Tensor) or loss.size != 1:
             raise TypeError(f"the loss function returned {loss!r}, expected a scalar Tensor")
         value = loss.array.reshape(1)
         k.cast(value, out=loss_out)
-        k.watch_finite(value, self.flag)
+        if (raised := flag(value.dtype)) is not None:
+            k.watch_finite(value, raised)
         if not math.isfinite(loss_out[0]):
-            raise _Unfinished
+            raise _Unfinished(float(loss_out[0]))
         loss.backward()
-        if trainer.clip_norm is not None:
-            clip_grad_norm_(trainer.model.parameters(), trainer.clip_norm)
-        trainer.optimizer.step()
-        trainer.optimizer.zero_grad()
+        if apply_transformations(trainer.transforms, trainer.model.parameters(), last):
+            trainer.optimizer.step()
+        trainer.model.zero_grad()
         return loss
 
-    def _rates(self, steps: int) -> Array:
-        """The groups' learning rates for so many steps from now on."""
+    def _values(self, steps: int) -> Array:
+        """What schedules say for so many steps from now on."""
         trainer = self.trainer
-        if not trainer.schedule:
-            return NO_RATES
-        return np.array([trainer.schedule.rates(trainer.step + step) for step in range(steps)])
-
-    def _counters(self) -> list[tuple[Array, int, float]]:
-        """Where the optimizer counts its updates."""
-        groups = [group for group in self.trainer.optimizer.groups if "step" in group.names]
-        places = [(group.hyper, group.names.index("step")) for group in groups]
-        return [(hyper, place, float(hyper[place])) for hyper, place in places]
+        return NO_VALUES if trainer.schedules is None else trainer.schedules.values(trainer.step, steps)
 
     def refuse_loss(self) -> None:
         """Raises NonFiniteLoss, with finite weights in the model, if the last step's loss was not finite."""
@@ -271,11 +262,6 @@ class Stepper:
         )
 
 
-def _ours(part: Any) -> bool:
-    """Whether an object runs no code but tinynet's."""
-    return type(part).__module__.startswith("tinynet.")
-
-
 def targets_of(target: Array, rows: Array) -> Array:
     """The rows of the targets: labels, numbers, or rows of numbers."""
     k = current()
@@ -291,4 +277,4 @@ def targets_of(target: Array, rows: Array) -> Array:
 
 
 class _Unfinished(Exception):
-    """The step's loss is not finite, so nothing was updated."""
+    """The step's loss, which is not finite, so that nothing was updated."""

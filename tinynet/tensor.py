@@ -66,10 +66,48 @@ def as_float_array(data: ArrayLike, dtype: DTypeLike | None = None, name: str = 
         wanted = FLOATS[0]
     elif dtype is None and not isinstance(data, np.ndarray | np.generic):
         wanted = FLOATS[0]
-    array = array.astype(wanted, copy=False)
-    if array.ndim and array.shape[-1] > 1 and array.strides[-1] != array.itemsize:
-        array = np.ascontiguousarray(array)
-    return array
+    if _leaves.get() is None:  # no kernels have to be there yet
+        array = array.astype(wanted, copy=False)
+        return array if _taken(array) else np.ascontiguousarray(array)
+    array = in_dtype(array, wanted)
+    return array if _taken(array) else _copied(array)
+
+
+def in_dtype(array: Array, dtype: np.dtype[Any]) -> Array:
+    """The array in a float dtype; from the other one by a kernel, so that a recorded step converts what it is given."""
+    if array.dtype == dtype:
+        return array
+    if array.dtype not in FLOATS or not array.size:
+        return array.astype(dtype)
+    k, given = current(), array if array.ndim else array.reshape(1)
+    found: Array = k.cast(given if _taken(given) else _copied(given), out=k.empty(given.shape, dtype))
+    return found.reshape(array.shape)
+
+
+def _taken(array: Array) -> bool:
+    """Whether kernels take its strides."""
+    return not array.ndim or array.shape[-1] <= 1 or array.strides[-1] == array.itemsize or not array.size
+
+
+def _copied(array: Array) -> Array:
+    """A contiguous copy by kernels, so that it is recorded: as what kernels do take, a transposed table or columns."""
+    k = current()
+    out: Array = k.empty(array.shape, array.dtype)
+    if array.ndim == 1:
+        k.cast(array[:, None], out=out[:, None])
+    elif _taken(array.T):
+        k.transpose(array.T, out=out)
+    else:
+        for column in range(array.shape[1]):
+            k.cast(array[:, column : column + 1], out=out[:, column : column + 1])
+    return out
+
+
+def reshaped(array: Array, shape: tuple[int, ...]) -> Array:
+    """array.reshape(shape), of an array that kernels take, as they take it: a copy by a kernel where it has to be."""
+    if not array.flags.c_contiguous and array.shape != shape:
+        array = current().cast(array, out=current().empty(array.shape, array.dtype))
+    return array.reshape(shape)
 
 
 class Tensor:
@@ -121,7 +159,7 @@ class Tensor:
 
     def item(self) -> float:
         """The only element as a Python float. Not for use within a compiled step, which is replayed without it."""
-        refuse("it reads a value with item() or float(): return the tensor, and read its value outside of the step")
+        refuse("it reads a value with item(), float() or bool(): return the tensor, and read it outside of the step")
         return float(self.data.item())
 
     def detach(self) -> Tensor:
@@ -130,6 +168,12 @@ class Tensor:
 
     def __float__(self) -> float:
         return self.item()
+
+    def __bool__(self) -> bool:
+        """Whether the only element is not 0. Raises ValueError for more elements or none, as in NumPy and PyTorch."""
+        if self.size != 1:
+            raise ValueError(f"the truth of a tensor of shape {self.shape} was asked for, expected one element")
+        return bool(self.item())
 
     def __repr__(self) -> str:
         grad = ", requires_grad=True" if self.requires_grad else ""
@@ -148,7 +192,7 @@ class Tensor:
                 raise ValueError(f"backward() of a tensor of shape {self.shape} needs gradient=, expected a scalar")
             seed = unit_gradient(self.dtype).reshape(self.array.shape)
         else:
-            seed = as_float_array(gradient, self.dtype, "gradient").reshape(self.array.shape)
+            seed = reshaped(as_float_array(gradient, self.dtype, "gradient"), self.array.shape)
         # A leaf keeps its gradient, so it must not be the shared unit or the caller's array.
         with within(BACKWARD):
             _flow_back(self, seed.copy() if self._rule is None else seed)

@@ -18,11 +18,13 @@ from kernels.program import Profile, Program
 from .backends import BackendLike, current, resolve, running_on
 from .callbacks import Callback
 from .checks import check_above_0, check_positive, check_whole
-from .history import History
+from .data.finite import finite_in
+from .history import NOT_FINITE, History
 from .nn import BatchNorm1d, Module
-from .optim import Optimizer
+from .optim import Accumulate, ClipNorm, Optimizer
 from .optim.optimizer import uninterrupted
-from .schedule import Schedule
+from .optim.transformations import Transform, checked_transforms
+from .scheduled import ScheduleLike, Schedules
 from .stepping import NonFiniteLoss, Stepper
 from .tensor import Array, Tensor, no_grad
 
@@ -38,18 +40,30 @@ class Position:
     steps_done: int = 0
     rows_done: int = 0
     loss: float = 0.0  # summed over the rows done
+    weight: float = 0.0  # of the rows done, in their mean loss
+
+    @property
+    def mean_loss(self) -> float:
+        """Of the rows done."""
+        return self.loss / self.weight if self.weight else math.nan
 
 
 class Trainer:
     """Trains a model: for each batch, loss, gradients, one optimizer step.
 
-    loss_function: called with the model's output and the targets, returns a scalar tensor. seed fixes the order of the
-    batches: epoch e visits the rows as ``np.random.default_rng((seed, e)).permutation(rows)`` orders them. backend:
-    a name or a loaded backend; by default the one in force when ``fit`` is called. schedule: sets the learning rate
-    before each step. clip_norm: the gradients' largest global norm. progress: a bar on a terminal. compile: steps are
-    recorded and replayed, with the same bits; a model or loss whose steps cannot be is trained step by step, and a
-    warning says why.
+    loss_function: called with the model's output and the targets, returns a scalar tensor. History's losses and what
+    ``evaluate`` gives are the same mean over rows, however the rows are cut into batches: with reduction="sum" the sum
+    divided by the rows, with the weights of CrossEntropyLoss weighted by them. A function of the user's is taken for a
+    mean, and evaluated on as many rows at a time as a step has. seed fixes the order of the batches: epoch e visits the
+    rows as ``np.random.default_rng((seed, e)).permutation(rows)`` orders them. backend: a name or a loaded backend; by
+    default the one in force when ``fit`` is called. schedule: sets the learning rate before each step; or a mapping
+    from names of options to what drives each, see ``tinynet.scheduled``. transforms: what is done to the gradients
+    before each update, in order, see ``optim.transformations``; clip_norm, their largest global norm, is the last of
+    them. progress: a bar on a terminal. compile: steps are recorded and replayed, with the same bits; a model or loss
+    whose steps cannot be is trained step by step, and a warning says why.
     """
+
+    decides_steps = False
 
     def __init__(
         self,
@@ -58,16 +72,18 @@ class Trainer:
         optimizer: Optimizer,
         backend: BackendLike | None = None,
         seed: int = 0,
-        schedule: Schedule | None = None,
+        schedule: ScheduleLike | None = None,
         clip_norm: float | None = None,
         callbacks: Sequence[Callback] = (),
         progress: bool = True,
         compile: bool = True,  # noqa: A002 - the public name
+        transforms: Sequence[Any] = (),
     ):
         self.model, self.loss_function, self.optimizer = model, loss_function, optimizer
         self.backend = None if backend is None else resolve(backend)
         self.seed, self.schedule = check_whole("seed", seed), schedule
         self.clip_norm = None if clip_norm is None else check_above_0("clip_norm", clip_norm)
+        self._given_transforms = checked_transforms(transforms)
         self.callbacks, self.progress, self.compile = tuple(callbacks), progress, compile
         self.epoch = self.step = 0  # completed so far, over all calls of fit
         self.position = Position()  # within the epoch that comes next
@@ -80,6 +96,27 @@ class Trainer:
             raise ValueError("the optimizer holds parameters that are not the model's")
         self.dtype = parameters[0].dtype
         self._stepper = Stepper(self)
+
+    @property
+    def schedule(self) -> ScheduleLike | None:
+        """What drives options from step to step, as it was given."""
+        return self._schedule
+
+    @schedule.setter
+    def schedule(self, schedule: ScheduleLike | None) -> None:
+        self._schedule = schedule
+        self.schedules = None if schedule is None else Schedules(schedule, self.optimizer, self.model)
+
+    @property
+    def transforms(self) -> tuple[Transform, ...]:
+        """What is done to the gradients before an update, in order."""
+        clipping = () if self.clip_norm is None else (ClipNorm(self.clip_norm),)
+        return (*self._given_transforms, *clipping)
+
+    @property
+    def batches_an_update(self) -> int:
+        """How many batches' gradients go into an update."""
+        return next((each.every for each in self._given_transforms if isinstance(each, Accumulate)), 1)
 
     @property
     def program(self) -> Program | None:
@@ -142,7 +179,7 @@ class Trainer:
         return np.random.default_rng((self.seed, self.epoch)).permutation(rows)
 
     def evaluate(self, X: ArrayLike, y: ArrayLike) -> float:
-        """The mean loss over all rows, in evaluation mode."""
+        """The mean loss over all rows, in evaluation mode: what History's losses are."""
         features, target = self._checked(X, y, "X", "y")
         with running_on(self.backend):
             return self._mean_loss(features, target)
@@ -160,12 +197,7 @@ class Trainer:
             raise ValueError(f"{X_name} has shape {features.shape}, expected (rows, features) with at least one row")
         if features.dtype.kind not in "fiub":
             raise TypeError(f"{X_name} has dtype {features.dtype}, expected numbers")
-        features = np.ascontiguousarray(features, self.dtype)
-        if not np.isfinite(features).all():
-            row, column = np.argwhere(~np.isfinite(features))[0]
-            raise ValueError(
-                f"{X_name} holds {features[row, column]} in row {row}, column {column}, expected finite numbers"
-            )
+        features = finite_in(X_name, features, self.dtype)
         if y is None:
             return features, features
         target = np.asarray(y)
@@ -176,7 +208,7 @@ class Trainer:
         if target.dtype.kind == "f" and not np.isfinite(target).all():
             raise ValueError(f"{y_name} holds NaN or infinity, expected finite numbers")
         as_numbers = target.dtype.kind == "f" or getattr(self.loss_function, "float_target", False)
-        return features, np.ascontiguousarray(target, self.dtype if as_numbers else np.int64)
+        return features, finite_in(y_name, target, self.dtype if as_numbers else np.dtype(np.int64))
 
     def _check_fit(self, features: Array, target: Array) -> None:
         """Runs one row through the model, and has the loss check all targets, before anything is trained."""
@@ -187,19 +219,40 @@ class Trainer:
         if check:
             check(target, output.shape[-1])
 
-    def _evaluated(self, features: Array) -> Iterator[tuple[Tensor, slice]]:
+    def _evaluated(self, features: Array, at_a_time: int = EVALUATION_ROWS) -> Iterator[tuple[Tensor, slice]]:
         """The outputs for batches of rows, and which rows they are."""
         self.model.eval()
         with no_grad():
-            for start in range(0, len(features), EVALUATION_ROWS):
-                rows = slice(start, start + EVALUATION_ROWS)
+            for start in range(0, len(features), at_a_time):
+                rows = slice(start, start + at_a_time)
                 yield self.model(Tensor(features[rows])), rows
 
     def _mean_loss(self, features: Array, target: Array) -> float:
-        total = 0.0
-        for output, rows in self._evaluated(features):
-            total += self.loss_function(output, target[rows]).item() * len(features[rows])
-        return total / len(features)
+        reduction, found = _reduction(self.loss_function), Position()
+        size = EVALUATION_ROWS if reduction else self.position.batch_size or EVALUATION_ROWS
+        weights = row_weights(self.loss_function, target)
+        for output, rows in self._evaluated(features, max(1, EVALUATION_ROWS // size) * size):
+            for start in range(0, len(output), size):
+                part = Tensor(output.data[start : start + size])
+                some = slice(rows.start + start, rows.start + start + len(part))
+                weight = float(len(part) if weights is None else weights[some].sum())
+                if weight:  # a mean over rows without weight is none
+                    found.loss += self.loss_function(part, target[some]).item() * (1 if reduction == "sum" else weight)
+                    found.weight += weight
+        return found.mean_loss
+
+
+def _reduction(loss_function: Any) -> str | None:
+    """What a loss of tinynet's, or one like it, makes of its rows; None if it does not say."""
+    found = getattr(loss_function, "reduction", None)
+    return found if found in ("mean", "sum") else None
+
+
+def row_weights(loss_function: Any, target: Array) -> Array | None:
+    """The rows' weights in the loss, where it is a weighted mean; else None."""
+    weights = getattr(loss_function, "row_weights", None)
+    found: Array | None = weights(target) if weights else None
+    return found
 
 
 class _Run:
@@ -221,6 +274,9 @@ class _Run:
         self.batches = self._batches(len(features), batch_size)
         self.stepper = trainer._stepper
         self.stepper.fit_begins(features, target)
+        self.weights = trainer.model.parameters()
+        buffers = [array for _, array in trainer.model.named_buffers() if array.dtype == trainer.dtype]
+        self.statistics = [array for array in buffers if array.ndim in (1, 2) and array.flags.c_contiguous]
         self.compiled_before = self.backend.compile_seconds, self.backend.kernels_compiled
 
     def _batches(self, rows: int, size: int) -> list[tuple[int, int]]:
@@ -243,20 +299,38 @@ class _Run:
         history.continues = trainer.position.rows_done > 0
         trainer.histories.append(history)
         total_steps = self.epochs * self.steps_per_epoch - trainer.position.steps_done
-        if trainer.schedule:
-            trainer.schedule.start(trainer.optimizer, trainer.step, self.steps_per_epoch, trainer.step + total_steps)
+        if trainer.schedules:
+            begun = trainer.step - trainer.position.steps_done
+            trainer.schedules.start(
+                trainer.step, self.steps_per_epoch, trainer.step + total_steps, trainer.epoch, begun
+            )
         with self._bar() as bar:
             try:
-                for _ in range(self.epochs):
-                    self._epoch(bar)
+                self._hooks("fit_begins", self.validation or (self.features, self.target))
+                for left in reversed(range(self.epochs)):
+                    self._epoch(bar, left == 0)
                     if history.stopped:
                         break
             except KeyboardInterrupt:
                 history.stopped = "interrupted"
+                if history.steps:
+                    self._refuse_weights()
+            except NonFiniteLoss:
+                history.stopped = NOT_FINITE
+                raise
             finally:
+                self._hooks("fit_ended")
                 history.compile_seconds = self.backend.compile_seconds - self.compiled_before[0]
                 history.kernels_compiled = self.backend.kernels_compiled - self.compiled_before[1]
         return history
+
+    def _hooks(self, name: str, *arguments: Any) -> None:
+        """Calls the callbacks' methods of this name; each finds what those behind it in the list have left."""
+        with uninterrupted():
+            for callback in self.trainer.callbacks[:: -1 if name == "fit_begins" else 1]:
+                method = getattr(callback, name, None)
+                if method is not None:
+                    method(self.trainer, self.history, *arguments)
 
     def _bar(self) -> Any:
         samples = self.epochs * len(self.features) - self.trainer.position.rows_done
@@ -265,9 +339,10 @@ class _Run:
         bar.set_description("compiling kernels" if self.backend.compiles else "training")
         return bar
 
-    def _epoch(self, bar: Any) -> None:
+    def _epoch(self, bar: Any, last: bool) -> None:
         trainer, history, position = self.trainer, self.history, self.trainer.position
         order = trainer.order(len(self.features))
+        self.row_weights = row_weights(trainer.loss_function, self.target)
         self.stepper.epoch_begins()
         history.learning_rate.append(trainer.optimizer.groups[0]["lr"])
         self.seconds, done_before, stop = 0.0, position.rows_done, 0
@@ -277,18 +352,47 @@ class _Run:
                 if position.rows_done < stop:
                     self._steps(order[position.rows_done : stop].reshape(-1, size), bar)
                 if history.stopped:
-                    return
+                    break
+            seen = last or history.stopped or self.validation is not None or trainer.callbacks or self.limit < math.inf
+            self._refuse_weights(in_use=bool(seen))
         except NonFiniteLoss:
             trainer.position = Position()  # the weights may be those at the epoch's start
             raise
         finally:
             if position.rows_done:
-                history.train_loss.append(position.loss / position.rows_done)
+                history.train_loss.append(position.mean_loss)
                 history.seconds.append(self.seconds)
                 history.samples.append(position.rows_done - done_before)
             else:
                 history.learning_rate.pop()
-        self._epoch_ended()
+        if not history.stopped:
+            self._epoch_ended()
+
+    def _refuse_weights(self, in_use: bool = True) -> None:
+        """Raises NonFiniteLoss where running statistics are not finite, or, if they are in use now, weights.
+
+        A later step's loss shows what the last update made of the weights, but not of the statistics.
+        """
+        trainer, k = self.trainer, self.backend
+        watched = [*self.statistics, *((weight.array for weight in self.weights) if in_use else ())]
+        # A sum is one pass and makes no array of its own; squares overflow where the numbers may not yet.
+        if all(math.isfinite(k.sum_of_squares(array).item()) for array in watched):
+            return
+        kept = self.stepper._kept  # with copies of the epoch's start: what was infinite then, a mask say, is meant so
+        became = [id(a) for a, copy in kept if np.isfinite(copy).all() and not np.isfinite(a).all()]
+        name = next((name for name, array in trainer.model.arrays().items() if id(array) in became), None)
+        if name is None:
+            return
+        for array, copy in kept:
+            np.copyto(array, copy)
+        trainer.position = Position()
+        rate, advice = trainer.optimizer.groups[0]["lr"], "try a smaller learning rate or gradient clipping"
+        if "running" in name:
+            advice = "scale what the layer gets, X for the first"
+        raise NonFiniteLoss(
+            f"{name} became infinite or NaN in epoch {trainer.epoch + 1}, step {trainer.step}, at learning rate "
+            f"{rate:g}; the weights are those at the epoch's start: {advice}"
+        )
 
     def _steps(self, batches: Array, bar: Any) -> None:
         """One step for each row of row numbers, as many at a time as the stepper takes."""
@@ -300,19 +404,32 @@ class _Run:
                 started, compiled = time.perf_counter(), self.backend.compile_seconds
                 losses = self.stepper.run(batches[done:])
                 self.seconds += time.perf_counter() - started - (self.backend.compile_seconds - compiled)
-                done += len(losses)
                 position.steps_done += len(losses)
                 position.rows_done += len(losses) * batches.shape[1]
-                for loss in losses:  # one by one: the same bits however many came at a time
-                    position.loss += loss * batches.shape[1]
+                self._add_losses(losses, batches[done : done + len(losses)])
+                done += len(losses)
                 history.step_loss.extend(losses)
             self.stepper.refuse_loss()
-            mean = position.loss / position.rows_done
-            bar.set_description(f"epoch {trainer.epoch + 1}, loss {mean:.4f}", refresh=False)
+            if not losses:
+                continue  # the first step was halted: the next one runs eagerly, and says why
+            bar.set_description(f"epoch {trainer.epoch + 1}, loss {position.mean_loss:.4f}", refresh=False)
             bar.update(len(losses) * batches.shape[1])
             if sum(history.seconds) + self.seconds >= self.limit and position.rows_done < position.rows:
                 history.stopped = "time limit"
                 return
+
+    def _add_losses(self, losses: list[float], batches: Array) -> None:
+        """Adds batches' losses to the epoch's mean; one by one: the same bits however many came at a time."""
+        position, rows = self.trainer.position, float(batches.shape[1])
+        if self.row_weights is not None:
+            for loss, weight in zip(losses, self.row_weights[batches].sum(axis=1).tolist(), strict=True):
+                position.loss += loss * weight
+                position.weight += weight
+            return
+        factor = 1.0 if _reduction(self.trainer.loss_function) == "sum" else rows
+        for loss in losses:
+            position.loss += loss * factor
+        position.weight += rows * len(losses)
 
     def _epoch_ended(self) -> None:
         trainer, history = self.trainer, self.history
@@ -322,9 +439,9 @@ class _Run:
             if self.validation is not None:
                 history.validation_loss.append(validation_loss)
             trainer.epoch, trainer.position = trainer.epoch + 1, Position(len(self.features), self.batch_size)
-            if trainer.schedule:
-                trainer.schedule.epoch_ended(history.monitored)
-                trainer.schedule.apply(trainer.optimizer, trainer.step)
+            if trainer.schedules:
+                trainer.schedules.epoch_ended(history.monitored)
+                trainer.schedules.apply(trainer.step)
             for callback in trainer.callbacks:
                 if callback(trainer, history):
                     history.stopped = getattr(callback, "stop_reason", getattr(callback, "__name__", "callback"))

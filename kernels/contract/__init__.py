@@ -1,7 +1,7 @@
 """The kernel contract: every kernel's meaning, what a backend provides, and how calls are checked."""
 
 # Importing a module of declarations registers them.
-from . import elementwise, losses, normalisation, optimizers, products, random, reductions, rows
+from . import elementwise, losses, normalisation, optimizers, products, random, reductions, rows, watches
 from .backend import Backend
 from .declaration import ACTIVATIONS, DECLARATIONS, OUTPUT_ACTIVATIONS, Declaration, Operand
 
@@ -20,4 +20,5 @@ __all__ = [
     "random",
     "reductions",
     "rows",
+    "watches",
 ]

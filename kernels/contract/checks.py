@@ -214,9 +214,16 @@ def _same(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> bool:
     )
 
 
-def check_below(kernel: str, name: str, indices: Any, bound: int) -> None:
-    """Refuses indices outside [0, bound): native code would read outside the array."""
+def outside(indices: Any, limit: int) -> int | None:
+    """The first index outside [0, limit), or None."""
     # Seen as unsigned, a negative index is a huge one: one reduction checks both ends.
-    if indices.size and indices.view(np.uint64).max() >= bound:
-        outside = indices[(indices < 0) | (indices >= bound)][0]
-        raise ValueError(f"{kernel}: {name} holds {outside}, expected whole numbers in [0, {bound})")
+    if indices.size and indices.view(np.uint64).max() >= limit:
+        return int(indices[(indices < 0) | (indices >= limit)][0])
+    return None
+
+
+def check_below(kernel: str, name: str, indices: Any, limit: int) -> None:
+    """Refuses indices outside [0, limit): native code would read outside the array."""
+    found = outside(indices, limit)
+    if found is not None:
+        raise ValueError(f"{kernel}: {name} holds {found}, expected whole numbers in [0, {limit})")

@@ -95,6 +95,8 @@ class Declaration:
     in_place: frozenset[str]  # operands that ``out`` may be
     doc: str
     allocates: bool  # False: the shapes say too little, so that the caller must give ``out``
+    halts: bool  # it raises a flag, its operand ``flag``: a run of a recorded step ends where a flag is raised
+    whole: bool  # recorded as one call even where it is a composition, whose calls depend on values
 
     @property
     def required(self) -> bool:
@@ -127,6 +129,8 @@ def _declare(function: Callable[..., Any], shapes: str, composed: bool, options:
     groups = [*arrow[0], *arrow[1]]
     below: dict[str, str] = options.pop("below", {})
     in_place, allocates = frozenset(options.pop("in_place", ())), options.pop("allocates", True)
+    halts = options.pop("halts", False)
+    whole = options.pop("whole", halts)
     if options:
         raise TypeError(f"{function.__name__}: unknown options {sorted(options)}")
     operands = []
@@ -141,7 +145,7 @@ def _declare(function: Callable[..., Any], shapes: str, composed: bool, options:
         )
     doc, composition = inspect.cleandoc(function.__doc__), function if composed else None
     DECLARATIONS[function.__name__] = Declaration(
-        function.__name__, tuple(operands), composition, in_place, doc, allocates
+        function.__name__, tuple(operands), composition, in_place, doc, allocates, halts, whole
     )
 
 

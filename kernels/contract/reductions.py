@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .declaration import Axis, Floats, Indices, Mutable, fused, required
+from .declaration import Axis, Floats, Indices, fused, required
 
 if TYPE_CHECKING:
     from .backend import Backend
@@ -36,12 +36,3 @@ def mean(backend: Backend, x: Floats, axis: Axis = None, *, out: Floats) -> None
 def sum_of_squares(backend: Backend, x: Floats, *, out: Floats) -> None:
     """out = sum of x**2 over everything, an array of one element."""
     backend.sum(backend.multiply(x, x), out=out)
-
-
-@fused("(...),(1)->")
-def watch_finite(backend: Backend, x: Floats, flag: Mutable) -> None:
-    """flag_0 <- NaN if any element of x is infinite or NaN; otherwise flag_0 stays as it is.
-
-    A run of a recorded step ends behind this kernel once the flag is no longer 0.
-    """
-    backend.add(flag, backend.sum(backend.multiply(x, 0.0)), out=flag)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from .declaration import Floats, Indices, Probability, State, fused, required
 
 if TYPE_CHECKING:
@@ -72,3 +74,19 @@ def dropout_mask(counter: State, seed: int, rate: Probability, *, out: Floats) -
     are those of ``kernels.contract.random``, so every backend, dtype and number of threads draws the same mask. seed is
     an unsigned 64-bit number; counter, a whole number, is the draw's position in the seed's sequence.
     """
+
+
+@fused("(1),(1)->(...)", allocates=False, whole=True)
+def scheduled_dropout_mask(backend: Backend, counter: State, rate: State, seed: int, *, out: Floats) -> None:
+    """out = dropout_mask(counter, seed, rate_0): the probability, in [0, 1), may change from step to step."""
+    backend.dropout_mask(counter, seed, float(rate[0]), out=out)
+
+
+@fused("(r)->(r)", whole=True)
+def to_indices(backend: Backend, x: Floats, limit: int, *, out: Indices) -> None:
+    """out_i = x_i where that is a whole number in [0, limit), else limit."""
+    grid = backend.fill(0.5, out=backend.empty((x.size, limit + 1), x.dtype))
+    numbers = np.arange(limit).astype(x.dtype)
+    # 1 where x_i is the column's number, else 0: where() takes NaN for a difference.
+    backend.where(backend.subtract(x[:, None], numbers), 0.0, 1.0, out=grid[:, :limit])
+    backend.argmax(grid, axis=1, out=out)

@@ -139,6 +139,22 @@ def dropout_mask(counter: Array, seed: int, rate: float, out: Array) -> Arrangem
     return "dropout_mask", out.dtype.char, (counter, *halves, rate, out), out.size
 
 
+def scheduled_dropout_mask(counter: Array, rate: Array, seed: int, out: Array) -> Arrangement:
+    halves = float(seed >> 32), float(seed & 0xFFFFFFFF)
+    return "scheduled_dropout_mask", out.dtype.char, (counter, *halves, rate, out), out.size
+
+
+def to_indices(x: Array, limit: int, out: Array) -> Arrangement:
+    return "to_indices", x.dtype.char, (x, float(limit), out), x.size
+
+
+def watch(name: str) -> Callable[..., Arrangement]:
+    def arrange(x: Array, flag: Array, *numbers: float) -> Arrangement:
+        return name, flag.dtype.char, (x, flag, *map(float, numbers)), x.size
+
+    return arrange
+
+
 def update(name: str) -> Callable[..., Arrangement]:
     def arrange(parameter: Array, *rest: Any) -> Arrangement:
         return name, parameter.dtype.char, (parameter, *rest), parameter.size
@@ -161,6 +177,11 @@ ARRANGEMENTS: dict[str, Callable[..., Arrangement]] = {
     "argmax": reduction("argmax"),
     "cast": cast,
     "dropout_mask": dropout_mask,
+    "scheduled_dropout_mask": scheduled_dropout_mask,
+    "to_indices": to_indices,
+    "watch_finite": watch("watch_finite"),
+    "watch_within": watch("watch_within"),
+    "watch_below": watch("watch_below"),
     "sgd": update("sgd"),
     "rmsprop": update("rmsprop"),
     "adam": adam,

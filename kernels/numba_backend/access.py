@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..program.dependencies import height, overlap
-from ..program.instruction import Instruction, View
+from ..program.instruction import FLAG, Instruction, View
 from . import elementwise, optimizers
 from .sharing import COLUMN_UNIT, share_of, splits_rows
 
@@ -45,6 +45,9 @@ SPLITS: dict[str, Split] = {
     "transpose": Split(ROWS, 0, ("i*", "*i")),
     "one_hot": Split(ROWS, 1, ("*i", "i*")),
     "dropout_mask": Split(ROWS, 4, ("**", "", "", "", "i*")),
+    "scheduled_dropout_mask": Split(ROWS, 4, ("**", "", "", "**", "i*")),
+    "to_indices": Split(ITEMS, 0, ("*i", "", "*i")),
+    "watch_below": Split(ITEMS, 0, ("*i", "**")),
     "gather_rows": Split(ROWS, 2, ("**", "*i", "i*")),
     "gather_labels": Split(ITEMS, 2, ("**", "*i", "*i")),
     "layer_norm": Split(ROWS, 0, ("i*", "**", "**", "", "i*", "*i", "*i")),
@@ -62,7 +65,7 @@ def split_of(kernel: str, operands: Sequence[Any]) -> Split | None:
     if kernel == "gemm":
         turned_a, turned_b = operands[4] != 0, operands[5] != 0
         return Split(PART, 3, ("*i" if turned_a else "i*", "j*" if turned_b else "*j", "*j", "ij", "", "", "", "ij"))
-    if kernel == "watch_finite":
+    if kernel in ("watch_finite", "watch_within"):
         return Split(ITEMS, 0, ("*i", "**")) if height(operands[0]) == 1 else Split(ROWS, 0, ("i*", "**"))
     return SPLITS.get(kernel)
 
@@ -76,7 +79,8 @@ class Region:
 
 
 def regions(instruction: Instruction, kernel: str, operands: Sequence[Any], threads: int) -> list[Region]:
-    """What each thread touches."""
+    """What each thread touches, but for flags: each phase has its own."""
+    operands = [None if isinstance(o, View) and o.buffer.kind == FLAG else o for o in operands]
     split = split_of(kernel, operands)
     written = {id(view) for view in instruction.writes}
     only_written = written - {id(view) for view in instruction.reads}

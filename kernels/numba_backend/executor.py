@@ -2,8 +2,9 @@
 
 A program becomes rows of words, one a kernel call, which every thread walks on its own copy, calling each kernel with
 its number. Threads wait for each other only where one reads or overwrites what another wrote: instructions are grouped
-into phases with a barrier behind each. From step to step only the addresses of the arguments move on; each thread
-advances them in its copy.
+into phases with a barrier after each. The watches of a phase raise a flag of its own, at which all threads look after
+its barrier; until then a thread that sees it raised calls nothing more. From step to step only the addresses of the
+arguments move on; each thread advances them in its copy.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ import numpy as np
 
 from ..program import arena
 from ..program.dependencies import height
-from ..program.instruction import ARGUMENT, PERSISTENT, TEMPORARY, Array, Program, View
-from ..program.interpreter import persistent
+from ..program.instruction import ARGUMENT, TEMPORARY, Array, Program, View
+from ..program.interpreter import persistent, restore
 from ..program.recording import address, extent
 from ..program.timings import Timings
 from .access import regions
@@ -28,7 +29,6 @@ from .compilation import address_of
 from .invocation import Launcher
 from .machine import Arrangement, Machine
 from .phases import phases
-from .simd import vector
 from .team import team_of
 from .words import (
     FIRST_OPERAND,
@@ -42,18 +42,18 @@ from .words import (
     number,
     pause,
     place,
-    pointer,
     rows,
     stride_bytes,
     ticks,
     yield_core,
 )  # fmt: skip
 
-SINGLE, DOUBLE = vector("float32", 1), vector("float64", 1)
 ROW = 64  # words of an instruction
-BARRIER, HALT = 1, 2  # flags of an instruction: wait behind it; and end the run there if the watched flag is raised
+# Flags of an instruction: wait after it; end the run there if the phase's flag is raised; look at that flag now. Above
+# these bits is the number of the flag.
+BARRIER, HALT, WATCH, FLAG_SHIFT = 1, 2, 4, 8
 # Operands of the executor itself.
-CODE, MOVES, SHARED, STEPS, DONE, WATCHED, WATCHED_BYTES, TIMES = range(8)
+CODE, MOVES, SHARED, STEPS, DONE, FLAGS, TIMES = range(7)
 READINGS = 4  # of the clock, an instruction
 ARRIVED, GENERATION = 0, 16  # places in the shared words, on cache lines of their own
 SPINS = 20000  # before a waiting thread gives way to others on its core
@@ -80,7 +80,7 @@ def _walker(timed: bool) -> Callable[..., None]:
     """The kernel that walks the rows; timed: it also notes what each call took."""
 
     def walk(words: Any, thread: Any, threads: Any) -> None:
-        """Operands: code, what moves each step and how far, shared words, steps, steps done, watched flag, its bytes.
+        """Operands: code, what moves each step and how far, shared words, steps, steps done, flags of phases.
 
         Timed, also a row of clock readings for each thread: for each instruction the sum of what the kernel took, the
         sum of what waiting behind it took, and where it began and ended last; then where the run began and ended.
@@ -90,13 +90,9 @@ def _walker(timed: bool) -> Callable[..., None]:
         moves = follow(words, FIRST_OPERAND + OPERAND_WORDS * MOVES)
         shared = follow(words, FIRST_OPERAND + OPERAND_WORDS * SHARED)
         done = follow(words, FIRST_OPERAND + OPERAND_WORDS * DONE)
-        narrow, wide, is_wide = (
-            pointer(SINGLE, words, WATCHED),
-            pointer(DOUBLE, words, WATCHED),
-            number(words, WATCHED_BYTES) == 8,
-        )
+        flags = follow(words, FIRST_OPERAND + OPERAND_WORDS * FLAGS)
         count, steps = done[1], number(words, STEPS)
-        step, ended = 0, 0
+        step, ended, halted = 0, 0, False
         if timed:
             times[READINGS * count] = ticks(0)
         while step < steps:
@@ -104,18 +100,22 @@ def _walker(timed: bool) -> Callable[..., None]:
                 ended = ticks(0)
             for i in range(count):
                 row = place(code, i * ROW)
-                call_kernel(row, thread, threads)
+                if not halted:
+                    call_kernel(row, thread, threads)
                 if timed:
                     began, ended = ended, ticks(0)
                     times[READINGS * i] += ended - began
                     times[READINGS * i + 2], times[READINGS * i + 3] = began, ended
-                if row[1] != 0:
+                mark = row[1]
+                if mark & WATCH != 0:
+                    halted = flags[mark >> FLAG_SHIFT] != 0
+                if mark & BARRIER != 0:
                     if threads > 1:
                         wait(shared, threads)
                         if timed:
                             began, ended = ended, ticks(0)
                             times[READINGS * i + 1] += ended - began
-                    if row[1] & HALT != 0 and (wide[0] if is_wide else narrow[0]) != 0.0:
+                    if mark & HALT != 0 and flags[mark >> FLAG_SHIFT] != 0:
                         if thread == 0:
                             done[0] = step
                         return
@@ -147,11 +147,12 @@ class Executor:
         self.plan = arena.plan(self.phases if machine.threads > 1 else one_after_the_other, program)
         self._memory = self.plan.allocate()
         self._moving: list[tuple[int, int, int]] = []  # word, argument, offset
-        self._flag: Array | None = None  # what watch_finite raises
+        self._temporary: list[int] = []  # words with addresses in the arena
+        self._flags = np.zeros(len(order) + 1, np.int64)  # of each phase; watches write a NaN of either dtype there
         self._code = np.zeros((machine.threads, len(program) * ROW), np.int64)
         self._order = [i for phase in order for i in phase]
         self._encode(order, calls)
-        # One thread runs the prologue: it is short, and its calls may depend on each other.
+        # One thread runs the prologue: it is short, and its calls may depend on each other. It has no temporaries.
         self._prologue = [
             (machine.launcher(kernel, char), tuple(self._array(o) if isinstance(o, View) else o for o in operands))
             for kernel, char, operands, _ in (arrangements[i.kernel](*i.operands) for i in program.prologue)
@@ -161,19 +162,18 @@ class Executor:
         self._launcher = Launcher(address_of("executor", lambda: _walker(timed=False)))
         self._turn = threading.Lock()
         self.choice = Choice(machine.threads)
-        self.results = [self._array(view) for view in program.results]
+        self._kept = [(self._array(view), self._array(copy)) for view, copy in program.kept]
+        self._holders = arena.holders(self._memory)
 
     def _address(self, view: View) -> int:
         """Where an operand lies; arguments are placed when a run begins."""
         buffer = view.buffer
-        if buffer.kind == PERSISTENT:
-            assert buffer.array is not None
+        if buffer.array is not None:
             return extent(buffer.array)[0] + view.offset
         return address(self._memory) + self.plan.offsets[buffer] + view.offset if buffer.kind == TEMPORARY else 0
 
     def _array(self, view: View) -> Array:
-        if view.buffer.kind == PERSISTENT:
-            assert view.buffer.array is not None
+        if view.buffer.array is not None:
             return persistent(view, view.buffer.array)
         start = self.plan.offsets[view.buffer]
         return view.on(self._memory[start : start + view.buffer.nbytes])
@@ -181,7 +181,7 @@ class Executor:
     def _encode(self, order: Sequence[Sequence[int]], calls: Sequence[Arrangement]) -> None:
         """Writes the rows of words, those of a phase together, a barrier behind its last."""
         code, n = self._code[0], 0
-        for phase in order:
+        for phase_number, phase in enumerate(order):
             flags = BARRIER
             for i in phase:
                 kernel, char, operands, _ = calls[i]
@@ -194,16 +194,29 @@ class Executor:
                         words[at : at + 4] = self._address(operand), height(operand), operand.shape[-1], stride
                         if operand.buffer.kind == ARGUMENT:
                             self._moving.append((n * ROW + at, operand.buffer.number, operand.offset))
+                        elif operand.buffer.kind == TEMPORARY:
+                            self._temporary.append(n * ROW + at)
                     elif isinstance(operand, float):
                         words[at] = np.float64(operand).view(np.int64)
-                if self.program.instructions[i].kernel == "watch_finite":
-                    flags |= HALT
-                    flag = self.program.instructions[i].operands[1]
-                    assert isinstance(flag, View)
-                    self._flag = self._array(flag)
+                if self.program.instructions[i].halts:
+                    slot = operands.index(self.program.instructions[i].flag)
+                    words[FIRST_OPERAND + OPERAND_WORDS * slot] = address(self._flags[phase_number:])
+                    words[1], flags = WATCH | phase_number << FLAG_SHIFT, flags | HALT
                 n += 1
-            code[(n - 1) * ROW + 1] = flags
+            code[(n - 1) * ROW + 1] |= flags | phase_number << FLAG_SHIFT
         self._code[1:] = code
+
+    def results(self) -> list[Array]:
+        """See kernels.program.Runner."""
+        return [self._array(view) for view in self.program.results]
+
+    def leave_results(self) -> None:
+        """See kernels.program.Runner."""
+        if arena.holders(self._memory) > self._holders:
+            before, self._memory = self._memory, self.plan.allocate()
+            self._code[:, self._temporary] += address(self._memory) - address(before)
+            self._kept = [(self._array(view), self._array(copy)) for view, copy in self.program.kept]
+            self._holders = arena.holders(self._memory)
 
     def run(self, steps: int, arguments: Sequence[Array]) -> int:
         """See kernels.program.Runner. Callers on several threads take turns: code and arena are one run's."""
@@ -235,8 +248,7 @@ class Executor:
         for i, (word, position, offset) in enumerate(self._moving):
             self._code[:, word] = places[position] + offset
             self._moves[i, 1] = arguments[position].strides[0]
-        width = 0.0 if self._flag is None else float(self._flag.itemsize)
-        operands = (self._code, self._moves, self._shared, float(steps), self._done, self._flag, width, readings)
+        operands = (self._code, self._moves, self._shared, float(steps), self._done, self._flags, readings)
         for kernel, arrays in self._prologue:
             kernel.run(arrays)
         started = time.perf_counter()
@@ -244,7 +256,11 @@ class Executor:
             team_of(threads).run(launcher, operands)
         else:
             launcher.run(operands)
-        return time.perf_counter() - started
+        seconds = time.perf_counter() - started
+        if self._done[0] < steps:
+            self._flags[...] = 0
+            restore(self._kept)
+        return seconds
 
 
 @cache

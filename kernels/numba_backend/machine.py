@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from . import elementwise, losses, normalisation, optimizers, reductions, rows
+from . import elementwise, losses, normalisation, optimizers, reductions, rows, watches
 from .compilation import address_of
 from .invocation import Launcher
 from .products import EPILOGUES, epilogue_signature, gemm
@@ -24,6 +24,7 @@ BUILDERS: dict[str, Callable[..., Any]] = {
     **losses.BUILDERS,
     **normalisation.BUILDERS,
     **optimizers.BUILDERS,
+    **watches.BUILDERS,
 }
 
 # Calls at least this large are shared by threads: below, waking them costs more than they save. Measured by

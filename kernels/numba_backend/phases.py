@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..program.dependencies import predecessors
-from ..program.instruction import PERSISTENT, Instruction
+from ..program.instruction import Instruction
 from .access import Region, crosses
 
 
@@ -22,7 +22,11 @@ def phases(instructions: Sequence[Instruction], touched: Sequence[list[Region]])
         for i in left:
             waits = any(j in before[i] for j in later)
             if waits or any(
-                _apart(instructions, j, i) or (j in before[i] and crosses(touched[j], touched[i])) for j in phase
+                j in before[i]
+                and (
+                    _apart(instructions[j], instructions[i], touched[j], touched[i]) or crosses(touched[j], touched[i])
+                )
+                for j in phase
             ):
                 later.append(i)
             else:
@@ -32,7 +36,18 @@ def phases(instructions: Sequence[Instruction], touched: Sequence[list[Region]])
     return found
 
 
-def _apart(instructions: Sequence[Instruction], first: int, second: int) -> bool:
-    """Whether the second must not begin before the loss is known to be finite: it changes what outlives the step."""
-    writes = instructions[second].writes
-    return instructions[first].kernel == "watch_finite" and any(view.buffer.kind == PERSISTENT for view in writes)
+def _apart(watch: Instruction, other: Instruction, watched: list[Region], touched: list[Region]) -> bool:
+    """Whether the other must wait until all threads have watched.
+
+    It changes what outlives the step, or a thread reads through indices that another one watches. A thread that has
+    seen a wrong value of its own calls nothing more, so what reads only through those needs no barrier.
+    """
+    if not watch.guards(other):
+        return False
+    indices = {view.buffer for view in other.indices}
+    return other.changes or any(
+        view not in mine.reads
+        for mine, others in zip(watched, touched, strict=True)
+        for view in others.reads
+        if view.buffer in indices
+    )

@@ -219,29 +219,7 @@ def argmax_columns(f):
     return kernel
 
 
-not_finite = row_pass(lambda x: (x - x,), sums=1)  # 0, or NaN where an element is not finite
-
-
-def watch_finite(f):
-    """Operands: x, flag. An array of one axis is shared element by element, as rows' losses are computed."""
-
-    def kernel(words, thread, threads):
-        flag, height, width = pointer(f, words, 1), rows(words, 0), columns(words, 0)
-        top, bottom, left, right = 0, height, 0, width
-        if height == 1:
-            left, right = share(width, thread, threads, 1)
-        else:
-            top, bottom = share(height, thread, threads, 1)
-        for i in range(top, bottom):
-            (found,) = not_finite(f, right - left, True, (advance(row(f, words, 0, i), left),), (), ())
-            if not first_lane(found) == 0.0:
-                flag[0] = math.nan
-
-    return kernel
-
-
 BUILDERS = {
-    "watch_finite": watch_finite,
     "dot": sum_all(lambda x, y: x * y, pair=True),
     "sum_rows": sum_rows,
     "sum_columns": sum_columns,

@@ -26,6 +26,7 @@ from .simd.register import Register, Scalar
 from .words import advance, columns, inlined, number, pointer, row, rows, share, stack, stride_bytes
 
 I64 = ir.IntType(64)
+DOUBLES = vector("float64", 1)
 NARROW = 4  # vectors: rows up to this width are laid side by side, which saves folding lanes
 
 
@@ -170,6 +171,22 @@ def scatter_add_rows(f):
     return kernel
 
 
+def to_indices(f):
+    """Operands: x, limit, out."""
+    numbers = vector("int64", 1)
+
+    def kernel(words, thread, threads):
+        x, limit, out = pointer(f, words, 0), number(words, 1), pointer(numbers, words, 2)
+        first, last = share(columns(words, 0), thread, threads, 1)
+        for i in range(first, last):
+            value = x[i]
+            inside = value >= 0.0 and value < limit
+            found = np.int64(value) if inside else np.int64(limit)
+            out[i] = found if not inside or found == value else np.int64(limit)
+
+    return kernel
+
+
 def transpose(f):
     size, lanes = f.bits // 8, f.lanes
 
@@ -256,24 +273,38 @@ def draw_key(seed, counter):
     return np.uint32(z >> np.uint64(32)), np.uint32(z)
 
 
-def dropout_mask(f):
+@inlined
+def constant_rate(words):
+    return number(words, 3)
+
+
+@inlined
+def scheduled_rate(words):
+    return pointer(DOUBLES, words, 3)[0]
+
+
+def dropout_mask(rate_of):
     """Operands: counter, the seed's upper and lower 32 bits, rate, out."""
-    size, lanes = f.bits // 8, f.lanes
-    u, doubles = f.with_dtype("uint32"), vector("float64", 1)
 
-    def kernel(words, thread, threads):
-        counter, out, rate = pointer(doubles, words, 0), pointer(f, words, 4), number(words, 3)
-        seed = (np.uint64(number(words, 1)) << np.uint64(32)) | np.uint64(number(words, 2))
-        key_0, key_1 = draw_key(seed, np.uint64(counter[0]))
-        below, kept, count = u(np.uint32(rate * 4294967296.0)), f(1.0 / (1.0 - rate)), columns(words, 4)
-        first, last = share(rows(words, 4), thread, threads, 1)
-        for i in range(first, last):
-            target = advance(out, i * stride_bytes(words, 4) // size)
-            for j in range(0, count, lanes):
-                bits = mix(mix(counting_from(u, np.uint32(i * count + j)) ^ key_0) + key_1)
-                store_masked(target, j, select(bits < below, f(0.0), kept), f.first_lanes(count - j))
+    def build(f):
+        size, lanes = f.bits // 8, f.lanes
+        u = f.with_dtype("uint32")
 
-    return kernel
+        def kernel(words, thread, threads):
+            counter, out, rate = pointer(DOUBLES, words, 0), pointer(f, words, 4), rate_of(words)
+            seed = (np.uint64(number(words, 1)) << np.uint64(32)) | np.uint64(number(words, 2))
+            key_0, key_1 = draw_key(seed, np.uint64(counter[0]))
+            below, kept, count = u(np.uint32(rate * 4294967296.0)), f(1.0 / (1.0 - rate)), columns(words, 4)
+            first, last = share(rows(words, 4), thread, threads, 1)
+            for i in range(first, last):
+                target = advance(out, i * stride_bytes(words, 4) // size)
+                for j in range(0, count, lanes):
+                    bits = mix(mix(counting_from(u, np.uint32(i * count + j)) ^ key_0) + key_1)
+                    store_masked(target, j, select(bits < below, f(0.0), kept), f.first_lanes(count - j))
+
+        return kernel
+
+    return build
 
 
 BUILDERS = {
@@ -284,10 +315,12 @@ BUILDERS = {
     "gather_rows": gather_rows,
     "gather_labels": gather_labels,
     "scatter_add_rows": scatter_add_rows,
+    "to_indices": to_indices,
     "transpose": transpose,
     "one_hot": one_hot,
     "fill": fill,
     "cast_to_float32": cast_to("float32"),
     "cast_to_float64": cast_to("float64"),
-    "dropout_mask": dropout_mask,
+    "dropout_mask": dropout_mask(constant_rate),
+    "scheduled_dropout_mask": dropout_mask(scheduled_rate),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -26,6 +27,11 @@ class Plan:
         return memory[-memory.ctypes.data % LINE :][: self.nbytes]
 
 
+def holders(arena: Array) -> int:
+    """How many objects hold the arena's memory: each array in it is one, whatever it was cut from."""
+    return sys.getrefcount(arena.base)
+
+
 def lifetimes(phases: Sequence[Sequence[Instruction]], program: Program) -> dict[Buffer, tuple[int, int]]:
     """For each temporary the first and the last phase that touches it. What a run returns lives to its end."""
     found: dict[Buffer, tuple[int, int]] = {}
@@ -34,7 +40,7 @@ def lifetimes(phases: Sequence[Sequence[Instruction]], program: Program) -> dict
             for view in [*instruction.reads, *instruction.writes]:
                 if view.buffer.kind == TEMPORARY:
                     found[view.buffer] = (found.get(view.buffer, (phase, phase))[0], phase)
-    for view in program.results:
+    for view in program.lasting:
         if view.buffer in found:
             found[view.buffer] = (found[view.buffer][0], len(phases))
     return found

@@ -33,17 +33,23 @@ def row_stride(view: View) -> int:
 
 
 def predecessors(instructions: Sequence[Instruction]) -> list[set[int]]:
-    """For each instruction the earlier ones that it must come after: one of the two writes what the other touches."""
+    """For each instruction the earlier ones that it must come after.
+
+    One of the two writes what the other touches, or the earlier one halts runs in which the other must not begin.
+    """
+    halting: list[int] = []
     touched: dict[Buffer, list[tuple[int, View, bool]]] = {}
     found: list[set[int]] = []
     for j, instruction in enumerate(instructions):
         own = [(view, False) for view in instruction.reads] + [(view, True) for view in instruction.writes]
-        before: set[int] = set()
+        before = {i for i in halting if instructions[i].guards(instruction)}
         for view, written in own:
             for i, other, other_written in touched.get(view.buffer, ()):
                 if (written or other_written) and i not in before and overlap(other, view):
                     before.add(i)
         for view, written in own:
             touched.setdefault(view.buffer, []).append((j, view, written))
+        if instruction.halts:
+            halting.append(j)
         found.append(before)
     return found

@@ -1,7 +1,8 @@
 """What a recorded step is made of: buffers, views of them, instructions, programs.
 
 An instruction is one kernel call on fixed operands. An array operand is a view of a buffer: memory that the step was
-given (an argument), that outlives it (persistent: parameters, averages, data) or that it allocated (temporary).
+given (an argument), that outlives it (persistent: parameters, averages, data), that it allocated (temporary), or that
+says that it must not go on (flag).
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from .work import operations
 
 Array = np.ndarray[Any, Any]
 
-ARGUMENT, PERSISTENT, TEMPORARY = "argument", "persistent", "temporary"
+ARGUMENT, PERSISTENT, TEMPORARY, FLAG = "argument", "persistent", "temporary", "flag"
+SMALL = 64  # bytes: a counter or a few hyperparameters
 FORWARD, BACKWARD, OPTIMIZER = PARTS = "forward", "backward", "optimizer"
 
 
@@ -30,11 +32,11 @@ class Buffer:
     kind: str
     number: int  # among those of its kind
     nbytes: int
-    array: Array | None = field(default=None, repr=False)  # of persistent memory: what owns it
+    array: Array | None = field(default=None, repr=False)  # of persistent memory and flags: what owns it
 
     @property
     def name(self) -> str:
-        """As it stands in a listing: arguments a0, persistent memory p0, temporaries t0."""
+        """As it stands in a listing: arguments a0, persistent memory p0, temporaries t0, flags f0."""
         return f"{self.kind[0]}{self.number}"
 
 
@@ -118,6 +120,42 @@ class Instruction:
             if isinstance(view, View) and (operand.written or operand.kind == "Mutable")
         ]
 
+    @property
+    def halts(self) -> bool:
+        """Whether a run ends here if it raises its flag."""
+        return self.declaration.halts
+
+    @property
+    def flag(self) -> View:
+        """What it raises, if it halts."""
+        flag = dict(self.named())["flag"]
+        assert isinstance(flag, View)
+        return flag
+
+    @cached_property
+    def indices(self) -> list[View]:
+        """What it reads other memory through: values that a watch must have let pass."""
+        declared = zip(self.declaration.operands, self.operands, strict=True)
+        return [view for operand, view in declared if operand.below and isinstance(view, View)]
+
+    @cached_property
+    def changes(self) -> bool:
+        """Whether it writes what outlives the step, but for counters and the like, of which the step keeps copies."""
+        mutable = any(operand.kind == "Mutable" for operand in self.declaration.operands)
+        return not self.halts and any(
+            view.buffer.kind == PERSISTENT and (mutable or view.buffer.nbytes > SMALL) for view in self.writes
+        )
+
+    def guards(self, other: Instruction) -> bool:
+        """Whether the other, which comes later, must not begin where this one halts.
+
+        It reads through what is watched here, or changes what outlives the step.
+        """
+        watched = self.operands[0]
+        return self.halts and (
+            other.changes or any(isinstance(watched, View) and view.buffer is watched.buffer for view in other.indices)
+        )
+
     @cached_property
     def flops(self) -> int:
         """Floating-point operations, as kernels.program.work counts them."""
@@ -148,28 +186,18 @@ class Instruction:
         return replace(self, operands=tuple(changed.get(name, operand) for name, operand in self.named()))
 
 
-@dataclass(frozen=True)
-class Bound:
-    """The values of an argument or of persistent memory that must lie in [0, limit), as indices."""
-
-    view: View
-    limit: int
-    kernel: str
-    operand: str
-
-
 @dataclass
 class Program:
     """A recorded step: instructions in order, and what goes in and comes out.
 
-    arguments: the buffers that each run provides. results: what must be readable when a run ends. bounds: what must be
-    checked of the arguments before a run.
+    arguments: the buffers that each run provides. results: what must be readable when a run ends. kept: persistent
+    memory that a step may have written when it is halted, and where the step keeps what was there before.
     """
 
     instructions: list[Instruction]
     arguments: list[Buffer]
     results: list[View]
-    bounds: list[Bound] = field(default_factory=list)
+    kept: list[tuple[View, View]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)  # what passes changed
     prologue: list[Instruction] = field(default_factory=list)  # what runs once before the first step of each run
 
@@ -182,6 +210,11 @@ class Program:
                 if view.buffer.kind == TEMPORARY:
                     found[view.buffer] = None
         return list(found)
+
+    @property
+    def lasting(self) -> list[View]:
+        """What must be readable when a run ends."""
+        return [*self.results, *(copy for _, copy in self.kept)]
 
     @property
     def flops(self) -> int:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from . import arena
-from .instruction import ARGUMENT, PERSISTENT, TEMPORARY, Array, Program, View
-from .recording import WATCH, address
+from .instruction import ARGUMENT, TEMPORARY, Array, Program, View
+from .recording import address
 from .timings import Timings
 
 if TYPE_CHECKING:
@@ -31,15 +31,20 @@ class Runner(Protocol):
 
     program: Program
     plan: arena.Plan
-    results: list[Array]
 
     def run(self, steps: int, arguments: Sequence[Array]) -> int:
-        """Runs so many steps; how many were run before ``watch_finite`` ended the run.
+        """Runs so many steps; how many were run before a watch halted the run.
 
+        What a halted step wrote outside of itself is then as it was before that step.
         arguments: arrays with one entry for each step along a first axis (of stride 0 where all steps take the same
         one), each entry contiguous. A step may write an entry of its own.
-        ``self.results`` hold what the last step returned.
         """
+
+    def results(self) -> list[Array]:
+        """What the last step returned, in place: the next run writes there."""
+
+    def leave_results(self) -> None:
+        """Takes other memory for temporaries if somebody holds results: they stay as they are."""
 
     def timed(self, steps: int, arguments: Sequence[Array]) -> Timings:
         """The same, looking at a clock behind each instruction."""
@@ -58,7 +63,7 @@ class Interpreter:
         written = [view.buffer for instruction in program.instructions for view in instruction.writes]
         self._written = sorted({buffer.number for buffer in written if buffer.kind == ARGUMENT})
         self._context = backend.context or nullcontext
-        self._watches = {i for i, instruction in enumerate(program.instructions) if instruction.kernel == WATCH}
+        self._halting = {i for i, instruction in enumerate(program.instructions) if instruction.halts}
         self._place()
 
     def _place(self) -> None:
@@ -67,7 +72,9 @@ class Interpreter:
             (implementation, tuple(self._array(o) if isinstance(o, View) else o for o in instruction.operands))
             for implementation, instruction in zip(self._implementations, self.program.instructions, strict=True)
         ]
-        self.results = [self._array(view) for view in self.program.results]
+        self._kept = [(self._array(view), self._array(copy)) for view, copy in self.program.kept]
+        self._flags = {i: self._array(self.program.instructions[i].flag) for i in self._halting}
+        self._holders = arena.holders(self._memory)
 
     def _array(self, view: View) -> Array:
         buffer = view.buffer
@@ -76,7 +83,7 @@ class Interpreter:
             return view.on(self._memory[start : start + buffer.nbytes])
         if buffer.kind == ARGUMENT:
             return view.on(self._arguments[buffer.number])
-        assert buffer.kind == PERSISTENT and buffer.array is not None
+        assert buffer.array is not None
         return persistent(view, buffer.array)
 
     def _share(self, steps: int, arguments: Sequence[Array]) -> list[bool]:
@@ -96,6 +103,16 @@ class Interpreter:
             self._arguments = places
             self._place()
         return shared
+
+    def results(self) -> list[Array]:
+        """See Runner."""
+        return [self._array(view) for view in self.program.results]
+
+    def leave_results(self) -> None:
+        """See Runner."""
+        if arena.holders(self._memory) > self._holders:
+            self._memory = self.plan.allocate()
+            self._place()
 
     def run(self, steps: int, arguments: Sequence[Array]) -> int:
         """See Runner."""
@@ -126,7 +143,9 @@ class Interpreter:
                     implementation(*operands)
                 else:
                     _timed_call(implementation, operands, i, *clock)
-                if i in self._watches and operands[1][0] != 0:  # type: ignore[index]
+                if i in self._halting and self._flags[i][0] != 0:
+                    self._flags[i][0] = 0
+                    restore(self._kept)
                     return step
             for number in self._written:
                 arguments[number][step].reshape(-1).view(np.uint8)[:] = self._arguments[number]
@@ -141,6 +160,12 @@ def _timed_call(
     implementation(*operands)
     ends[i] = time.perf_counter()
     taken[i] += ends[i] - begins[i]
+
+
+def restore(kept: Sequence[tuple[Array, Array]]) -> None:
+    """Copies the second array of each pair into the first."""
+    for array, copy in kept:
+        np.copyto(array, copy)
 
 
 def persistent(view: View, owner: Array) -> Array:

@@ -21,7 +21,10 @@ def operands_of(instruction: Instruction) -> str:
 
 
 def listing(program: Program) -> str:
-    """index, kernel, operands, FLOPs, bytes. a: argument, p: persistent, t: temporary; ! marks what is updated."""
+    """index, kernel, operands, FLOPs, bytes.
+
+    a: argument, p: persistent, t: temporary, f: flag; ! marks what is updated.
+    """
     rows = [
         (str(i), instruction.kernel, operands_of(instruction), scaled(instruction.flops), scaled(instruction.bytes))
         for i, instruction in enumerate(program.instructions)

@@ -13,20 +13,19 @@ import numpy as np
 from ..contract.backend import Backend
 from ..contract.declaration import ACTIVATIONS, OUTPUT_ACTIVATIONS
 from .dependencies import overlap, predecessors
-from .instruction import OPTIMIZER, PERSISTENT, TEMPORARY, Buffer, Instruction, Program, View
+from .instruction import OPTIMIZER, PERSISTENT, SMALL, TEMPORARY, Buffer, Instruction, Program, View
 
 Pass = Callable[[Program, Backend], Program]
 
 UPDATES = ("sgd", "rmsprop", "adam")
 MOST_TRANSPOSED = 1 << 18  # bytes of a weight that is kept in both layouts: both stay in the L2 cache
 COPIES = 1000  # from here on, numbers of persistent buffers that are copies
-SMALL = 64  # bytes: a counter or a few hyperparameters
 PAGE, LINE = 4096, 64  # bytes; caches place a line by its address within a page
 
 
 def remove_dead_calls(program: Program, backend: Backend) -> Program:
     """Leaves out calls whose results nobody reads."""
-    needed: set[Buffer] = {view.buffer for view in program.results}
+    needed: set[Buffer] = {view.buffer for view in program.lasting}
     kept: list[Instruction] = []
     for instruction in reversed(program.instructions):
         if all(view.buffer.kind == TEMPORARY and view.buffer not in needed for view in instruction.writes):
@@ -92,7 +91,7 @@ def _sole_reader(instructions: list[Instruction], i: int, program: Program) -> t
     if len(written) != 1 or written[0].buffer.kind != TEMPORARY:
         return None
     view = written[0]
-    if any(result.buffer is view.buffer for result in program.results):
+    if any(lasting.buffer is view.buffer for lasting in program.lasting):
         return None
     touching = [
         j
@@ -102,6 +101,38 @@ def _sole_reader(instructions: list[Instruction], i: int, program: Program) -> t
     if len(touching) != 1 or touching[0] < i or view not in instructions[touching[0]].reads:
         return None
     return touching[0], view
+
+
+def watch_once(program: Program, backend: Backend) -> Program:
+    """Indices are watched once, until they are written again: what is below a limit is below a greater one."""
+    kept, watched = list[Instruction](), list[tuple[View, int]]()
+    for instruction in program.instructions:
+        if instruction.kernel == "watch_below":
+            indices, _, limit = instruction.operands
+            assert isinstance(indices, View) and isinstance(limit, int)
+            if any(indices == other and least <= limit for other, least in watched):
+                continue
+            watched.append((indices, limit))
+        else:
+            watched = [pair for pair in watched if not _written(pair[0], [instruction])]
+        kept.append(instruction)
+    return replace(program, instructions=kept)
+
+
+def watch_early(program: Program, backend: Backend) -> Program:
+    """Indices are watched as soon as they are there, so that a step which is halted has changed nothing."""
+    found = list[Instruction]()
+    for instruction in program.instructions:
+        place = len(found)
+        if instruction.kernel == "watch_below":
+            indices = instruction.operands[0]
+            assert isinstance(indices, View)
+            writers = [i for i, earlier in enumerate(found) if _written(indices, [earlier])]
+            place = writers[-1] + 1 if writers else len(program.kept)  # the copies to go back to come first
+            while place < len(found) and found[place].halts:
+                place += 1
+        found.insert(place, instruction)
+    return replace(program, instructions=found)
 
 
 def watch_rows(program: Program, backend: Backend) -> Program:
@@ -198,7 +229,7 @@ def pad_rows(program: Program, backend: Backend) -> Program:
     if backend.executor is None:
         return program
     views: dict[Buffer, set[View]] = {}
-    fixed = {view.buffer for view in program.results}
+    fixed = {view.buffer for view in program.lasting}
     for instruction in program.instructions:
         touched = [operand for operand in instruction.operands if isinstance(operand, View)]
         for view in touched:
@@ -241,6 +272,8 @@ PASSES: dict[str, Pass] = {
     "activation": fuse_activations,
     "activation_gradient": fuse_activation_gradients,
     "watch": watch_rows,
+    "watch_once": watch_once,
+    "watch_early": watch_early,
     "transposed": keep_transposed,
     "update": update_behind_gradient,
     "padded": pad_rows,

@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ..text import aligned, scaled
 from .instruction import BACKWARD, FORWARD, OPTIMIZER, PARTS, PERSISTENT, Array, Instruction, Program
+from .interpreter import restore
 from .listing import operands_of
 from .timings import Timings
 
@@ -214,17 +213,17 @@ def profile(runner: Runner, steps: int, arguments: Sequence[Array]) -> Profile:
             one = time.perf_counter() - started
         steps = min(steps, max(1, int(RUN_SECONDS / one)))
         for _ in range(ROUNDS):
-            _restore(kept)
+            restore(kept)
             started = time.perf_counter()
             if runner.run(steps, arguments) < steps:
                 raise ArithmeticError(
                     "a value that must be finite became NaN or infinite, so the steps were not all run"
                 )
             untimed = min(untimed, (time.perf_counter() - started) / steps)
-            _restore(kept)
+            restore(kept)
             timed.append(runner.timed(steps, arguments))
     finally:
-        _restore(kept)
+        restore(kept)
     return Profile(runner.program, untimed, min(timed, key=lambda timings: timings.step))
 
 
@@ -232,8 +231,3 @@ def _written(program: Program) -> list[Array]:
     """The persistent arrays that a step changes."""
     written = [view.buffer for instruction in program.instructions for view in instruction.writes]
     return [buffer.array for buffer in dict.fromkeys(written) if buffer.kind == PERSISTENT and buffer.array is not None]
-
-
-def _restore(kept: Sequence[tuple[Array, Array]]) -> None:
-    for array, copy in kept:
-        np.copyto(array, copy)

@@ -17,21 +17,21 @@ import numpy as np
 
 from ..contract.backend import Backend
 from ..contract.checks import axis_length
+from ..contract.declaration import DECLARATIONS
 from .instruction import (
     ARGUMENT,
+    FLAG,
     FORWARD,
     PERSISTENT,
+    SMALL,
     TEMPORARY,
     Array,
-    Bound,
     Buffer,
     Instruction,
     Operand,
     Program,
     View,
 )
-
-WATCH = "watch_finite"
 
 _tape: ContextVar[Tape | None] = ContextVar("kernels_tape", default=None)
 
@@ -62,15 +62,16 @@ class Tape:
         self.instructions: list[Instruction] = []
         self.arrays: list[Array] = []  # kept alive, so that no address is used twice
         self.buffers: list[tuple[int, int, Buffer]] = []
-        self.counts = {ARGUMENT: 0, PERSISTENT: 0, TEMPORARY: 0}
+        self.counts = {ARGUMENT: 0, PERSISTENT: 0, TEMPORARY: 0, FLAG: 0}
         self.arguments = [self.add(ARGUMENT, array) for array in arguments]
         self.part = FORWARD  # of the step, which comes now
         self.refused: str | None = None  # why what was recorded is not the whole step
+        self.flags: dict[str, Array] = {}  # what watches raise, by dtype
 
     def add(self, kind: str, array: Array) -> Buffer:
         """A buffer for an array's memory."""
         low, high = extent(array)
-        buffer = Buffer(kind, self.counts[kind], high - low, array if kind == PERSISTENT else None)
+        buffer = Buffer(kind, self.counts[kind], high - low, array if kind in (PERSISTENT, FLAG) else None)
         self.counts[kind] += 1
         self.arrays.append(array)
         self.buffers.append((low, high, buffer))
@@ -88,35 +89,63 @@ class Tape:
             start, buffer = extent(base)[0], self.add(PERSISTENT, base)
         return View(buffer, address(array) - start, array.shape, array.strides, array.dtype)
 
+    def flag(self, dtype: Any) -> Array:
+        """What watches of the step raise."""
+        name = np.dtype(dtype).name
+        if name not in self.flags:
+            self.flags[name] = np.zeros(1, dtype)
+            self.add(FLAG, self.flags[name])
+        return self.flags[name]
+
     def note(self, kernel: str, arguments: Sequence[Any]) -> None:
+        """Notes a call, and before it a watch of the indices that it reads through."""
+        declaration = DECLARATIONS[kernel]
         operands: list[Operand] = [self.view(a) if isinstance(a, np.ndarray) else a for a in arguments]
+        for operand, indices in zip(declaration.operands, operands, strict=True):
+            if operand.below and indices is not None:
+                limit = axis_length(declaration, operands, operand.below)
+                watch = (indices, self.view(self.flag(np.float64)), limit)
+                self.instructions.append(Instruction("watch_below", watch, self.part))
         self.instructions.append(Instruction(kernel, tuple(operands), self.part))
 
     def program(self, results: Sequence[Array]) -> Program:
         """What was recorded, as a program with these results."""
+        kept = self._kept()
+        copies = [Instruction("cast", pair) for pair in kept]
         views = [self.view(array) for array in results]
-        return Program(self.instructions, self.arguments, views, bounds_of(self.instructions))
+        # An argument that is returned as it came: a run has no memory of its own for it.
+        given = {view: self.view(self._temporary(view)) for view in views if view.buffer.kind == ARGUMENT}
+        returned = [Instruction("cast", pair) for pair in given.items()]
+        return Program(
+            [*copies, *self.instructions, *returned], self.arguments, [given.get(view, view) for view in views], kept
+        )
 
+    def _kept(self) -> list[tuple[View, View]]:
+        """Persistent memory that a halted step may have written, each with a temporary for what it held before.
 
-def bounds_of(instructions: Sequence[Instruction]) -> list[Bound]:
-    """What values of indices the instructions rely on, followed back to where the values come from."""
-    gathered: dict[Buffer, View] = {}
-    found: dict[tuple[Buffer, int, int], Bound] = {}
-    for instruction in instructions:
-        operands = dict(instruction.named())
-        if instruction.kernel == "gather_labels":
-            out, table = operands["out"], operands["labels"]
-            assert isinstance(out, View) and isinstance(table, View)
-            gathered[out.buffer] = gathered.get(table.buffer, table)
-        for operand in instruction.declaration.inputs:
-            view = operands[operand.name]
-            if operand.below and isinstance(view, View):
-                source = gathered.get(view.buffer, view)
-                limit = axis_length(instruction.declaration, instruction.operands, operand.below)
-                found.setdefault(
-                    (source.buffer, source.offset, limit), Bound(source, limit, instruction.kernel, operand.name)
-                )
-    return list(found.values())
+        That is what is written before the last watch, and counters and the like wherever they are written.
+        """
+        last = max((i for i, instruction in enumerate(self.instructions) if instruction.halts), default=-1)
+        written = dict.fromkeys(
+            self._whole(view)
+            for i, instruction in enumerate(self.instructions if last >= 0 else ())
+            if not instruction.halts and (i < last or not instruction.changes)
+            for view in instruction.writes
+            if view.buffer.kind == PERSISTENT and view.dtype.kind == "f"
+        )
+        return [(view, self.view(self._temporary(view))) for view in written]
+
+    def _whole(self, view: View) -> View:
+        """A small buffer as a whole: of several counters one copy is made."""
+        array = view.buffer.array
+        if array is None or view.buffer.nbytes > SMALL or not array.flags.c_contiguous:
+            return view
+        return self.view(array.reshape(-1))
+
+    def _temporary(self, view: View) -> Array:
+        array = np.empty(view.shape, view.dtype)
+        self.add(TEMPORARY, array)
+        return array
 
 
 _recorders: weakref.WeakKeyDictionary[Backend, Backend] = weakref.WeakKeyDictionary()
@@ -126,8 +155,9 @@ def recorder(backend: Backend) -> Backend:
     """The backend whose calls are those of ``backend``, noted on the tape in force."""
     found = _recorders.get(backend)
     if found is None:
-        # A run has to end behind watch_finite, so it is noted as such also where it is a composition.
-        noted = {**backend.implementations, WATCH: backend.implementation(WATCH)}
+        # What depends on values is noted as such also where it is a composition.
+        whole = (name for name, declaration in DECLARATIONS.items() if declaration.whole)
+        noted = {**{name: backend.implementation(name) for name in whole}, **backend.implementations}
         implementations = {name: _noting(name, function) for name, function in noted.items()}
         found = _recorders[backend] = Backend(
             backend.name, implementations, backend.options, _Allocator(backend), context=backend.context
@@ -184,6 +214,12 @@ def within(part: str) -> Iterator[None]:
         tape.part = before
 
 
+def flag(dtype: Any) -> Array | None:
+    """An array of one element for watches of the step to raise, if this thread records."""
+    tape = _tape.get()
+    return None if tape is None else tape.flag(dtype)
+
+
 def refuse(why: str) -> None:
     """Says, if this thread records, that what it does cannot be replayed."""
     tape = _tape.get()
@@ -193,10 +229,11 @@ def refuse(why: str) -> None:
 
 def difference(first: Program, second: Program) -> str | None:
     """What makes two recordings of a step differ, as a sentence; None if they are the same program."""
-    if len(first) != len(second):
-        return f"it made {len(first)} kernel calls the first time and {len(second)} the second"
+    calls = [_calls(program) for program in (first, second)]
+    if len(calls[0]) != len(calls[1]):
+        return f"it made {len(calls[0])} kernel calls the first time and {len(calls[1])} the second"
     pairs: dict[Buffer, Buffer] = {}
-    for i, (one, other) in enumerate(zip(first.instructions, second.instructions, strict=True)):
+    for i, (one, other) in enumerate(zip(*calls, strict=True)):
         if one.kernel != other.kernel:
             return f"call {i} was {one.kernel} the first time and {other.kernel} the second"
         for (name, a), b in zip(one.named(), other.operands, strict=True):
@@ -215,6 +252,11 @@ def difference(first: Program, second: Program) -> str | None:
         if not _same_memory(a.buffer, b.buffer, pairs):
             return "it returned something else the second time"
     return None
+
+
+def _calls(program: Program) -> list[Instruction]:
+    """What the step itself called: without the copies to go back to and the watches of indices."""
+    return [i for i in program.instructions[len(program.kept) :] if i.kernel != "watch_below"]
 
 
 def _same_memory(one: Buffer, other: Buffer, pairs: dict[Buffer, Buffer]) -> bool:

@@ -323,6 +323,32 @@ def row_cases() -> dict[str, Case]:
             lambda x, flag: (flag if np.isfinite(x).all() else flag + np.nan,),
             updates=("flag",),
         ),
+        "watch_within": Case(
+            lambda draw, shape, low, high: {"x": draw(*shape), "flag": np.zeros(1)},
+            lambda x, flag, low, high: (flag if (np.isfinite(x) & (x >= low) & (x <= high)).all() else flag + np.nan,),
+            updates=("flag",),
+            variants=({"low": -2.0, "high": 2.0}, {"low": 0.0, "high": 1.0}, {"low": -1.9, "high": np.inf}),
+        ),
+        "watch_below": Case(
+            lambda draw, shape, limit, bad: {
+                "indices": np.concatenate([positions(shape[0], limit), np.array(bad, np.int64)]), "flag": np.zeros(1)
+            },
+            lambda indices, flag, limit: (flag if ((indices >= 0) & (indices < limit)).all() else flag + np.nan,),
+            MATRICES,
+            updates=("flag",),
+            variants=tuple(
+                {"limit": limit, "bad": bad}
+                for limit in (1, 7) for bad in ([], [-1], [limit], [limit - 1], [2**40], [-(2**63)])
+            ),
+        ),
+        "to_indices": Case(
+            lambda draw, shape, limit: {
+                "x": np.r_[np.arange(shape[0] * 1.0), draw(shape[1]), -0.0, np.nan, np.inf, -np.inf, limit, -1, 1e30]
+            },
+            lambda x, limit: np.array([int(v) if 0 <= v < limit and v == int(v) else limit for v in x], np.int64),
+            MATRICES,
+            variants=({"limit": 1}, {"limit": 6}),
+        ),
         "softmax": Case(lambda draw, shape: {"x": draw(*shape, low=-20, high=20)}, softmax, FILLED, 32),
         "softmax_gradient": Case(
             lambda draw, shape: {"grad": draw(*shape), "y": draw(*shape, low=0, high=1)},
@@ -366,5 +392,13 @@ def row_cases() -> dict[str, Case]:
             lambda draw, shape: {"counter": np.array([3.0]), "seed": (1 << 63) + 12345, "shape": shape},
             mask, out_shape=lambda counter, seed, rate, shape: shape,
             variants=({"rate": 0.0}, {"rate": 0.5}, {"rate": 0.1}),
+        ),
+        "scheduled_dropout_mask": Case(
+            lambda draw, shape, p: {
+                "counter": np.array([3.0]), "rate": np.array([p]), "seed": (1 << 63) + 12345, "shape": shape
+            },
+            lambda counter, rate, seed, shape: mask(counter, seed, rate[0], shape),
+            out_shape=lambda counter, rate, seed, shape: shape,
+            variants=({"p": 0.0}, {"p": 0.5}, {"p": 0.1}),
         ),
     }  # fmt: skip

@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike
 from scipy.special import xlogy
 
 from ..backends import current
+from ..data.finite import finite_in
 from ..functional import exp, sigmoid, softmax
 from ..tensor import Array, Tensor, is_unit, result
 
@@ -28,19 +29,24 @@ REGRESSION = {
 }
 
 
-def targets(output: str, y: Array, weight: Array | None, dtype: DTypeLike) -> Array:
+def targets(output: str, y: Array, weight: Array | None, dtype: DTypeLike, name: str = "y") -> Array:
     """The Trainer's target: labels or columns of numbers; with weights, those are the last column.
 
     y: (rows, outputs), for classes an indicator matrix. Poisson targets have weights always, and before them a column
-    of y ln y - y, the part of the deviance that depends on no prediction.
+    of y ln y - y, the part of the deviance that depends on no prediction. Raises ValueError, naming y, for numbers that
+    the dtype does not hold.
     """
+    if output == "softmax" and weight is None:
+        labels: Array = y.argmax(axis=1)
+        return labels
+    columns = [finite_in(name, y, dtype)]
     if output == "exp":
         weight = np.ones(len(y)) if weight is None else weight
-        constant = (xlogy(y, y) - y).sum(axis=1)
-        return np.ascontiguousarray(np.column_stack([y, constant, weight]), dtype)
+        columns.append(finite_in(f"{name} ln {name} - {name}", (xlogy(y, y) - y).sum(axis=1), dtype))
     if weight is not None:
-        return np.ascontiguousarray(np.column_stack([y, weight]), dtype)
-    return y.argmax(axis=1) if output == "softmax" else np.ascontiguousarray(y, dtype)
+        columns.append(finite_in(f"the sample_weight of {name}", weight, dtype))
+    found: Array = columns[0] if len(columns) == 1 else np.column_stack(columns)
+    return found
 
 
 class KernelObjective:

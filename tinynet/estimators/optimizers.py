@@ -80,7 +80,9 @@ class Horizon(Schedule):
         self.epoch = self.begun = 0  # epochs that ended, and the optimizer's steps before this one
         self.longest = 1
 
-    def start(self, optimizer: Optimizer, step: int, steps_per_epoch: int, total_steps: int) -> None:
+    def start(
+        self, optimizer: Optimizer, step: int, steps_per_epoch: int, total_steps: int, epoch: int = 0, begun: int = 0
+    ) -> None:
         self.begun, self.steps_per_epoch = step, steps_per_epoch
         self.longest = max(self.longest, steps_per_epoch)
         self.schedule.start(optimizer, self._heard(step), self.longest, self.epochs * self.longest)

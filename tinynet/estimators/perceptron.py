@@ -169,7 +169,12 @@ class MultilayerPerceptron(BaseEstimator):  # type: ignore[misc]
     def _checked_X(self, X: Any, dtype: Any = None) -> Array:
         """New rows in a dtype, by default the network's, dense."""
         dtype = self.coefs_[0].dtype if dtype is None else dtype
-        return dense(validate_data(self, X, accept_sparse=["csr", "csc"], dtype=dtype, reset=False))
+        return dense(self._validated(X, dtype=dtype, reset=False))
+
+    def _validated(self, *arrays: Any, **options: Any) -> Any:
+        """X, or X and y, through scikit-learn's checks, which refuse what becomes infinite in the dtype."""
+        with np.errstate(over="ignore"):
+            return validate_data(self, *arrays, accept_sparse=["csr", "csc"], **options)
 
     def _checked_validation(self, eval_set: Any) -> Validation:
         if not isinstance(eval_set, tuple | list) or len(eval_set) != 2:
@@ -177,7 +182,7 @@ class MultilayerPerceptron(BaseEstimator):  # type: ignore[misc]
         X, y = self._checked_X(eval_set[0], self._dtype()), self._indicators(eval_set[1])
         if len(X) != len(y):
             raise ValueError(f"eval_set has {len(X)} rows of X and {len(y)} of y, expected as many")
-        target = targets(self.out_activation_, y, None, self._dtype())
+        target = targets(self.out_activation_, y, None, self._dtype(), "y of eval_set")
         return Validation(eval_set[0], self._original(y), None, X, target)
 
     def _running(self) -> running_on:

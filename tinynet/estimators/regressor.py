@@ -10,7 +10,7 @@ from sklearn.metrics import r2_score
 from sklearn.utils import check_array, column_or_1d
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from ..tensor import Array
 from .objectives import REGRESSION, Loss
@@ -121,10 +121,7 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):  # type: ignore[misc]
         return "exp" if self.loss == "poisson" else "identity", REGRESSION[self.loss]
 
     def _checked_targets(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Array, Array, Array | None]:
-        X, y = validate_data(
-            self, X, y, accept_sparse=["csr", "csc"], multi_output=True, y_numeric=True, dtype=self._dtype(),
-            reset=reset,
-        )  # fmt: skip
+        X, y = self._validated(X, y, multi_output=True, y_numeric=True, dtype=self._dtype(), reset=reset)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         self._refuse_negative("y", y)

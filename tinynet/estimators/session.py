@@ -141,7 +141,9 @@ class Session:
         for averages in self.optimizer.averages_of_all():
             for average in averages:
                 average[...] = 0
-        options = {"lr": rate, "momentum": momentum, "nesterov": float(nesterov and momentum > 0), "step": 0.0}
+        for counts, place in self.optimizer.counters():
+            counts[place] = 0
+        options = {"lr": rate, "momentum": momentum, "nesterov": float(nesterov and momentum > 0)}
         options |= {"beta1": betas[0], "beta2": betas[1]}
         for group in self.optimizer.groups:
             for name, value in options.items():

@@ -21,7 +21,7 @@ from .arithmetic import (
     sqrt,
     subtract,
 )  # fmt: skip
-from .layers import batch_norm, batch_norm_inference, dropout, layer_norm, linear, matmul
+from .layers import batch_norm, batch_norm_inference, dropout, embedding, layer_norm, linear, matmul
 from .losses import (
     binary_cross_entropy_with_logits,
     cross_entropy,
@@ -34,7 +34,8 @@ from .shaping import argmax, concatenate, max, mean, reshape, sum, take, transpo
 
 __all__ = [
     "absolute", "add", "argmax", "batch_norm", "batch_norm_inference", "binary_cross_entropy_with_logits",
-    "concatenate", "cos", "cross_entropy", "divide", "dropout", "elu", "erf", "exp", "gelu", "huber_loss", "l1_loss",
+    "concatenate", "cos", "cross_entropy", "divide", "dropout", "elu", "embedding", "erf", "exp", "gelu", "huber_loss",
+    "l1_loss",
     "layer_norm", "leaky_relu", "linear", "log", "log_softmax", "matmul", "max", "maximum", "mean", "minimum",
     "mse_loss", "multiply", "negative", "poisson_nll_loss", "power", "relu", "reshape", "sigmoid", "silu", "sin",
     "softmax", "softplus", "sqrt", "subtract", "sum", "take", "tanh", "transpose",

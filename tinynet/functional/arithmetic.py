@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from ..backends import current
-from ..tensor import Array, Operand, Tensor, result
+from ..tensor import Array, Operand, Tensor, in_dtype, result
 
 
 def as_tensor(value: Any, like: Tensor) -> Tensor:
     """A number or array as a constant tensor in the dtype of ``like``; the same number is always the same array."""
     if isinstance(value, numbers.Real):
         return Tensor(current().constant(float(value), like.dtype).reshape(()))
-    return value if isinstance(value, Tensor) else Tensor(np.asarray(value, like.dtype))
+    return value if isinstance(value, Tensor) else Tensor(in_dtype(np.asarray(value), like.dtype))
 
 
 def _operands(a: Operand, b: Operand, name: str) -> tuple[Tensor, Tensor, tuple[int, ...]]:
@@ -97,7 +97,10 @@ def divide(a: Operand, b: Operand) -> Tensor:
 
 
 def power(a: Operand, b: Operand) -> Tensor:
-    """a**b, elementwise. The gradient with respect to b needs a > 0; where a = 0 it is taken to be 0."""
+    """a**b, elementwise. The gradient with respect to a is 0 where b = 0; that with respect to b, where a = 0 <= b.
+
+    For a < 0 there is no gradient with respect to b: it is NaN.
+    """
     x, y, shape = _operands(a, b, "power")
     out = current().power(x.array, y.array)
 
@@ -106,10 +109,14 @@ def power(a: Operand, b: Operand) -> Tensor:
         dx = dy = None
         if x.requires_grad:
             slope = k.multiply(k.power(x.array, k.subtract(y.array, 1.0)), y.array)
+            if not isinstance(b, numbers.Real) or b == 0:  # 0**-1 is infinite
+                slope = k.where(y.array, slope, 0.0)
             dx = unbroadcast(k.multiply(g, slope), x)
         if y.requires_grad:
-            logarithm = k.where(x.array, k.log(x.array), 0.0)
-            dy = unbroadcast(k.multiply(g, k.multiply(out, logarithm)), y)
+            slope = k.multiply(out, k.log(x.array))
+            # Where a = 0, it is 0 log 0 for b > 0, which is NaN, but right for b < 0.
+            at_0 = k.where(k.greater(0.0, y.array), slope, k.minimum(y.array, 0.0))
+            dy = unbroadcast(k.multiply(g, k.where(x.array, slope, at_0)), y)
         return dx, dy
 
     return result(out, (x, y), rule, shape)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from kernels import OUTPUT_ACTIVATIONS
 
 from ..backends import current
@@ -62,12 +64,37 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, activation: st
     return result(y, (x, weight) if bias is None else (x, weight, bias), rule)
 
 
-def dropout(x: Tensor, counter: Array, seed: int, rate: float) -> Tensor:
-    """x * mask, the mask 0 with probability rate and else 1 / (1 - rate); counter, one float64, is raised by one."""
+def dropout(x: Tensor, counter: Array, seed: int, rate: float | Array) -> Tensor:
+    """x * mask, the mask 0 with probability rate and else 1 / (1 - rate); counter, one float64, is raised by one.
+
+    rate: a number, or one float64 that may change while a recorded step is replayed.
+    """
     k = current()
-    mask = k.dropout_mask(counter, seed, rate, out=k.empty(x.array.shape, x.dtype))
+    out = k.empty(x.array.shape, x.dtype)
+    if isinstance(rate, np.ndarray):
+        mask = k.scheduled_dropout_mask(counter, rate, seed, out=out)
+    else:
+        mask = k.dropout_mask(counter, seed, rate, out=out)
     k.add(counter, 1.0, out=counter)
     return result(k.multiply(x.array, mask), (x,), lambda g: (current().multiply(g, mask),), x.shape)
+
+
+def embedding(weight: Tensor, categories: Array) -> Tensor:
+    """The rows of weight that the categories name, one after the other; whole numbers in [0, rows of weight).
+
+    Categories in a float array, as a table's columns are, become indices by a kernel, so that it is recorded.
+    """
+    k = current()
+    flat = categories.reshape(-1)
+    if not np.may_share_memory(flat, categories):  # columns out of a wider table
+        flat = k.cast(categories, out=k.empty(categories.shape, categories.dtype)).reshape(-1)
+    rows = k.to_indices(flat, len(weight)) if flat.dtype.kind == "f" else np.asarray(flat, np.int64)
+
+    def rule(g: Array) -> tuple[Array | None, ...]:
+        k = current()
+        return (k.scatter_add_rows(g.reshape(len(rows), -1), rows, out=k.empty(weight.shape, weight.dtype)),)
+
+    return result(k.gather_rows(weight.array, rows), (weight,), rule)
 
 
 def layer_norm(x: Tensor, gain: Tensor, bias: Tensor, eps: float = 1e-5) -> Tensor:

@@ -10,12 +10,15 @@ from typing import Any
 
 import numpy as np
 
+from kernels.program import flag
+
 from ..backends import current
-from ..tensor import Array, Tensor, as_float_array, is_unit, result
+from ..tensor import Array, Tensor, as_float_array, in_dtype, is_unit, result
 from . import arithmetic, shaping
 from .activations import log_softmax
 
 REDUCTIONS = ("mean", "sum", "none")
+PROBABILITIES, COUNTS = (0.0, 1.0), (0.0, math.inf)  # what targets are within
 
 
 def _finish(name: str, prediction: Tensor, losses: Array, gradient: Array, reduction: str) -> Tensor:
@@ -54,6 +57,17 @@ def check_labels(name: str, labels: Any, rows: int, classes: int) -> Array:
     return array.reshape(rows)
 
 
+def check_within(name: str, target: Array, low: float, high: float) -> None:
+    """Refuses targets outside of [low, high], and those that are NaN or infinite; a recorded step watches them."""
+    if (raised := flag(target.dtype)) is not None:
+        current().watch_within(target, raised, low, high)
+    if not target.size or (low <= target.min() and target.max() <= high and math.isfinite(target.max())):
+        return
+    inside = (target >= low) & (target <= high) & np.isfinite(target)
+    expected = f"numbers in [{low:g}, {high:g}]" if math.isfinite(high) else f"finite numbers >= {low:g}"
+    raise ValueError(f"{name}: target holds {target[~inside][0]:g}, expected {expected}")
+
+
 def cross_entropy(
     logits: Tensor,
     labels: Any,
@@ -67,20 +81,21 @@ def cross_entropy(
     (PyTorch's convention). logits (rows, classes), labels (rows,) whole numbers.
     """
     check_reduction(reduction)
-    if logits.ndim != 2:
-        raise ValueError(f"cross_entropy: logits have shape {logits.shape}, expected (rows, classes)")
+    if logits.ndim != 2 or not logits.shape[1]:
+        raise ValueError(
+            f"cross_entropy: logits have shape {logits.shape}, expected (rows, classes), one class or more"
+        )
     rows, classes = logits.shape
     labels = check_labels("cross_entropy", labels, rows, classes)
     k = current()
     if weight is None:
-        scale = 1.0 / rows if reduction == "mean" else 1.0
+        scale = 1.0 / rows if reduction == "mean" and rows else 1.0
         losses, gradient = k.softmax_cross_entropy(logits.array, labels, None, label_smoothing, scale)
         return _finish("cross_entropy", logits, losses, gradient, reduction)
     weight = as_float_array(weight)
     if weight.shape != (classes,):
         raise ValueError(f"cross_entropy: weight has shape {weight.shape}, expected ({classes},), one for each class")
-    if weight.dtype != logits.dtype:
-        weight = k.cast(weight, out=k.empty(weight.shape, logits.dtype))
+    weight = in_dtype(weight, logits.dtype)
     row_weight = k.gather_rows(weight[:, None], labels)[:, 0]
     if reduction == "mean":
         row_weight = k.divide(row_weight, k.sum(row_weight))
@@ -101,13 +116,21 @@ def _smoothed_and_weighted(
     if reduction == "none":
         return losses
     total = shaping.sum(losses)
-    if reduction == "sum":
+    if reduction == "sum" or not logits.shape[0]:
         return total
     return arithmetic.divide(total, k.sum(k.gather_rows(weight[:, None], labels)).reshape(()))
 
 
-def _elementwise(name: str, kernel: str, prediction: Tensor, target: Any, reduction: str, **options: float) -> Tensor:
-    """A loss that compares element by element. prediction and target (rows,) or (rows, columns)."""
+def _elementwise(
+    name: str,
+    kernel: str,
+    prediction: Tensor,
+    target: Any,
+    reduction: str,
+    within: tuple[float, float] | None = None,
+    **options: float,
+) -> Tensor:
+    """A loss that compares element by element. prediction and target (rows,) or (rows, columns); target in within."""
     check_reduction(reduction)
     wanted = np.asarray(target.data if isinstance(target, Tensor) else target)
     if wanted.dtype.kind not in "fiub":
@@ -117,15 +140,18 @@ def _elementwise(name: str, kernel: str, prediction: Tensor, target: Any, reduct
     if prediction.ndim == 0:
         raise ValueError(f"{name}: prediction has shape (), expected (rows,) or (rows, columns)")
     x = prediction.array if prediction.ndim == 2 else prediction.array[:, None]
-    y = np.ascontiguousarray(wanted.reshape(x.shape), x.dtype)
+    y = as_float_array(in_dtype(wanted.reshape(x.shape), x.dtype))
     scale = 1.0 / x.size if reduction == "mean" and x.size else 1.0
+    if within is not None:
+        check_within(name, y, *within)
     losses, gradient = getattr(current(), kernel)(x, y, None, scale, **options)
     return _finish(name, prediction, losses, gradient, reduction)
 
 
 def binary_cross_entropy_with_logits(logits: Tensor, target: Any, reduction: str = "mean") -> Tensor:
     """ln(1 + e**z) - t z, z the logits, t the targets in [0, 1]."""
-    return _elementwise("binary_cross_entropy_with_logits", "sigmoid_cross_entropy", logits, target, reduction)
+    name = "binary_cross_entropy_with_logits"
+    return _elementwise(name, "sigmoid_cross_entropy", logits, target, reduction, PROBABILITIES)
 
 
 def mse_loss(prediction: Tensor, target: Any, reduction: str = "mean") -> Tensor:
@@ -147,4 +173,4 @@ def huber_loss(prediction: Tensor, target: Any, delta: float = 1.0, reduction: s
 
 def poisson_nll_loss(log_rate: Tensor, target: Any, reduction: str = "mean") -> Tensor:
     """e**z - t z, z the logarithm of the expected count, t the counts; the constant ln t! is left out."""
-    return _elementwise("poisson_nll_loss", "poisson_nll", log_rate, target, reduction)
+    return _elementwise("poisson_nll_loss", "poisson_nll", log_rate, target, reduction, COUNTS)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..backends import current
-from ..tensor import Array, Tensor, result
+from ..tensor import Array, Tensor, reshaped, result
 
 
 def _checked_axis(name: str, x: Tensor, axis: int | None) -> int | None:
@@ -48,7 +48,8 @@ def mean(x: Tensor, axis: int | None = None, keepdims: bool = False) -> Tensor:
     axis = _checked_axis("mean", x, axis)
     count = x.size if axis is None else x.shape[axis]
     out = current().mean(x.array, axis)
-    return result(out, (x,), lambda g: (_spread(g, x, axis, 1 / count),), _reduced(x, axis, keepdims))
+    share = 1 / count if count else 0.0  # of none, the mean is NaN
+    return result(out, (x,), lambda g: (_spread(g, x, axis, share),), _reduced(x, axis, keepdims))
 
 
 def max(x: Tensor, axis: int | None = None, keepdims: bool = False) -> Tensor:
@@ -60,7 +61,7 @@ def max(x: Tensor, axis: int | None = None, keepdims: bool = False) -> Tensor:
         k = current()
         top = out.reshape(-1, 1) if axis == 1 else out
         is_top = k.subtract(1.0, k.greater(top, x.array))
-        share = k.divide(g.reshape(-1), k.sum(is_top, axis))
+        share = k.divide(reshaped(g, (-1,)), k.sum(is_top, axis))
         return (k.multiply(is_top, share.reshape(-1, 1) if axis == 1 else share),)
 
     return result(out, (x,), rule, _reduced(x, axis, keepdims))
@@ -79,10 +80,10 @@ def reshape(x: Tensor, *shape: int) -> Tensor:
     if len(wanted) > 2:
         raise ValueError(f"reshape: shape is {wanted}, expected at most two axes")
     try:
-        out = x.data.reshape(wanted)
+        out = reshaped(x.array, wanted)
     except ValueError:
         raise ValueError(f"reshape: {x.shape} has {x.size} elements, which do not fill {wanted}") from None
-    return result(out, (x,), lambda g: (g.reshape(x.array.shape),))
+    return result(out, (x,), lambda g: (reshaped(g, x.array.shape),))
 
 
 def transpose(x: Tensor) -> Tensor:
@@ -99,7 +100,7 @@ def take(x: Tensor, rows: Any) -> Tensor:
     """
     if isinstance(rows, (tuple, slice)):
         return _slice(x, rows)
-    index = np.asarray(rows)
+    index = np.asarray(rows, np.int64 if isinstance(rows, list) and not rows else None)
     if index.dtype.kind == "b":
         if index.shape != x.shape[:1]:
             raise IndexError(f"row mask has shape {index.shape}, expected {x.shape[:1]}")
@@ -117,11 +118,13 @@ def take(x: Tensor, rows: Any) -> Tensor:
             f"row {int(index.min() if index.min() < -count else index.max())} of a tensor with {count} rows"
         )
     picked = np.where(index < 0, index + count, index).reshape(-1)
-    table = x.data.reshape(count, -1)
+    table = x.data if x.ndim == 2 else x.data[:, None]
 
     def rule(g: Array) -> tuple[Array | None, ...]:
         k = current()
-        whole = k.scatter_add_rows(g.reshape(picked.size, -1), picked, out=k.empty(table.shape, x.dtype))
+        whole = k.scatter_add_rows(
+            reshaped(g, (picked.size, table.shape[1])), picked, out=k.empty(table.shape, x.dtype)
+        )
         return (whole.reshape(x.array.shape),)
 
     return result(current().gather_rows(table, picked), (x,), rule, index.shape + x.shape[1:])

@@ -55,7 +55,7 @@ class Linear(Module):
 
     def extra_repr(self) -> str:
         fused = "" if self.activation == "identity" else f", activation={self.activation!r}"
-        return f"{self.in_features}, {self.out_features}" + ("" if self.bias else ", bias=False") + fused
+        return f"{self.in_features}, {self.out_features}" + (", bias=False" if self.bias is None else "") + fused
 
 
 def check_input(layer: Module, x: Any, features: int) -> None:
@@ -72,22 +72,39 @@ def check_input(layer: Module, x: Any, features: int) -> None:
 class Dropout(Module):
     """y = x with each element set to 0 with probability p and the others divided by 1 - p; in evaluation y = x.
 
-    The masks are a sequence fixed by a seed drawn at construction (tn.manual_seed), the same on every backend.
+    The masks are a sequence fixed by a seed drawn at construction (tn.manual_seed), the same on every backend. The
+    probability is kept in an array that kernels read, so that it may change while steps are replayed.
     """
 
     float64_state = frozenset({"counter"})
+    scheduled = False  # a schedule drives p
 
     def __init__(self, p: float = 0.5):
-        self.p = check_fraction("p", p)
+        self._rate = (np.zeros(1),)  # an option, and so no buffer
+        self.p = p
         self.seed, self.counter = np.array([draw_seed()], np.uint64), np.zeros(1)
 
+    @property
+    def rate(self) -> Array:
+        """The probability where kernels read it: one float64."""
+        return self._rate[0]
+
+    @property
+    def p(self) -> float:
+        """The probability, in [0, 1)."""
+        return float(self.rate[0])
+
+    @p.setter
+    def p(self, p: float) -> None:
+        self.rate[0] = check_fraction("p", p)
+        self.drops = self.scheduled or p > 0  # whether masks are drawn: a recorded step does not choose
+
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training or self.p == 0:
-            return x
-        return F.dropout(x, self.counter, int(self.seed[0]), self.p)
+        drawn = self.training and self.drops
+        return F.dropout(x, self.counter, int(self.seed[0]), self.rate) if drawn else x
 
     def extra_repr(self) -> str:
-        return f"p={self.p}"
+        return "p=scheduled" if self.scheduled else f"p={self.p}"
 
 
 class BatchNorm1d(Module):
@@ -149,14 +166,13 @@ class Embedding(Module):
         array = np.asarray(categories.data if isinstance(categories, Tensor) else categories)
         if array.ndim not in (1, 2):
             raise ValueError(f"{self!r} got categories of shape {array.shape}, expected (rows,) or (rows, columns)")
-        whole = array.astype(np.int64) if array.dtype.kind in "iuf" and np.isfinite(array).all() else None
-        if whole is None or not np.array_equal(whole, array):
+        if array.dtype.kind not in "iuf" or not np.array_equal(np.trunc(array), array):
             raise TypeError(f"{self!r} got categories of dtype {array.dtype}, expected whole numbers")
-        if whole.size and (whole.min() < 0 or whole.max() >= self.num_embeddings):
-            bad = whole.min() if whole.min() < 0 else whole.max()
-            raise ValueError(f"{self!r} got the category {bad}, expected one in [0, {self.num_embeddings})")
-        columns = 1 if whole.ndim == 1 else whole.shape[1]
-        return F.reshape(F.take(self.weight, whole.reshape(-1)), len(whole), columns * self.embedding_dim)
+        if array.size and (array.min() < 0 or array.max() >= self.num_embeddings):
+            bad = array.min() if array.min() < 0 else array.max()
+            raise ValueError(f"{self!r} got the category {bad:g}, expected one in [0, {self.num_embeddings})")
+        columns = 1 if array.ndim == 1 else array.shape[1]
+        return F.reshape(F.embedding(self.weight, array), len(array), columns * self.embedding_dim)
 
     def extra_repr(self) -> str:
         return f"{self.num_embeddings}, {self.embedding_dim}"

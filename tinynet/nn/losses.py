@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike
 
 from .. import functional as F
 from ..checks import check_fraction
-from ..functional.losses import check_labels, check_reduction
-from ..tensor import Tensor
+from ..functional.losses import COUNTS, PROBABILITIES, check_labels, check_reduction, check_within
+from ..tensor import Array, Tensor
 from .module import Module
 
 
@@ -32,6 +32,13 @@ class CrossEntropyLoss(Module):
         """Refuses labels that are not whole numbers in [0, outputs), all at once, before training starts."""
         check_labels("CrossEntropyLoss", target, len(target), outputs)
 
+    def row_weights(self, target: Any) -> Array | None:
+        """The rows' weights in the mean, for what averages the losses of batches; None where all count once."""
+        if self.weight is None or self.reduction != "mean":
+            return None
+        found: Array = self.weight[np.asarray(target).reshape(-1).astype(np.int64)]
+        return found
+
     def forward(self, logits: Tensor, labels: Any) -> Tensor:
         return F.cross_entropy(logits, labels, self.weight, self.label_smoothing, self.reduction)
 
@@ -45,6 +52,10 @@ class _Elementwise(Module):
 
 class BCEWithLogitsLoss(_Elementwise):
     """ln(1 + e**z) - t z, z the logits, t in [0, 1]."""
+
+    def check_target(self, target: Any, outputs: int) -> None:
+        """Refuses targets outside of [0, 1], all at once, before training starts."""
+        check_within("BCEWithLogitsLoss", target, *PROBABILITIES)
 
     def forward(self, logits: Tensor, target: Any) -> Tensor:
         return F.binary_cross_entropy_with_logits(logits, target, self.reduction)
@@ -79,7 +90,11 @@ class HuberLoss(Module):
 
 
 class PoissonNLLLoss(_Elementwise):
-    """e**z - t z, z the logarithm of the expected count (PyTorch's log_input=True)."""
+    """e**z - t z, z the logarithm of the expected count t (PyTorch's log_input=True)."""
+
+    def check_target(self, target: Any, outputs: int) -> None:
+        """Refuses counts below 0, all at once, before training starts."""
+        check_within("PoissonNLLLoss", target, *COUNTS)
 
     def forward(self, log_rate: Tensor, target: Any) -> Tensor:
         return F.poisson_nll_loss(log_rate, target, self.reduction)

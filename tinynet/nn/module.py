@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
@@ -11,22 +10,6 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from ..tensor import FLOATS, Array, Tensor
 
-_changes = itertools.count(1)
-_structure = [0]
-
-
-def structure() -> int:
-    """A number that changes when a parameter is made, converted, or a module's mode is switched, anywhere.
-
-    What was recorded before may then not be what would be computed now.
-    """
-    return _structure[0]
-
-
-def structure_changed() -> None:
-    """Says that recorded steps have to be checked."""
-    _structure[0] = next(_changes)
-
 
 class Parameter(Tensor):
     """A tensor that a module's optimizer updates."""
@@ -34,7 +17,6 @@ class Parameter(Tensor):
     __slots__ = ()
 
     def __init__(self, data: ArrayLike, dtype: DTypeLike | None = None):
-        structure_changed()
         super().__init__(np.array(data.data if isinstance(data, Tensor) else data), requires_grad=True, dtype=dtype)
 
 
@@ -91,9 +73,7 @@ class Module:
     def train(self, mode: bool = True) -> Self:
         """Training mode: dropout drops, batch normalisation uses and tracks the batch's statistics."""
         for _, module in self.named_modules():
-            if module.training != mode:
-                module.training = mode
-                structure_changed()
+            module.training = mode
         return self
 
     def eval(self) -> Self:
@@ -129,14 +109,12 @@ class Module:
                 raise TypeError(f"state: {name} has dtype {array.dtype}, expected numbers")
         for name, array in arrays.items():
             own[name][...] = array  # the arrays stay the same objects: optimizers hold on to them
-        structure_changed()  # dropout's seed is part of a recorded step
 
     def to(self, dtype: DTypeLike) -> Self:
         """Converts parameters and buffers to float32 or float64; dropout's counters stay float64."""
         wanted = np.dtype(dtype)
         if wanted not in FLOATS:
             raise TypeError(f"dtype is {wanted}, expected float32 or float64")
-        structure_changed()
         for _, module in self.named_modules():
             for name, value in vars(module).items():
                 if isinstance(value, Parameter):

@@ -17,7 +17,6 @@ from kernels.program import OPTIMIZER, within
 from ..backends import current
 from ..checks import check_above_0, check_at_least_0, check_fraction, choose
 from ..nn import Parameter
-from ..nn.module import structure_changed
 from ..tensor import Array, Tensor
 
 Check = Callable[[str, Any], float]
@@ -41,6 +40,7 @@ class ParameterGroup(MutableMapping[str, Any]):
     def __init__(self, params: list[Parameter], names: Sequence[str], options: Mapping[str, Any]):
         self.params, self.names = params, tuple(names)
         self.hyper = np.zeros(len(names))
+        self.following = {id(parameter): parameter for parameter in params}  # those that had a gradient in every step
         for name in names:
             self[name] = options.get(name, 0.0)
 
@@ -74,6 +74,10 @@ class Optimizer:
     """Updates parameters from their gradients, in place, by one kernel call a parameter.
 
     params: an iterable of parameters, or of dicts ``{"params": [...], "lr": ...}`` that override options for a group.
+
+    Where the update depends on its number, a parameter's updates are counted, as in PyTorch. Those that had a gradient
+    whenever their group was updated share the group's count, in the group's hyper; any other has a hyper of its own,
+    the group's but for the count.
     """
 
     options: ClassVar[tuple[str, ...]]  # the order in which the kernel reads hyper
@@ -82,6 +86,7 @@ class Optimizer:
     def __init__(self, params: Iterable[Any], **options: Any):
         self.groups: list[ParameterGroup] = []
         self.state: dict[int, dict[str, Array]] = {}
+        self._own: dict[int, Array] = {}  # hypers of parameters that count for themselves
         entries = list(params)
         if not entries:
             raise ValueError("the optimizer got no parameters, expected at least one")
@@ -123,12 +128,54 @@ class Optimizer:
         """One update of every parameter that has a gradient. Ctrl-C waits until all are updated."""
         with uninterrupted(), within(OPTIMIZER):
             for group in self.groups:
-                if "step" in group.names:
-                    counter = group.hyper[group.names.index("step") :][:1]
-                    current().add(counter, 1.0, out=counter)
-                for parameter in group.params:
-                    if parameter.grad is not None:
-                        self._update(parameter, parameter.grad, self._averages(parameter), group)
+                updated = [parameter for parameter in group.params if parameter.grad is not None]
+                if updated and "step" in group.names:
+                    self._count(group, updated)
+                for parameter in updated:
+                    assert parameter.grad is not None
+                    self._update(parameter, parameter.grad, self._averages(parameter), group)
+
+    def hyper(self, parameter: Parameter, group: ParameterGroup) -> Array:
+        """The options that the parameter's update reads."""
+        return self._own.get(id(parameter), group.hyper)
+
+    def _count(self, group: ParameterGroup, updated: list[Parameter]) -> None:
+        """Counts an update of these parameters."""
+        k, place, following = current(), group.names.index("step"), group.following
+        having = {id(parameter): parameter for parameter in updated}
+        for key in [key for key in following if key not in having]:  # falls behind
+            del following[key]
+            self._count_alone(key, group, group["step"])
+        for key, parameter in having.items():
+            if key not in following and key not in self._own:  # joins
+                if group["step"]:
+                    self._count_alone(key, group, 0.0)
+                else:
+                    following[key] = parameter
+        counter = group.hyper[place : place + 1]
+        k.add(counter, 1.0, out=counter)
+        for own in (self._own[key] for key in having if key in self._own):
+            for options in (slice(0, place), slice(place + 1, None)):
+                if group.names[options]:
+                    k.cast(group.hyper[options], out=own[options])
+            k.add(own[place : place + 1], 1.0, out=own[place : place + 1])
+
+    def _count_alone(self, key: int, group: ParameterGroup, count: float) -> None:
+        """Gives a parameter a hyper of its own; once made, the array stays, as recorded steps write it."""
+        if key not in self._own:
+            self._own[key] = group.hyper.copy()
+        self._own[key][group.names.index("step")] = count
+
+    def arrays(self) -> list[Array]:
+        """All arrays that a step may write besides parameters: options and counts, running averages."""
+        averages = [average for averages in self.averages_of_all() for average in averages]
+        return [*(group.hyper for group in self.groups), *averages, *self._own.values()]
+
+    def counters(self) -> list[tuple[Array, int]]:
+        """Where updates are counted: arrays, and the place in each."""
+        places = [(group, group.names.index("step")) for group in self.groups if "step" in group.names]
+        own = [(self._own[id(p)], place) for group, place in places for p in group.params if id(p) in self._own]
+        return [(group.hyper, place) for group, place in places] + own
 
     def averages_of_all(self) -> list[list[Array]]:
         """The running averages of each parameter, made where there are none yet."""
@@ -143,15 +190,27 @@ class Optimizer:
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, Any]:
-        """Copies of each group's options and each parameter's averages, parameters numbered in order."""
+        """Copies of each group's options and each parameter's averages, parameters numbered in order.
+
+        steps: each parameter's own count of updates, None where it is the group's.
+        """
         numbered = [parameter for group in self.groups for parameter in group.params]
         return {
+            "steps": self.own_steps(),
             "groups": [{name: group[name] for name in group.names} for group in self.groups],
             "averages": [
                 {name: average.copy() for name, average in self.state.get(id(parameter), {}).items()}
                 for parameter in numbered
             ],
         }
+
+    def own_steps(self) -> list[float | None]:
+        """For each parameter in order, how often it was updated; None where that is its group's count."""
+        return [
+            float(self._own[id(parameter)][group.names.index("step")]) if id(parameter) in self._own else None
+            for group in self.groups
+            for parameter in group.params
+        ]
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restores what state_dict gave, after checking that groups, names and shapes fit."""
@@ -171,15 +230,36 @@ class Optimizer:
                         f"optimizer state: {name} of parameter {position} has shape {np.shape(average)}, "
                         f"expected {parameter.shape}"
                     )
+        steps = state.get("steps", [None] * len(numbered))  # states written before have none
+        if len(steps) != len(numbered):
+            raise ValueError(f"optimizer state counts the steps of {len(steps)} parameters, expected {len(numbered)}")
+        steps = [None if step is None else CHECKS["step"]("step", step) for step in steps]
         for group, options in zip(self.groups, state["groups"], strict=True):
             group.update(options)
+        if "step" in self.options:
+            counted = iter(zip(steps, state["averages"], strict=True))
+            for group in self.groups:
+                self._load_counts(group, [next(counted) for _ in group.params])
         for parameter, averages in zip(numbered, state["averages"], strict=True):
             if not averages:
                 self.state.pop(id(parameter), None)
             else:
                 for name, own in zip(self.averages, self._averages(parameter), strict=True):
                     own[...] = averages[name]  # the arrays stay the same: a recorded step writes them
-        structure_changed()
+
+    def _load_counts(self, group: ParameterGroup, found: Sequence[tuple[float | None, Mapping[str, Any]]]) -> None:
+        """Takes each parameter's own count; one that has neither a count nor averages was never updated."""
+        for parameter, (step, averages) in zip(group.params, found, strict=True):
+            key, count = id(parameter), step
+            if count is None and not averages and group["step"]:
+                count = 0.0
+            if count is None and key in self._own:
+                count = group["step"]
+            if count is None:
+                group.following[key] = parameter
+            else:
+                group.following.pop(key, None)
+                self._count_alone(key, group, count)
 
 
 @contextmanager

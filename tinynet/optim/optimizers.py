@@ -30,7 +30,7 @@ class SGD(Optimizer):
         super().__init__(params, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov)
 
     def _update(self, parameter: Parameter, gradient: Array, averages: list[Array], group: ParameterGroup) -> None:
-        current().sgd(parameter.array, gradient.reshape(parameter.array.shape), *averages, group.hyper)
+        current().sgd(parameter.array, gradient.reshape(parameter.array.shape), *averages, self.hyper(parameter, group))
 
 
 class RMSprop(Optimizer):
@@ -54,7 +54,9 @@ class RMSprop(Optimizer):
         super().__init__(params, lr=lr, alpha=alpha, eps=eps, weight_decay=weight_decay, momentum=momentum)
 
     def _update(self, parameter: Parameter, gradient: Array, averages: list[Array], group: ParameterGroup) -> None:
-        current().rmsprop(parameter.array, gradient.reshape(parameter.array.shape), *averages, group.hyper)
+        current().rmsprop(
+            parameter.array, gradient.reshape(parameter.array.shape), *averages, self.hyper(parameter, group)
+        )
 
 
 class Adam(Optimizer):
@@ -79,7 +81,7 @@ class Adam(Optimizer):
 
     def _update(self, parameter: Parameter, gradient: Array, averages: list[Array], group: ParameterGroup) -> None:
         gradient = gradient.reshape(parameter.array.shape)
-        current().adam(parameter.array, gradient, *averages, group.hyper, self.decoupled)
+        current().adam(parameter.array, gradient, *averages, self.hyper(parameter, group), self.decoupled)
 
 
 class AdamW(Adam):
