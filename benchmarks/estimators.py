@@ -11,7 +11,6 @@ both; the first fit, in which kernels are compiled and steps recorded, stands ap
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 import warnings
@@ -27,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 import sklearn.neural_network
 from clock import settle
-from options import BadOption, words
+from options import BadOption, check_output, words, write_json
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_wine, make_classification
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
@@ -37,6 +36,7 @@ from threadpoolctl import threadpool_limits
 import tinynet as tn
 from kernels import hardware
 from kernels.spelling import did_you_mean
+from tinynet.files import output_path
 
 AGREE = 0.01  # of accuracy or R2
 PARTS = ("scores", "fits")
@@ -91,7 +91,7 @@ def parser() -> argparse.ArgumentParser:
     add("--rounds", type=int, default=3, help="fits that each gets for the seconds (default: 3)")
     add("--epochs", type=int, help="of the fits for the seconds (default: 100, and 20 of classification)")
     add("--threads", type=int, default=hardware.cpu_count(), help="of both (default: all CPUs)")
-    add("--json", type=Path, metavar="PATH", help="write everything to this file")
+    add("--json", type=output_path, metavar="PATH", help="write everything to this file; - for standard output")
     return parser
 
 
@@ -104,8 +104,7 @@ def checked(options: argparse.Namespace) -> argparse.Namespace:
     for option in ("seeds", "rounds", "threads", "epochs"):
         if (number := getattr(options, option)) is not None and number < 1:
             raise BadOption(f"--{option} got {number}, expected a whole number above 0")
-    if options.json and not options.json.absolute().parent.is_dir():
-        raise BadOption(f"--json got {str(options.json)!r}, whose folder does not exist")
+    check_output("json", options.json)
     return options
 
 
@@ -240,7 +239,7 @@ def run(options: argparse.Namespace) -> int:
             "command": ["benchmarks/estimators.py", *sys.argv[1:]], "machine": described, "threads": options.threads,
             "scores": scores, "fits": fits,
         }  # fmt: skip
-        options.json.write_text(json.dumps(document, indent=1) + "\n")
+        write_json(options.json, document)
     return int(any(abs(row["difference"]) > AGREE for row in scores))
 
 

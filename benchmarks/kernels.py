@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +22,7 @@ import clock
 import report
 from cases import SIZES, Timed, chosen
 from contenders import Contender, Refused, of_backend, of_numpy, of_torch, torch_module
-from options import BadOption, words
+from options import BadOption, check_output, words, write_json
 from problem import Problem
 from quiet import cpu_share
 from threadpoolctl import ThreadpoolController
@@ -31,6 +30,7 @@ from threadpoolctl import ThreadpoolController
 import kernels
 from kernels import hardware
 from kernels.hardware import peak
+from tinynet.files import output_path
 
 PEAK_SECONDS = 0.3  # for each figure of the machine, if the budget is as long
 
@@ -49,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
     add("--backend", default="numba", help="the backend to time; it must take threads= (default: numba)")
     add("--layout", default="own", help="own: arrays as the backend allocates them (default); contiguous: as NumPy's")
     add("--budget", type=float, default=0.2, metavar="SECONDS", help="time for each measurement (default: 0.2)")
-    add("--json", type=Path, metavar="PATH", help="write everything to this file")
+    add("--json", type=output_path, metavar="PATH", help="write everything to this file; - for standard output")
     add("--plot", type=Path, metavar="PATH", help="draw the ratios and the products' share of the peak to this file")
     return parser
 
@@ -72,9 +72,8 @@ def checked(options: argparse.Namespace) -> argparse.Namespace:
         raise BadOption(f"--threads got {','.join(options.threads)!r}, expected whole numbers above 0, such as 1,2")
     if not 0 < options.budget <= 3600:
         raise BadOption(f"--budget got {options.budget}, expected seconds above 0")
-    for name, path in (("json", options.json), ("plot", options.plot)):
-        if path and not path.absolute().parent.is_dir():
-            raise BadOption(f"--{name} got {str(path)!r}, whose folder does not exist")
+    check_output("json", options.json)
+    check_output("plot", options.plot)
     if options.plot and not importlib.util.find_spec("matplotlib"):
         raise BadOption("--plot needs matplotlib, which is not installed: pip install matplotlib")
     options.threads = sorted({int(count) for count in options.threads} or {1, hardware.cpu_count()})
@@ -167,7 +166,7 @@ def run(options: argparse.Namespace) -> int:
         "peaks": session.peaks, "rows": rows, "means": means,
     }  # fmt: skip
     if options.json:
-        options.json.write_text(json.dumps(document, indent=1) + "\n")
+        write_json(options.json, document)
     if options.plot:
         import picture
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -22,7 +21,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import training_report as report
-from options import BadOption, words
+from options import BadOption, check_output, words, write_json
 from training_contest import SHARED, contest
 from training_peers import Contender, contenders
 from training_problem import SIZES, Size
@@ -31,6 +30,7 @@ from training_sweeps import CONTENDERS, SWEEPS
 from kernels import hardware
 from kernels.hardware import peak
 from kernels.spelling import did_you_mean
+from tinynet.files import output_path
 
 PACKAGES = ("numpy", "numba", "scikit-learn", "torch", "jax", "optax")
 PEAK_SECONDS = 0.3  # for each number of threads, if the budget is as long
@@ -49,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
     add("--budget", type=float, default=1.0, metavar="SECONDS", help="for each, over all rounds (default: 1)")
     add("--sweep", metavar="DIMENSION", help=f"instead of sizes, along one of {','.join(SWEEPS)}")
     add("--points", type=words, default=[], metavar="8,16", help="of the sweep; default: as suits the dimension")
-    add("--json", type=Path, metavar="PATH", help="write everything to this file")
+    add("--json", type=output_path, metavar="PATH", help="write everything to this file; - for standard output")
     add("--picture", type=Path, metavar="PATH", help="draw bars, or the sweep's lines, to this file")
     return parser
 
@@ -87,9 +87,8 @@ def checked(options: argparse.Namespace) -> argparse.Namespace:
         raise BadOption(f"--rounds got {options.rounds}, expected a whole number from 1 to 1000")
     if not 0 < options.budget <= 3600:
         raise BadOption(f"--budget got {options.budget}, expected seconds above 0")
-    for name, path in (("json", options.json), ("picture", options.picture)):
-        if path and not path.absolute().parent.is_dir():
-            raise BadOption(f"--{name} got {str(path)!r}, whose folder does not exist")
+    check_output("json", options.json)
+    check_output("picture", options.picture)
     if options.picture and not importlib.util.find_spec("matplotlib"):
         raise BadOption("--picture needs matplotlib, which is not installed: pip install matplotlib")
     return options
@@ -156,7 +155,7 @@ def run(options: argparse.Namespace) -> int:
         "peaks": peaks, "skipped": skipped, "measured": found,
     }  # fmt: skip
     if options.json:
-        options.json.write_text(json.dumps(document, indent=1) + "\n")
+        write_json(options.json, document)
     if options.picture:
         import training_picture
 

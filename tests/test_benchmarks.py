@@ -62,6 +62,12 @@ def test_a_run_reports_every_row(tmp_path):
     assert report["command"][1:3] == ["--budget", "0.002"]
 
 
+def test_a_report_goes_to_standard_output():
+    """- is no file's name."""
+    done = benchmark(*QUICK, "--kernels", "exp", "--json", "-")
+    assert json.loads(done.stdout[done.stdout.index('{\n "command"') :])["rows"] and not (ROOT / "-").exists()
+
+
 def test_every_kernel_is_timed(planted):
     """Every row of the table has sound NumPy expressions; no kernel lacks a row."""
     done = benchmark(*QUICK, "--backend", "planted", "--dtype", "float64", path=(planted, ROOT))

@@ -362,6 +362,7 @@ def test_what_is_no_checkpoint_is_refused_unread(tmp_path, monkeypatch):
     contents["is a zip archive"] = [(tmp_path / "x.npz").read_bytes()]
     contents["is an .npy file"] = [(tmp_path / "x.npy").read_bytes()]
     contents["is not a safetensors file"] = [b"", b"{}", b"\0" * 100, pickle.dumps(Evil(), 0), b"\xff" * 8 + b"{"]
+    contents["is empty"] = [b""]
     contents["is cut short"] = [(1000).to_bytes(8, "little") + b"{}"]
     contents["is damaged"] = [
         (2).to_bytes(8, "little") + b"{}",
@@ -374,11 +375,14 @@ def test_what_is_no_checkpoint_is_refused_unread(tmp_path, monkeypatch):
             with pytest.raises(tn.CheckpointError, match=said):
                 tn.load_checkpoint(path, model)
     os.mkfifo(tmp_path / "pipe")
-    for name in ("pipe", "."):
+    (tmp_path / "device").symlink_to("/dev/zero")
+    for name in ("pipe", ".", "device"):
         with pytest.raises(tn.CheckpointError, match="is not a regular file"):
             tn.load_checkpoint(tmp_path / name, model)
     with pytest.raises(FileNotFoundError):
         tn.load_checkpoint(tmp_path / "nowhere", model)
+    with pytest.raises(tn.CheckpointError, match=r"'a\\x00b' holds a zero byte"):
+        tn.load_checkpoint("a\0b", model)
     write_tensors(path, {}, {"format": "tinynet checkpoint", "format_version": "2"})
     with pytest.raises(tn.CheckpointError, match=r"version 2, expected 'tinynet checkpoint', version 1"):
         tn.load_checkpoint(path, model)
@@ -472,7 +476,11 @@ def test_states_put_together_by_others_are_refused_or_restored(tmp_path):
             if isinstance(inside[key], dict | list) and inside[key] and rng.random() < 0.8:
                 inside = inside[key]
                 continue
-            inside[key] = rng.choice([None, -1, 1.5, "x", [], {}, [1], {"nonfinite": "x"}, True, 1 << 80])
+            inside[key] = rng.choice(
+                [None, -1, 1.5, "x", [], {}, [1], {"nonfinite": "x"}, {"nonfinite": 10**400}, True, 1 << 80, 10**400]
+            )
+            if rng.random() < 0.2:
+                del inside[key]
             break
         name = rng.choice(list(arrays))
         if rng.random() < 0.3:
@@ -486,6 +494,33 @@ def test_states_put_together_by_others_are_refused_or_restored(tmp_path):
             continue
         before = bits(b)
     assert refused > 500
+
+
+def test_headers_put_together_by_others_are_refused(tmp_path):
+    """Shapes that NumPy cannot count, though they have no bytes; offsets and texts that are none."""
+    path = tmp_path / "x"
+
+    def row(shape, offsets, dtype="F32"):
+        return {"dtype": dtype, "shape": shape, "data_offsets": offsets}
+
+    rows = [
+        row([0, 1 << 31, 1 << 31, 1 << 31], [0, 0]), row([0] * 65, [0, 0]), row([-1], [0, 0]), row([1 << 40], [0, 0]),
+        row([True], [0, 4]), row([0.0], [0, 0]), row([10**400], [0, 0]), row([0], [0]), row([0], ["0", "0"]),
+        row([0], [0, 0, 0]), row([0], [1, 1]), row([0], [-1, -1]), row("0", [0, 0]), row([0], [0, 0], "F4"),
+        row([0], [0, 0], ["F32"]), row([[]], [0, 0]), {}, [], None, 1, "x",
+    ]  # fmt: skip
+    headers = [{"__metadata__": {"a": "b"}, "x": row} for row in rows]
+    headers += [{"__metadata__": texts} for texts in ([], None, 1, "x", {"a": 1}, {"a": None})] + [{}]
+    for header in headers:
+        text = json.dumps(header).encode()
+        path.write_bytes(len(text).to_bytes(8, "little") + text)
+        with pytest.raises(tn.CheckpointError, match=f"{path} is damaged"):
+            tn.load_checkpoint(path, nn.ReLU())
+    for state in ("", "[]", "1", '{"notes": 1}', '{"notes": [1]}', "[" * 10_000, "9" * 5000, f'{{"nonfinite": {10**400}}}',
+                  '{"nonfinite": "x"}', '{"nonfinite": null}', "NaN", '{"notes": {"nonfinite": "1"}}'):  # fmt: skip
+        write_tensors(path, {}, {"format": "tinynet checkpoint", "format_version": "1", "state": state})
+        with pytest.raises(tn.CheckpointError, match=f"{path} holds no state that can be read"):
+            tn.load_checkpoint(path, nn.ReLU())
 
 
 def test_reading_takes_less_than_twice_the_file(tmp_path):

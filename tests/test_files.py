@@ -17,7 +17,7 @@ from test_checkpoint import ENVIRONMENT, ROOT, python
 import tinynet as tn
 from tinynet import nn
 from tinynet.command_line import main
-from tinynet.files import check_writable, write_atomically
+from tinynet.files import STANDARD_OUTPUT, check_writable, open_file, write_atomically
 
 LIMIT = 60  # seconds that any child may take
 SMALL = ["--dataset", "iris", "--backend", "numpy", "--hidden", "4", "--epochs", "1", "--quiet"]
@@ -150,20 +150,22 @@ def command(*arguments, stdout):
     return done.stdout, done.stderr
 
 
-@pytest.mark.parametrize("name", ["-", "/dev/stdout"])
-def test_json_on_standard_output_stands_there_alone(tmp_path, name):
-    printed, said = command("--program", "--json", name, stdout=subprocess.PIPE)
+def test_json_on_standard_output_stands_there_alone(tmp_path):
+    printed, said = command("--program", "--json", "-", stdout=subprocess.PIPE)
     assert len(json.loads(printed)["runs"]) == 1
     assert "samples/s" in said and "a recorded step:" in said
     with open(tmp_path / "out", "w+") as file:
-        command("--json", name, stdout=file)
+        command("--json", "-", stdout=file)
     assert len(json.loads((tmp_path / "out").read_text())["runs"]) == 1
+    assert open_file(STANDARD_OUTPUT) == 1
 
 
-def test_standard_output_is_behind_what_was_printed(tmp_path, capsys):
-    """Also under a second name, and in a file that the shell opened."""
+@pytest.mark.parametrize("target", ["/dev/fd/1", "/dev/stdout"])
+def test_standard_output_is_behind_what_was_printed(tmp_path, capsys, target):
+    """Under another name, in a file that the shell opened. A writer that replaced it would only replace the link."""
+    (tmp_path / "link").symlink_to(target)
     with open(tmp_path / "out", "w+") as file:
-        command("--json", "/dev/fd/1", stdout=file)
+        command("--json", tmp_path / "link", stdout=file)
     table, _, document = (tmp_path / "out").read_text().partition("{")
     assert "samples/s" in table and len(json.loads("{" + document)["runs"]) == 1
     assert main([*SMALL, "--json", "-"]) == 0

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from refusals import said
+from test_checkpoint import ENVIRONMENT, python
 
 import tinynet as tn
 from tinynet import Tensor, nn
@@ -250,6 +251,42 @@ def test_what_stands_in_the_file(tmp_path):
     assert all(np.array_equal(stored[name], state[name]) for name in state)
     assert [node.op_type for node in file.graph.node] == ["Gemm", "BatchNormalization", "Relu", "Gemm"]
     assert model.training
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_bytes_are_those_that_the_library_reads_and_writes(tmp_path, dtype):
+    """Lengths of one to four bytes, scalars, texts, arrays in any order in memory."""
+    model = nn.Sequential(nn.Linear(3, 700), nn.GELU(), nn.Linear(700, 1)).to(dtype)
+    model[0].weight.data = np.asfortranarray(model[0].weight.data)
+    classifier = tn.MLPClassifier((3,), solver="lbfgs", alpha=1.0, backend="numpy").fit(
+        np.eye(4), ["a", "b", "\N{GREEK SMALL LETTER PI}", "d"]
+    )
+    for exported in (model, classifier):
+        tn.export_onnx(exported, tmp_path / "x.onnx")
+        file = onnx.load(tmp_path / "x.onnx")
+        onnx.checker.check_model(file, full_check=True)
+        for item in file.graph.initializer:
+            assert item == onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(item), item.name)
+        assert onnx.load_from_string(file.SerializeToString()) == file
+        assert file.ByteSize() == (tmp_path / "x.onnx").stat().st_size
+
+
+def test_exporting_takes_no_memory(tmp_path):
+    """The library ends the process where there is none for its copies."""
+    body = f"""
+        import resource
+        import tinynet as tn
+        tn.export_onnx(tn.nn.Linear(3, 2), {str(tmp_path / "small")!r})
+        model = tn.nn.Linear(4000, 2500)
+        with open("/proc/self/statm") as file:
+            taken = int(file.read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (taken + 20_000_000, resource.RLIM_INFINITY))
+        tn.export_onnx(model, {str(tmp_path / "large")!r})
+    """
+    done = subprocess.run(python(body), env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, (done.returncode, done.stderr)
+    stored = onnx.load(tmp_path / "large").graph.initializer
+    assert sorted(onnx.numpy_helper.to_array(item).shape for item in stored) == [(2500,), (4000, 2500)]
 
 
 def test_a_shared_weight_is_stored_once(tmp_path):

@@ -156,6 +156,7 @@ REFUSALS = {
     "lr": (lambda: optim.Adam([P], lr=-1), ValueError, "lr is -1, expected a finite number >= 0"),
     "lr NaN": (lambda: optim.Adam([P], lr=math.nan), ValueError, "lr is nan"),
     "lr text": (lambda: optim.Adam([P], lr="fast"), TypeError, "lr is 'fast'"),
+    "lr huge": (lambda: optim.Adam([P], lr=10**400), ValueError, "lr is a whole number beyond float64, expected a finite"),
     "beta": (lambda: optim.Adam([P], betas=(0.9, 1.0)), ValueError, "beta2 is 1.0"),
     "eps": (lambda: optim.Adam([P], eps=0), ValueError, "eps is 0"),
     "momentum": (lambda: optim.SGD([P], momentum=1.5), ValueError, r"momentum is 1.5, expected a number in \[0, 1\]"),

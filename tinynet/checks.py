@@ -32,6 +32,8 @@ def check_number(name: str, value: Any, low: float = -math.inf, high: float = ma
         number = float(value)
     except (TypeError, ValueError):
         raise TypeError(f"{name} is {value!r}, expected {expected or 'a number'}") from None
+    except OverflowError:
+        raise ValueError(f"{name} is a whole number beyond float64, expected {expected or 'a finite number'}") from None
     if not (math.isfinite(number) and low <= number <= high) or isinstance(value, bool | str):
         raise ValueError(f"{name} is {value!r}, expected {expected or f'a finite number in [{low:g}, {high:g}]'}")
     return number

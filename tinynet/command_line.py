@@ -20,7 +20,7 @@ from .checkpoint import read_checkpoint
 from .checks import check_above_0, check_at_least_0, check_fraction, check_number, check_positive, check_whole, choose
 from .comparison import table
 from .experiment import Experiment, Keeping, Options, Run, Rung, fastest_profiled, other_ceilings, results
-from .files import STANDARD_OUTPUT, check_writable, write_atomically
+from .files import STANDARD_OUTPUT, check_writable, output_path, write_atomically
 from .ladder import rungs
 from .nn import ACTIVATIONS, NORMS
 from .optim import OPTIMIZERS
@@ -74,11 +74,6 @@ def share(name: str, value: Any) -> float:
     return check_number(name, value, 1e-9, 1 - 1e-9, "a number between 0 and 1")
 
 
-def output(text: str) -> Path:
-    """Where to write: - is standard output, which then holds nothing else."""
-    return STANDARD_OUTPUT if text == "-" else Path(text)
-
-
 def parser() -> Parser:
     """The command line."""
     default, result = Options(), Parser(prog="tinynet", description=__doc__, allow_abbrev=False)
@@ -125,11 +120,11 @@ def parser() -> Parser:
     )
     add("--resume", type=Path, metavar="PATH",
         help="go on from this checkpoint, with its options, until there are --epochs in all")  # fmt: skip
-    add("--json", type=output, metavar="PATH", help="write the results there; - for standard output alone")
+    add("--json", type=output_path, metavar="PATH", help="write the results there; - for standard output alone")
     add("--plot", type=Path, metavar="PATH", help="draw loss curves and speeds there (.png, .svg, .pdf)")
     add("--roofline", type=Path, metavar="PATH",
         help="draw a recorded step's kernels there, under the machine's measured roof (.png, .svg, .pdf)")  # fmt: skip
-    add("--report", type=output, metavar="PATH",
+    add("--report", type=output_path, metavar="PATH",
         help="write a page there: pictures, a step's timeline and listing, the machine, the command")  # fmt: skip
     add("--list-datasets", action="store_true", help="print the data sets and stop")
     add("--list-backends", action="store_true", help="print the backends and stop")
@@ -156,13 +151,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return refuse(str(error))
     try:
         runs = train(experiment, chosen, parsed, keeping)
-    except (NonFiniteLoss, CheckpointError, OSError) as error:
+    except (NonFiniteLoss, CheckpointError, OSError, MemoryError) as error:
         return refuse(str(error))
     except KeyboardInterrupt:
         return INTERRUPTED
     try:
         report(runs, parsed, reproduce(arguments))
-    except OSError as error:  # a disk that is full by now
+    except (OSError, MemoryError) as error:  # a disk that is full by now
         return refuse(str(error))
     except KeyboardInterrupt:
         print("tinynet: interrupted before everything that was asked for was written", file=sys.stderr)

@@ -32,6 +32,11 @@ def printable(name: str) -> str:
     return re.sub("[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", name)
 
 
+def output_path(text: str) -> Path:
+    """The path that an option names; - is standard output."""
+    return STANDARD_OUTPUT if text == "-" else Path(text)
+
+
 def check_writable(name: str, path: Path) -> None:
     """Raises OSError or ValueError unless a file could be written at path, or what is there be written through."""
     said = f"{name} is {str(path)!r}, which"
@@ -80,6 +85,8 @@ def open_file(path: Path) -> int | None:
 
     It is written to itself: opened by that name, a file would be written from its beginning, over what is there.
     """
+    if path == STANDARD_OUTPUT:  # whatever stands there
+        return 1
     name, listed = os.fspath(path), os.path.realpath("/dev/fd")
     for _ in range(MOST_LINKS):
         folder, last = os.path.split(name)

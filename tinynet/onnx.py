@@ -81,6 +81,7 @@ def joined(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
 
+Pieces = list[bytes | memoryview]
 Rule = Callable[[Graph, str, Any, Value], Value]
 Ending = Callable[[Graph, Value], list[Output]]
 
@@ -358,9 +359,39 @@ def export_onnx(
     write_atomically(path, serialised(graph, Output("input", graph.taken, columns), outputs))
 
 
-def serialised(graph: Graph, taken: Output, outputs: list[Output]) -> bytes:
-    """The file's bytes. Raises ValueError where they are too many."""
-    from onnx import helper, numpy_helper
+# Bytes of protobuf messages (https://protobuf.dev/programming-guides/encoding) around arrays that stay where they are.
+# The library copies arrays some five times, and ends the process where there is no memory for that.
+
+
+def field(number: int, content: Pieces) -> Pieces:
+    """A field of a message, which holds the content's bytes, behind their number."""
+    length_delimited = 2  # the wire type of messages, texts and bytes
+    return [varint(number << 3 | length_delimited) + varint(sum(map(len, content))), *content]
+
+
+def varint(number: int) -> bytes:
+    """Seven bits a byte, the lowest first; the eighth says that there are more."""
+    encoded = bytearray()
+    while number > 0x7F:
+        encoded.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*encoded, number])
+
+
+def initializer(name: str, array: Array) -> Pieces:
+    """A tensor's bytes."""
+    from onnx import TensorProto, numpy_helper
+
+    if array.dtype == object:  # texts
+        return [numpy_helper.from_array(array, name).SerializeToString()]
+    start = TensorProto(name=name, dims=array.shape, data_type=element_type(array.dtype)).SerializeToString()
+    content = np.asarray(array, order="C").reshape(-1).view(np.uint8).data
+    return [start, *field(TensorProto.RAW_DATA_FIELD_NUMBER, [content])]
+
+
+def serialised(graph: Graph, taken: Output, outputs: list[Output]) -> Pieces:
+    """The file's bytes, arrays as they lie in memory. Raises ValueError where they are too many."""
+    from onnx import GraphProto, ModelProto, helper
 
     size = sum(array.nbytes for array in graph.initializers.values())
     if size > LARGEST:
@@ -370,8 +401,10 @@ def serialised(graph: Graph, taken: Output, outputs: list[Output]) -> bytes:
         shape = ["batch"] if value.columns is None else ["batch", value.columns]
         return helper.make_tensor_value_info(value.name, element_type(value.dtype), shape)
 
-    initializers = [numpy_helper.from_array(array, name) for name, array in graph.initializers.items()]
-    described = helper.make_graph(graph.nodes, "tinynet", [edge(taken)], list(map(edge, outputs)), initializers)
+    described = helper.make_graph(graph.nodes, "tinynet", [edge(taken)], list(map(edge, outputs)))
+    inside: Pieces = [described.SerializeToString()]
+    for name, array in graph.initializers.items():
+        inside += field(GraphProto.INITIALIZER_FIELD_NUMBER, initializer(name, array))
     file = helper.make_model(
         described,
         opset_imports=[helper.make_opsetid("", OPSET)],
@@ -379,5 +412,5 @@ def serialised(graph: Graph, taken: Output, outputs: list[Output]) -> bytes:
         producer_name="tinynet",
         producer_version=__version__,
     )
-    content: bytes = file.SerializeToString()
-    return content
+    file.ClearField("graph")
+    return [file.SerializeToString(), *field(ModelProto.GRAPH_FIELD_NUMBER, inside)]

@@ -29,9 +29,14 @@ def load_file(path: Path, target: str | None, options: Mapping[str, object]) -> 
         raise FileNotFoundError(f"no file {path}: {_what_is_there(path)}")
     if path.suffix.lower() not in READERS:
         raise ValueError(f"{path}: the file type must be one of {', '.join(READERS)}, got {path.suffix or 'none'!r}")
+    if not path.is_file():  # opening a pipe would wait for ever, and a device may never end
+        raise ValueError(f"{path}: not a regular file, as a pipe or a device is not")
     if path.stat().st_size == 0:
         raise ValueError(f"{path}: the file is empty")
-    return to_dataset(printable(path.stem), READERS[path.suffix.lower()](path, target), task)
+    try:
+        return to_dataset(printable(path.stem), READERS[path.suffix.lower()](path, target), task)
+    except MemoryError:
+        raise ValueError(f"{path}: the table takes more memory than there is") from None
 
 
 def _task(path: Path, options: Mapping[str, object]) -> Task | None:

@@ -31,6 +31,8 @@ def load(name_or_path: str | os.PathLike[str], *, target: str | None = None, **o
     """
     if not isinstance(name_or_path, str | os.PathLike):
         raise TypeError(f"name_or_path must be text or a path, got {type(name_or_path).__name__}")
+    if not isinstance(target, str | None):
+        raise TypeError(f"target must be a column's name, or its position as text, got {target!r}")
     if isinstance(name_or_path, os.PathLike) or _is_file(name_or_path):
         return load_file(Path(name_or_path), target, options)
     if target is not None:

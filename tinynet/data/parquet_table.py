@@ -1,14 +1,13 @@
 """Tables in Parquet files, read through pyarrow, which is the optional extra `parquet`."""
 
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tinynet.data.table import Table, column_position
+from tinynet.data.table import Table, column_position, first_line
 
 
 def read_parquet(path: Path, target: str | None) -> Table:
@@ -24,7 +23,6 @@ def read_parquet(path: Path, target: str | None) -> Table:
         OSError: the file cannot be read.
     """
     try:
-        import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError:
         raise ImportError(f"{path}: reading .parquet files needs pyarrow: pip install tinynet[parquet]") from None
@@ -33,14 +31,19 @@ def read_parquet(path: Path, target: str | None) -> Table:
             table = pq.ParquetFile(file).read()
             table.validate(full=True)
             names = list(table.column_names)
-        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-            reason = str(error).strip().partition("\n")[0]
-            raise ValueError(f"{path}: not a Parquet file, or a damaged one ({reason})") from None
-    return _table(path, table, names, target)
+            written = (table.schema.pandas_metadata or {}).get("index_columns", [])
+            index = {name for name in written if isinstance(name, str)} - {target}
+        except MemoryError:
+            raise
+        except Exception as error:  # whatever the libraries beneath meet in bytes that make no sense
+            raise ValueError(f"{path}: not a Parquet file, or a damaged one ({first_line(error)})") from None
+    for name, times in Counter(names).items():
+        if times > 1:
+            raise ValueError(f"{path}: {times} columns are named {name!r}")
+    return _table(path, table, [name for name in names if name not in index], target)
 
 
-def _table(path: Path, table: Any, columns: Sequence[str], target: str | None) -> Table:
-    header = _without_index(path, table, columns, target)
+def _table(path: Path, table: Any, header: list[str], target: str | None) -> Table:
     position = column_position(str(path), header, target)
     names = header[:position] + header[position + 1 :]
     if not names:
@@ -58,15 +61,6 @@ def _table(path: Path, table: Any, columns: Sequence[str], target: str | None) -
         target_names=(header[position],),
         place=lambda row: f"row {row}",
     )
-
-
-def _without_index(path: Path, table: Any, columns: Sequence[str], target: str | None) -> list[str]:
-    for name, times in Counter(columns).items():
-        if times > 1:
-            raise ValueError(f"{path}: {times} columns are named {name!r}")
-    written = (table.schema.pandas_metadata or {}).get("index_columns", [])
-    index = {name for name in written if isinstance(name, str)} - {target}
-    return [name for name in columns if name not in index]
 
 
 def _numbers(path: Path, name: str, column: Any) -> NDArray[Any]:

@@ -5,6 +5,7 @@ them are distinct, and each stands for two rows on average; otherwise it is a qu
 overrides the rule.
 """
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -57,6 +58,12 @@ def column_position(source: str, header: Sequence[str], target: str | None) -> i
             return int(target) % len(header)
         raise ValueError(f"{source}: target {target} is not the position of one of the {len(header)} columns, from 0")
     raise ValueError(f"{source}: no column is named {target!r}: {did_you_mean(target, header)}")
+
+
+def first_line(error: Exception) -> str:
+    """What a library says of damaged bytes, in the middle of a sentence of ours."""
+    said = error.args[0] if error.args and isinstance(error.args[0], str) else str(error)
+    return said.strip().partition("\n")[0] or type(error).__name__
 
 
 def to_dataset(name: str, table: Table, task: Task | None = None) -> Dataset:
@@ -152,8 +159,14 @@ def _numbers(table: Table) -> Array:
             f"target {table.target_names[0]!r} has {_first_text(table)}, which is not a number; "
             "regression needs numbers, task=classification takes text"
         )
-    with np.errstate(over="ignore"):
-        target = np.ascontiguousarray(table.target, dtype=np.float64)
+    try:
+        with np.errstate(over="ignore"):
+            target = np.ascontiguousarray(table.target, dtype=np.float64)
+    except OverflowError:  # whole numbers of any length
+        row = next(row for row, value in enumerate(table.target.tolist()) if abs(value) > sys.float_info.max)
+        raise table.refuse(
+            f"target {table.target_names[0]!r} in {table.place(row)} is too large for a 64-bit number"
+        ) from None
     for output, column in enumerate(target.reshape(len(target), -1).T):
         if (column == column[0]).all():
             raise table.refuse(

@@ -24,21 +24,19 @@ import kernels
 from kernels import Backend
 
 from ..checkpoint import Contents, Path_, Write, check_arrays, checked, contents, part, read_checkpoint
-from ..checks import check_number, check_positive, check_whole, choose
+from ..checks import check_number, check_whole, choose
 from ..nn import Linear
 from ..schedule import SCHEDULES, Schedule
 from ..tensor import Array
 from ..tensor_files import DTYPES, CheckpointError
 from .classifier import MLPClassifier
-from .objectives import LOG_LOSS, OUTPUT_ACTIVATIONS, REGRESSION
 from .perceptron import MultilayerPerceptron
 from .regressor import MLPRegressor
 from .session import Design, Session, Structure, network
+from .soundness import BINARIZER, check_attributes, check_design, check_parameters
 
 CLASSES: dict[str, type[MultilayerPerceptron]] = {make.__name__: make for make in (MLPClassifier, MLPRegressor)}
 REBUILT = {"_session", "_saved", "coefs_", "intercepts_"}  # from the network and the optimizer
-BINARIZER = {"neg_label", "pos_label", "sparse_output", "y_type_", "sparse_input_", "classes_"}
-KERNELS = (*LOG_LOSS.values(), *REGRESSION.values())  # of losses
 WORDS_OF_MT19937 = 624
 
 
@@ -77,6 +75,7 @@ def _(target: MultilayerPerceptron) -> Contents:
         },
         "session": {name: writer.written(name, value) for name, value in session.progress().items()},
     }
+    check_parameters(target)
     own = {f"estimator.{name}": array for name, array in writer.arrays.items()}
     return arrays | averages | own, {**model, **optimizer, "estimator": saved}
 
@@ -88,7 +87,6 @@ def _(target: MultilayerPerceptron, tensors: dict[str, Array], state: dict[str, 
         raise CheckpointError(f"it holds a {saved['class']}, expected a {type(target).__name__}")
     found = type(target)()
     found.set_params(**reader.read_all(saved["parameters"]))
-    found._validate_params()
     for name, value in saved["attributes"].items():
         if name in REBUILT or name.startswith("__") or hasattr(found, name):
             raise CheckpointError(f"it has an attribute {name}, which is none that fit sets")
@@ -98,7 +96,8 @@ def _(target: MultilayerPerceptron, tensors: dict[str, Array], state: dict[str, 
         raise CheckpointError(f"it has an array {min(unused)} that nothing names")
     found._session, found._saved = session, None
     found.coefs_, found.intercepts_ = session.coefs, session.intercepts
-    _check_attributes(found, session.design.structure)
+    check_attributes(found, session.design.structure)
+    check_parameters(found)
 
     def write() -> None:
         target.__dict__.clear()
@@ -109,10 +108,8 @@ def _(target: MultilayerPerceptron, tensors: dict[str, Array], state: dict[str, 
 
 def _session(saved: dict[str, Any], tensors: dict[str, Array], state: dict[str, Any]) -> Session:
     """The session of the design and with the arrays that were saved."""
-    design: Design = saved["design"]
-    choose("output", design.structure.output, OUTPUT_ACTIVATIONS)
-    choose("loss", design.loss, KERNELS)
-    widths = tuple(check_positive("a width", width) for width in design.structure.widths)
+    design = check_design(saved["design"])
+    widths = design.structure.widths
     arrays = part("model", tensors, state)
     if sum(a * b for a, b in itertools.pairwise(widths)) > sum(array.size for array in arrays.values()):
         raise CheckpointError(f"its network has the widths {widths}, more than it has weights for")
@@ -134,38 +131,6 @@ def _session(saved: dict[str, Any], tensors: dict[str, Array], state: dict[str, 
             for _, rate in zip(session.optimizer.groups, schedule.rates(step), strict=True):
                 check_number("its learning rate", rate)
     return session
-
-
-def _check_attributes(estimator: MultilayerPerceptron, structure: Structure) -> None:
-    """What predictions and further fits rely on."""
-    widths, e = structure.widths, estimator
-    expected = {"n_layers_": len(widths), "n_outputs_": widths[-1], "n_features_in_": widths[0]}
-    for name, value in {**expected, "out_activation_": structure.output}.items():
-        if getattr(e, name) != value:
-            raise CheckpointError(f"its {name} is {getattr(e, name)!r}, expected {value!r} as in its network")
-    check_whole("its n_iter_", e.n_iter_), check_whole("its t_", e.t_)
-    float(e.loss_)
-    if hasattr(e, "feature_names_in_") and e.feature_names_in_.shape != widths[:1]:
-        raise CheckpointError(f"its feature_names_in_ has shape {e.feature_names_in_.shape}, expected {widths[:1]}")
-    if hasattr(e, "loss_curve_"):
-        check_whole("its _no_improvement_count", e._no_improvement_count)
-        if not isinstance(e.loss_curve_, list):
-            raise CheckpointError("its loss_curve_ is no list")
-        for curve in (e.loss_curve_, e.validation_loss_curve_ or [], e.validation_scores_ or []):
-            list(map(float, curve))
-        for best in (e.best_loss_, e.best_validation_score_):
-            float(best or 0)
-    if isinstance(e, MLPClassifier):
-        binarizer = e._label_binarizer
-        check_is_fitted(binarizer)
-        single = binarizer.y_type_ != "multilabel-indicator" and len(e.classes_) <= 2
-        if e.classes_.ndim != 1 or not np.array_equal(e.classes_, binarizer.classes_):
-            raise CheckpointError("its classes_ are not those of its labels")
-        if e.n_outputs_ != (1 if single else len(e.classes_)) or (binarizer.y_type_ == "multiclass") != (
-            structure.output == "softmax"
-        ):
-            raise CheckpointError(f"its classes_ are {len(e.classes_)}, which does not fit its {e.n_outputs_} outputs")
-        e._original(np.zeros((1, e.n_outputs_)))
 
 
 # ---- values ---------------------------------------------------------------------------------------------------------
@@ -336,8 +301,10 @@ class Reader:
         return self.backend
 
     def _labels(self, inside: dict[str, Any]) -> LabelBinarizer:
-        if not inside.keys() <= BINARIZER:
-            raise CheckpointError(f"its labels have {min(inside.keys() - BINARIZER)}, expected {', '.join(BINARIZER)}")
+        if not inside.keys() <= BINARIZER.keys():
+            raise CheckpointError(
+                f"its labels have {min(inside.keys() - BINARIZER.keys())}, expected {', '.join(BINARIZER)}"
+            )
         binarizer = LabelBinarizer()
         vars(binarizer).update(self.read_all(inside))
         return binarizer
