@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..cpus import cpu_count
 from . import elementwise, losses, normalisation, optimizers, reductions, rows
 from .compilation import address_of
 from .invocation import Launcher
@@ -100,9 +101,9 @@ def best_width() -> int:
 
 def best_threads() -> int:
     """The CPUs that the process may use, or fewer where NUMBA_NUM_THREADS or else OMP_NUM_THREADS says so."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    most = min(cpu_count(), MOST_THREADS)
     for variable in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS"):
         number = os.environ.get(variable, "").partition(",")[0].strip()  # OpenMP takes one for each nested level
         if number.isdecimal() and int(number) > 0:
-            return min(int(number), cores, MOST_THREADS)
-    return min(cores, MOST_THREADS)
+            return min(int(number), most)
+    return most
