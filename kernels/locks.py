@@ -20,15 +20,14 @@ _awaited: list[Awaited] = []
 
 def lock() -> threading.Lock:
     """As threading.Lock() makes it, but open in a forked child."""
-    return _renewed(threading.Lock())
+    made = threading.Lock()
+    _locks.add(made)
+    return made
 
 
 def reentrant_lock() -> threading.RLock:
     """As threading.RLock() makes it, but open in a forked child."""
-    return _renewed(threading.RLock())
-
-
-def _renewed(made: Any) -> Any:
+    made = threading.RLock()
     _locks.add(made)
     return made
 
