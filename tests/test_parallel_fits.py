@@ -9,10 +9,11 @@ from pathlib import Path
 import joblib
 import pytest
 
+from kernels.cpus import cpu_count
 from kernels.numba_backend.machine import MOST_THREADS, best_threads
 
 ROOT = Path(__file__).parent.parent
-CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+CPUS = cpu_count()
 LIMITS = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS")
 START = """
     import threading, warnings

@@ -1,7 +1,8 @@
 """The machine: what it is, and what it can do at most."""
 
+from ..cpus import cpu_count
 from .ceilings import LEVELS, Ceilings
-from .machine import as_lines, blas_threads, cpu_count, description, print_description
+from .machine import as_lines, blas_threads, description, print_description
 from .measuring import measure
 
 __all__ = ["LEVELS", "Ceilings", "as_lines", "blas_threads", "cpu_count", "description", "measure", "print_description"]

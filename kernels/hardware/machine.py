@@ -9,20 +9,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from ..cpus import cpu_count
+
 HOBBLING = {
     "OPENBLAS_CORETYPE": "makes OpenBLAS use the kernels of another CPU",
     "OPENBLAS_L2_SIZE": "makes OpenBLAS cut its blocks for another cache",
 }
 PACKAGES = ("numpy", "scipy", "numba", "llvmlite", "torch")
 FEATURES = ("avx512f", "avx2", "avx", "fma", "sse4.1", "neon", "sve")
-
-
-def cpu_count() -> int:
-    """CPUs that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on Linux
-        return os.cpu_count() or 1
 
 
 def cpu_model() -> str:

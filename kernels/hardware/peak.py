@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from ..cpus import cpu_count
 from ..numba_backend import simd
 from ..numba_backend.simd import host
 from .ceilings import LEVELS
-from .machine import cpu_count
 
 Array = np.ndarray[Any, Any]
 
