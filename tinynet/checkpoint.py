@@ -24,6 +24,7 @@ from .checks import check_at_least_0, check_number, check_whole
 from .files import check_writable
 from .history import History
 from .nn import Module
+from .nn.ownership import changing, reading
 from .optim import Optimizer
 from .optim.optimizer import CHECKS, uninterrupted
 from .schedule import Schedule
@@ -57,7 +58,7 @@ def save_checkpoint(path: Path_, target: Target, notes: Mapping[str, Any] | None
     """
     _check_target(target)
     check_writable("path", Path(path))
-    with uninterrupted():
+    with uninterrupted(), reading("save_checkpoint", *_parts(target)):
         tensors, state = contents(target)
         try:
             text = json.dumps(_encoded({**state, "notes": dict(notes or {})}), allow_nan=False)
@@ -98,6 +99,10 @@ class Checkpoint:
     def restore(self, target: Target) -> None:
         """Copies the state into the target, after all of it has been checked."""
         _check_target(target)
+        with changing("load_checkpoint", *_parts(target)):
+            self._restore(target)
+
+    def _restore(self, target: Target) -> None:
         try:
             writes = checked(target, self.tensors, self.state)
         except CheckpointError as error:
@@ -128,6 +133,12 @@ def _check_target(target: Any) -> None:
         raise TypeError(
             f"target is a {type(target).__name__}, expected a Module, an Optimizer, a Trainer or an estimator"
         )
+
+
+def _parts(target: Any) -> tuple[Any, ...]:
+    """What of the target no other thread may change meanwhile."""
+    owner = target if isinstance(target, Trainer) else getattr(target, "_session", None)  # an estimator's
+    return (target,) if owner is None else (owner.model, owner.optimizer)
 
 
 @singledispatch

@@ -21,6 +21,7 @@ from .checks import check_above_0, check_positive, check_whole
 from .data.finite import finite_in
 from .history import NOT_FINITE, History
 from .nn import BatchNorm1d, Module
+from .nn.ownership import abandoned, changing, reading
 from .optim import Optimizer
 from .optim.optimizer import uninterrupted
 from .schedule import Schedule
@@ -124,7 +125,9 @@ class Trainer:
         validation = (
             None if validation_data is None else self._checked(*validation_data, "validation X", "validation y")
         )
-        with running_on(self.backend):
+        with running_on(self.backend), changing("fit", self, self.model, self.optimizer):
+            if abandoned(self):  # in a forked child, by a thread that it has not and that holds the recorded steps
+                self._stepper = Stepper(self)
             run = _Run(self, features, target, epochs, batch_size, validation, limit)
             self._check_fit(features, target)
             if validation is not None:
@@ -142,7 +145,7 @@ class Trainer:
         features, target = self._checked(X, y, "X", "y")
         size = min(batch_size, len(features))
         batches = self.order(len(features))[: len(features) // size * size].reshape(-1, size)
-        with running_on(self.backend):
+        with running_on(self.backend), changing("profile", self, self.model, self.optimizer):
             self._check_fit(features, target)
             self._stepper.fit_begins(features, target)
             return self._stepper.profile(batches)
@@ -154,13 +157,13 @@ class Trainer:
     def evaluate(self, X: ArrayLike, y: ArrayLike) -> float:
         """The mean loss over all rows, in evaluation mode: what History's losses are."""
         features, target = self._checked(X, y, "X", "y")
-        with running_on(self.backend):
+        with running_on(self.backend), reading("evaluate", self.model):
             return self._mean_loss(features, target)
 
     def predict(self, X: ArrayLike) -> Array:
         """The model's outputs for all rows, in evaluation mode, as an array."""
         features, _ = self._checked(X, None, "X", "y")
-        with running_on(self.backend):
+        with running_on(self.backend), reading("predict", self.model):
             return np.concatenate([output.numpy() for output, _ in self._evaluated(features)])
 
     def _checked(self, X: ArrayLike, y: ArrayLike | None, X_name: str, y_name: str) -> tuple[Array, Array]:

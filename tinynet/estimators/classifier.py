@@ -135,8 +135,8 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         """ln predict_proba(X), computed without the rounding of probabilities near 0."""
         check_is_fitted(self)
         X = self._checked_X(X)
-        with self._running():
-            logs, complements = self._network().log_outputs(X)
+        with self._running(), self._reading() as network:
+            logs, complements = network.log_outputs(X)
         return logs if complements is None or self.n_outputs_ > 1 else np.hstack([complements, logs])
 
     def _settle_loss(self) -> tuple[str, Loss]:

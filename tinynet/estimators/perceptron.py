@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,6 +14,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from ..backends import running_on, with_options
+from ..nn.ownership import changing, reading
 from ..tensor import Array
 from .early_stopping import Validation
 from .lbfgs import minimise
@@ -75,11 +78,12 @@ class MultilayerPerceptron(BaseEstimator):  # type: ignore[misc]
         validation = None if eval_set is None else self._checked_validation(eval_set)
         with self._running():
             session = self._session_of(design, first, incremental)
-            if self.solver == "lbfgs":
-                minimise(self, session, X, y, sample_weight)
-            else:
-                self._start_curves(first)
-                train(self, session, given, X, y, sample_weight, incremental, validation)
+            with changing("fit", session.model, session.optimizer):
+                if self.solver == "lbfgs":
+                    minimise(self, session, X, y, sample_weight)
+                else:
+                    self._start_curves(first)
+                    train(self, session, given, X, y, sample_weight, incremental, validation)
         if not all(np.isfinite(array).all() for array in (*self.coefs_, *self.intercepts_)):
             raise ValueError(
                 "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
@@ -193,8 +197,15 @@ class MultilayerPerceptron(BaseEstimator):  # type: ignore[misc]
 
     def _outputs(self, X: Array) -> Array:
         """The network's outputs for checked rows."""
-        with self._running():
-            return self._network().outputs(X)
+        with self._running(), self._reading() as network:
+            return network.outputs(X)
+
+    @contextmanager
+    def _reading(self) -> Iterator[Session]:
+        """The session, in a block in which no other thread may train it."""
+        session = self._network()
+        with reading("predict", session.model):
+            yield session
 
     def __getstate__(self) -> dict[str, Any]:
         """Weights, averages and options; no compiled code."""
