@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
@@ -33,9 +33,13 @@ class MultilayerPerceptron(BaseEstimator):  # type: ignore[misc]
         """The output activation for the targets that were seen, and the loss: a kernel's name or a function."""
         raise NotImplementedError
 
-    def _checked_targets(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Array, Array, Array | None]:
-        """X in the dtype asked for, y (rows, outputs), and the rows' weights by class."""
+    def _checked_targets(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Array, Array]:
+        """X in the dtype asked for, and y (rows, outputs)."""
         raise NotImplementedError
+
+    def _weights_by_class(self, y: Array) -> Callable[[Array], Array] | None:
+        """What gives rows their weights by class, as it follows from y, (rows, outputs); None if all weigh the same."""
+        return None
 
     def _indicators(self, y: Any) -> Array:
         """Checked targets of an eval_set as (rows, outputs)."""
@@ -62,12 +66,12 @@ class MultilayerPerceptron(BaseEstimator):  # type: ignore[misc]
         refuse_contradictions(self, incremental, eval_set, sample_weight)
         given = X
         first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
-        X, y, class_weight = self._checked_targets(X, y, incremental, reset=first)
+        X, y = self._checked_targets(X, y, incremental, reset=first)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X)
-        if class_weight is not None:
-            sample_weight = class_weight if sample_weight is None else class_weight * sample_weight
         self.n_outputs_ = y.shape[1]
+        by_class = self._weights_by_class(y)
+        sample_weight = _weighted(sample_weight, by_class, y)
         self._random_state = check_random_state(self.random_state)
         self.out_activation_ = self._settle_loss()[0]
         if first:
@@ -75,7 +79,7 @@ class MultilayerPerceptron(BaseEstimator):  # type: ignore[misc]
         elif [coef.shape for coef in self.coefs_] != list(itertools.pairwise((X.shape[1], *hidden, y.shape[1]))):
             raise ValueError(f"hidden_layer_sizes is {hidden}, expected that of the weights there are, or a new fit")
         design = self._design(X.shape[1])
-        validation = None if eval_set is None else self._checked_validation(eval_set)
+        validation = None if eval_set is None else self._checked_validation(eval_set, by_class)
         with self._running():
             session = self._session_of(design, first, incremental)
             with changing("fit", session.model, session.optimizer):
@@ -180,14 +184,19 @@ class MultilayerPerceptron(BaseEstimator):  # type: ignore[misc]
         with np.errstate(over="ignore"):
             return validate_data(self, *arrays, accept_sparse=["csr", "csc"], **options)
 
-    def _checked_validation(self, eval_set: Any) -> Validation:
-        if not isinstance(eval_set, tuple | list) or len(eval_set) != 2:
-            raise ValueError("eval_set is no pair, expected (X, y)")
+    def _checked_validation(self, eval_set: Any, by_class: Callable[[Array], Array] | None) -> Validation:
+        """by_class: rows' weights in the loss, as in training; the score has only those that were given."""
+        if not isinstance(eval_set, tuple | list) or len(eval_set) not in (2, 3):
+            raise ValueError("eval_set is no pair, expected (X, y) or (X, y, sample_weight)")
         X, y = self._checked_X(eval_set[0], self._dtype()), self._indicators(eval_set[1])
         if len(X) != len(y):
             raise ValueError(f"eval_set has {len(X)} rows of X and {len(y)} of y, expected as many")
-        target = targets(self.out_activation_, y, None, self._dtype(), "y of eval_set")
-        return Validation(eval_set[0], self._original(y), None, X, target)
+        weight = None if len(eval_set) == 2 or eval_set[2] is None else _check_sample_weight(eval_set[2], X)
+        in_loss = _weighted(weight, by_class, y)
+        if in_loss is not None and not in_loss.sum() > 0:
+            raise ValueError(f"eval_set has weights whose sum is {in_loss.sum():g}, expected a sum above 0")
+        target = targets(self.out_activation_, y, in_loss, self._dtype(), "y of eval_set")
+        return Validation(eval_set[0], self._original(y), weight, X, target)
 
     def _running(self) -> running_on:
         """A block in which the kernels are those of the backend asked for."""
@@ -226,6 +235,13 @@ class MultilayerPerceptron(BaseEstimator):  # type: ignore[misc]
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+def _weighted(sample_weight: Array | None, by_class: Callable[[Array], Array] | None, y: Array) -> Array | None:
+    """The rows' weights: those given times those by class."""
+    if by_class is None:
+        return sample_weight
+    return by_class(y) if sample_weight is None else by_class(y) * sample_weight
 
 
 def dense(X: Any) -> Array:
