@@ -102,9 +102,11 @@ class MultilayerPerceptron(BaseEstimator):  # type: ignore[misc]
         structure = Structure(
             (inputs, *hidden, self.n_outputs_), activations, norms, dropouts, output, self._dtype().name
         )
+        chosen = schedule(self)
         return Design(
             structure, loss, float(self.alpha), self.solver, float(self.epsilon), float(self.weight_decay),
-            self.max_grad_norm, schedule(self),
+            self.max_grad_norm, chosen, self.learning_rate if chosen is None else "constant",
+            float(self.learning_rate_init), float(self.power_t),
         )  # fmt: skip
 
     def _initialise(self, widths: tuple[int, ...], activations: tuple[str, ...]) -> None:
@@ -134,19 +136,26 @@ class MultilayerPerceptron(BaseEstimator):  # type: ignore[misc]
             self.validation_scores_, self.best_validation_score_ = [], -np.inf
 
     def _session_of(self, design: Design, first: bool, incremental: bool) -> Session:
-        """What trains: the session of the last call where nothing has changed, with the weights as they are now."""
+        """What trains: the session of the last call where nothing has changed, with the weights as they are now.
+
+        incremental: its optimizer stays as it was made, whatever the parameters have become, as scikit-learn's does.
+        """
         session: Session | None = getattr(self, "_session", None)
         before = None if first else self._state()
+        goes_on = incremental and before is not None and before["design"].solver != "lbfgs"
+        if goes_on and before is not None:
+            design = design.with_optimizer_of(before["design"])
         fresh = first or session is None or session.design != design
         if session is None or fresh:
             drops = any(design.structure.dropouts)
             seeds = [self._random_state.randint(1 << 31) for _ in range(len(self.coefs_) - 1)] if drops else []
             session = Session(design, self.coefs_, self.intercepts_, seeds)
+        session.design = design
         session.set_weights(self.coefs_, self.intercepts_)
-        if self.solver != "lbfgs" and (first or not incremental or before is None):
+        if self.solver != "lbfgs" and (fresh or not goes_on):
             self._start_optimizer(session)
         if fresh and before is not None:
-            session.restore(before, optimizer=incremental)
+            session.restore(before, optimizer=goes_on)
         self._session: Session | None = session
         self._saved: dict[str, Any] | None = None
         self.coefs_, self.intercepts_ = session.coefs, session.intercepts

@@ -24,13 +24,14 @@ import kernels
 from kernels import Backend
 
 from ..checkpoint import Contents, Path_, Write, check_arrays, checked, contents, part, read_checkpoint
-from ..checks import check_number, check_positive, check_whole, choose
+from ..checks import check_above_0, check_at_least_0, check_number, check_positive, check_whole, choose
 from ..nn import Linear
 from ..schedule import SCHEDULES, Schedule
 from ..tensor import Array
 from ..tensor_files import DTYPES, CheckpointError
 from .classifier import MLPClassifier
 from .objectives import LOG_LOSS, OUTPUT_ACTIVATIONS, REGRESSION
+from .options import SCIKIT_RATES
 from .perceptron import MultilayerPerceptron
 from .regressor import MLPRegressor
 from .session import Design, Session, Structure, network
@@ -111,7 +112,8 @@ def _session(saved: dict[str, Any], tensors: dict[str, Array], state: dict[str, 
     """The session of the design and with the arrays that were saved."""
     design: Design = saved["design"]
     choose("output", design.structure.output, OUTPUT_ACTIVATIONS)
-    choose("loss", design.loss, KERNELS)
+    choose("loss", design.loss, KERNELS), choose("rate", design.rate, SCIKIT_RATES)
+    check_above_0("its first rate", design.first_rate), check_at_least_0("its power_t", design.power_t)
     widths = tuple(check_positive("a width", width) for width in design.structure.widths)
     arrays = part("model", tensors, state)
     if sum(a * b for a, b in itertools.pairwise(widths)) > sum(array.size for array in arrays.values()):
