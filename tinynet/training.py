@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -19,6 +21,7 @@ from .backends import BackendLike, current, resolve, running_on
 from .callbacks import Callback
 from .checks import check_above_0, check_positive, check_whole
 from .data.finite import finite_in
+from .functional.arithmetic import noting_outer
 from .history import NOT_FINITE, History
 from .nn import BatchNorm1d, Module
 from .nn.ownership import abandoned, changing, reading
@@ -194,6 +197,30 @@ class Trainer:
         check = getattr(self.loss_function, "check_target", None)
         if check:
             check(target, output.shape[-1])
+        columns = output.shape[1:]
+        if (columns, target.shape[1:]) in (((1,), ()), ((), (1,))):
+            self._warn_of_outer_products(features, target)
+
+    def _warn_of_outer_products(self, features: Array, target: Array) -> None:
+        """Warns where a loss function combines outputs (rows, 1) and targets (rows,) to (rows, rows).
+
+        No code that broadcasts can know that the operands are a prediction and its target, so the loss is tried here,
+        on two numbers of rows: another operand of that shape, one number a class say, does not grow with them.
+        """
+        shapes = []
+        for rows in {min(3, len(features)), 2}:
+            with no_grad():
+                output = Tensor(self.model(Tensor(features[:rows])).data, requires_grad=True)
+            with noting_outer() as found, suppress(Exception):  # which the first step will raise
+                self.loss_function(output, target[:rows])
+            shapes.append((rows, rows) in found)
+        rows = len(features)
+        if rows > 1 and all(shapes):
+            warnings.warn(
+                f"the loss function broadcasts outputs of shape {(rows, *output.shape[1:])} and y of shape "
+                f"{target.shape} to {(rows, rows)}, each row with every other one: give y the shape of the outputs",
+                stacklevel=4,
+            )
 
     def _evaluated(self, features: Array, at_a_time: int = EVALUATION_ROWS) -> Iterator[tuple[Tensor, slice]]:
         """The outputs for batches of rows, and which rows they are."""
