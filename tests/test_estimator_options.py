@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_digits
+from sklearn.ensemble import BaggingClassifier, BaggingRegressor
 from sklearn.metrics import f1_score
 
 import tinynet as tn
@@ -195,6 +196,95 @@ def test_partial_fit_notes_the_loss_of_an_eval_set():
     for _ in range(6):
         model.partial_fit(DIABETES, TWO, eval_set=(DIABETES, TWO))
     assert model.validation_loss_curve_ == whole.validation_loss_curve_ and len(whole.validation_loss_curve_) == 6
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(
+    "make, options, X, y",
+    [
+        (tn.MLPClassifier, {}, DIGITS, LABELS),
+        (tn.MLPClassifier, {"class_weight": "balanced"}, DIGITS, LABELS),
+        (tn.MLPClassifier, {"class_weight": {0: 5.0, 3: 0.1}}, DIGITS, np.minimum(LABELS, 4)),
+        (tn.MLPClassifier, {"class_weight": "balanced"}, DIGITS, np.where(LABELS == 3, "three", "other")),
+        (
+            tn.MLPClassifier,
+            {"class_weight": "balanced"},
+            DIGITS,
+            np.column_stack([LABELS == 3, LABELS > 2, LABELS > 99]),
+        ),
+        (tn.MLPClassifier, {"loss": log_loss, "class_weight": "balanced"}, DIGITS, LABELS),
+        (tn.MLPRegressor, {}, DIABETES, TWO),
+        (tn.MLPRegressor, {"loss": "poisson"}, DIABETES, np.abs(PROGRESS).round()),
+        (tn.MLPRegressor, {"loss": squared_error}, DIABETES, PROGRESS),
+    ],
+)
+def test_an_eval_set_is_weighted_as_rows_that_are_learned_from(make, options, X, y, dtype):
+    weight = 1.0 + np.arange(len(y)) % 4
+    model = make(**SMALL | options | {"alpha": 0, "batch_size": len(y), "shuffle": False, "dtype": dtype})
+    model.fit(X, y, weight, eval_set=(X, y, weight))
+    # One batch an epoch: the loss before an update is that after the one before.
+    tolerance = {"rtol": 1e-9 if dtype == "float64" else 1e-4}
+    np.testing.assert_allclose(model.validation_loss_curve_[:-1], model.loss_curve_[1:], **tolerance)
+    part = np.arange(len(y)) % 2 == 0  # other classes are as frequent here, and yet weigh as much as in training
+    again = clone(model).fit(X, y, weight, eval_set=(X, y, weight * part))
+    halved = clone(model).fit(X, y, weight, eval_set=(X[part], y[part], weight[part]))
+    np.testing.assert_allclose(again.validation_loss_curve_, halved.validation_loss_curve_, **tolerance)
+
+
+def test_weights_of_an_eval_set_decide_when_to_stop():
+    options = SMALL | {
+        "early_stopping": True,
+        "n_iter_no_change": 99,
+        "max_iter": 20,
+        "learning_rate_init": 0.02,
+        "backend": "numpy",
+    }
+    weight = (EVALUATION[1] < 5).astype(float)
+    seen = []
+    model = tn.MLPClassifier(**options, callbacks=[lambda *_: seen.append(model.score(*EVALUATION, weight))])
+    model.fit(DIGITS[:300], LABELS[:300], eval_set=(*EVALUATION, weight))
+    assert model.validation_scores_ == seen and len(set(seen)) > 2
+
+
+def test_bad_weights_of_an_eval_set_are_refused():
+    model = tn.MLPClassifier(**SMALL, backend="numpy")
+    for eval_set, says in (
+        ((*EVALUATION, np.ones(3)), r"sample_weight.shape == \(3,\), expected \(100,\)"),
+        ((*EVALUATION, np.full(100, np.nan)), "NaN"),
+        ((*EVALUATION, np.zeros(100)), "eval_set has weights whose sum is 0, expected a sum above 0|non-zero"),
+        ((*EVALUATION, None, None), r"eval_set is no pair, expected \(X, y\) or \(X, y, sample_weight\)"),
+        ("rows", "eval_set is no pair"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            model.fit(DIGITS, LABELS, eval_set=eval_set)
+    model.set_params(loss=nn.CrossEntropyLoss())
+    with pytest.raises(ValueError, match="without a parameter sample_weight"):
+        model.fit(DIGITS, LABELS, eval_set=(*EVALUATION, np.ones(100)))
+    assert np.isfinite(model.fit(DIGITS, LABELS, eval_set=(*EVALUATION, None)).validation_loss_curve_).all()
+
+
+def test_class_weights_of_partial_fit_hold_for_chunks_without_some_classes():
+    y = np.minimum(LABELS, 4)
+    model = tn.MLPClassifier(**SMALL, class_weight={0: 5.0, 3: 0.1}, backend="numpy")
+    weighted = tn.MLPClassifier(**SMALL, backend="numpy")
+    chunks = [np.flatnonzero(np.isin(y, some)) for some in ([0, 4], [1, 2], [3, 4])]
+    for rows in chunks:
+        model.partial_fit(DIGITS[rows], y[rows], classes=range(5))
+        weight = np.array([5.0, 1, 1, 0.1, 1])[y[rows]]
+        weighted.partial_fit(DIGITS[rows], y[rows], weight, classes=range(5))
+    assert same_weights(model, weighted)
+
+
+@pytest.mark.parametrize("make, y", [(tn.MLPClassifier, LABELS % 2), (tn.MLPRegressor, PROGRESS[:400])])
+@pytest.mark.parametrize("scoring", [None, "loss"])
+def test_bags_of_few_rows_stop_early(make, y, scoring):
+    """Where a bag left out all rows that are held out, those count alike."""
+    options = SMALL | {"early_stopping": True, "scoring": scoring, "backend": "numpy", "batch_size": "auto"}
+    for seed in range(10):  # of 3 rows that are held out often none is among the first 5
+        model = make(**options | {"random_state": seed}).fit(DIGITS[:30], y[:30], np.arange(30) < 5)
+        assert np.isfinite(model.validation_scores_).all()
+    bags = (BaggingClassifier if make is tn.MLPClassifier else BaggingRegressor)(make(**options), 5, max_samples=9)
+    assert bags.set_params(random_state=0).fit(DIGITS[:30], y[:30]).predict(DIGITS).shape == (400,)
 
 
 @pytest.mark.parametrize("dtypes", [("float64", "float32"), ("float32", "float64")])

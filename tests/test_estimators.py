@@ -119,6 +119,61 @@ def test_partial_fit_and_warm_start_are_scikit_learns(target):
         assert_same(ours.fit(X[:300], y[:300]), theirs.fit(X[:300], y[:300]), X[:50])
 
 
+CHANGES = [
+    {"learning_rate_init": 0.1}, {"beta_1": 0.5}, {"beta_2": 0.9}, {"epsilon": 1e-2}, {"momentum": 0.1}, {"power_t": 0.9},
+    {"nesterovs_momentum": False}, {"learning_rate": "invscaling"}, {"learning_rate": "adaptive"}, {"solver": "adam"},
+    {"solver": "sgd"}, {"alpha": 1.0}, {"batch_size": 30}, {"activation": "tanh"}, {"shuffle": False}, {"tol": 1.0},
+    {"random_state": 7}, {"n_iter_no_change": 1}, {"max_iter": 1},
+]  # fmt: skip
+RATES = {"solver", "learning_rate", "learning_rate_init", "power_t"}
+STARTS = {
+    "adam": {},
+    "sgd": {"solver": "sgd", "learning_rate_init": 0.05},
+    "adaptive": {"solver": "sgd", "learning_rate": "adaptive", "tol": 0.5, "n_iter_no_change": 1},
+    "invscaling": {"solver": "sgd", "learning_rate": "invscaling", "learning_rate_init": 0.05},
+}
+
+
+@pytest.mark.parametrize("warm", [False, True])
+@pytest.mark.parametrize(
+    "start, change",
+    [(start, c) for start in STARTS for c in CHANGES if start in ("adam", "sgd") or c.keys() & RATES],
+    ids=str,
+)
+def test_parameters_that_change_are_taken_up_as_in_scikit_learn(start, change, warm):
+    """partial_fit keeps its optimizer as it was made; a warm start makes one."""
+    X, y = DIGITS[:300], LABELS[:300]
+    ours, theirs = both("MLPClassifier", **{**SMALL, "max_iter": 3, "batch_size": 100, **STARTS[start]})
+    for estimator in (ours, theirs):
+        estimator.set_params(warm_start=warm).fit(X, y).set_params(**change)
+    for rows in (slice(0, 300), slice(50, 250)):
+        if not warm:
+            ours = pickle.loads(pickle.dumps(ours))
+        for estimator in (ours, theirs):
+            estimator.fit(X, y) if warm else estimator.partial_fit(X[rows], y[rows])
+    assert_same(ours, theirs, X[:50])
+
+
+def test_partial_fit_behind_lbfgs_makes_its_optimizer():
+    model = tn.MLPClassifier(**SMALL, solver="lbfgs", backend="numpy").fit(DIGITS, LABELS)
+    model.set_params(solver="adam", learning_rate_init=0.02).partial_fit(DIGITS, LABELS)
+    assert model._session.rate == 0.02 and len(model.loss_curve_) == 1
+
+
+@pytest.mark.parametrize(
+    "option", [{"learning_rate": "cosine"}, {"norm": "batch"}, {"dropout": 0.1}, {"dtype": "float32"}]
+)
+def test_what_is_tinynets_own_may_change_between_calls(option):
+    """A schedule is the optimizer's, and stays; the optimizer goes on where its averages fit, or is made anew."""
+    X, y = DIGITS[:300], LABELS[:300]
+    model = tn.MLPClassifier(**SMALL, dtype="float64", learning_rate_init=0.02, backend="numpy")
+    model.partial_fit(X, y, classes=range(10))
+    model.set_params(**option).partial_fit(X, y)
+    group = model._session.optimizer.groups[0]
+    assert group["lr"] == 0.02 and group["step"] == (2 if "norm" in option else 4)
+    assert model._session.schedule is None and np.isfinite(model.loss_)
+
+
 def test_scores_are_scikit_learns():
     """In float32, with rounding of its own: within a percentage point."""
     for name, X, y in (("MLPClassifier", DIGITS, LABELS), ("MLPRegressor", DIABETES, PROGRESS)):
@@ -404,6 +459,26 @@ def test_steps_are_replayed():
     assert "softmax_cross_entropy" in str(model._session.trainer.program)
     with pytest.raises(ValueError, match="hidden_layer_sizes is"):
         model.set_params(hidden_layer_sizes=(9,)).fit(DIGITS, LABELS)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+def test_what_the_optimizer_calls_is_its_part_of_the_step(solver, weighted):
+    """So that a profile does not show it as the forward part: that is layers, loss and penalty."""
+    model = tn.MLPClassifier(**SMALL, solver=solver, warm_start=True, weight_decay=0.1, backend="numpy")
+    model.fit(DIGITS, LABELS, WEIGHT if weighted else None)
+    instructions = model._session.trainer.program.instructions
+    parts = [instruction.part for instruction in instructions]
+    assert "forward" not in parts[parts.index("backward") :]
+    options = [group.hyper for group in model._session.optimizer.groups]
+    writers = [i for i in instructions if any(written_to(i, array) for array in options)]
+    assert {"fill", "cast"} & {i.kernel for i in writers} and {i.part for i in writers} == {"optimizer"}
+
+
+def written_to(instruction, array):
+    """Whether the last operand, which is out, lies in the array."""
+    buffer = getattr(instruction.operands[-1], "buffer", None)
+    return buffer is not None and buffer.array is not None and np.may_share_memory(buffer.array, array)
 
 
 def test_verbose_is_a_bar_on_a_terminal(monkeypatch, capsys):

@@ -374,6 +374,75 @@ def test_rows_without_weight_are_not_in_the_mean(monkeypatch):
     assert run.evaluate(X, labels) == pytest.approx(run.evaluate(X[20:], labels[20:]), rel=1e-6)
 
 
+def squared(output, target):
+    return ((output - target) * (output - target)).mean()
+
+
+class Squared(nn.Module):
+    reduction = "mean"
+
+    def forward(self, output, target):
+        return squared(output.exp(), np.log1p(target))
+
+
+def fit_to_one_output(loss, target, model=None, rows=50):
+    tn.manual_seed(0)
+    model = nn.Linear(6, 1) if model is None else model
+    run = tn.Trainer(model, loss, optim.SGD(model.parameters(), lr=1e-3), "numpy", progress=False)
+    return run.fit(X[:rows], target[:rows], epochs=2)
+
+
+class Flat(nn.Linear):
+    def forward(self, x):
+        return super().forward(x).reshape(-1)
+
+
+@pytest.mark.parametrize(
+    "loss, model, target",
+    [
+        (squared, None, POSITIVE[:, 0]),
+        (lambda z, t: squared(t, z), None, POSITIVE[:, 0]),
+        (Squared(), None, POSITIVE[:, 0]),
+        (squared, Flat(6, 1), POSITIVE[:, :1]),
+        (lambda z, t: F.maximum(0.9 * (z - t), 0.1 * (t - z)).mean(), None, LABELS),
+    ],
+)
+@pytest.mark.parametrize("rows", [50, 2])
+def test_a_loss_of_each_row_with_every_other_is_warned_of(loss, model, target, rows):
+    outputs, y = ((rows,), (rows, 1)) if model else ((rows, 1), (rows,))
+    said = re.escape(
+        f"outputs of shape {outputs} and y of shape {y} to ({rows}, {rows}), each row with every other one"
+    )
+    with pytest.warns(UserWarning, match=said) as caught:
+        fit_to_one_output(loss, target, model, rows)
+    assert [warning.filename for warning in caught] == [__file__]
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda z, t: squared(z.reshape(-1), t),
+        lambda z, t: squared(z, t[:, None]),
+        lambda z, t: (squared(z, t[:, None]) * np.array([1.0, 2.0, 3.0])).mean(),  # not one number a row
+        lambda z, t: (z * np.array([1.0, 2.0, 3.0])).mean(),
+        lambda z, t: (z - z.reshape(-1)).exp().mean(),  # pairs, within the outputs
+        nn.MSELoss(),
+        nn.L1Loss("sum"),
+        F.mse_loss,
+    ],
+)
+@pytest.mark.parametrize("rows", [50, 3, 1])
+def test_a_loss_of_rows_is_not_warned_of(loss, rows):
+    assert len(fit_to_one_output(loss, NUMBERS[:, 0], rows=rows).train_loss) == 2
+
+
+def test_a_loss_that_fails_on_few_rows_is_tried_all_the_same():
+    def loss(output, target):
+        return squared(output.reshape(-1), target) if len(target) > 3 else 1 / 0
+
+    assert len(fit_to_one_output(loss, NUMBERS[:, 0]).train_loss) == 2
+
+
 # ---- refusals -----------------------------------------------------------------------------------------------------
 
 

@@ -25,6 +25,7 @@ from .checks import check_at_least_0, check_number, check_whole
 from .files import check_writable, is_replaced
 from .history import History
 from .nn import Module
+from .nn.ownership import changing, reading
 from .optim import Accumulate, Optimizer
 from .optim.optimizer import CHECKS, uninterrupted
 from .schedule import Schedule
@@ -63,7 +64,8 @@ def save_checkpoint(path: Path_, target: Target, notes: Mapping[str, Any] | None
     file = Path(path)
     check_writable("path", file)
     try:
-        with uninterrupted() if is_replaced(file) else nullcontext():  # a pipe's reader may never come
+        # A pipe's reader may never come.
+        with reading("save_checkpoint", *_parts(target)), uninterrupted() if is_replaced(file) else nullcontext():
             tensors, state = contents(target)
             try:
                 text = json.dumps(_encoded({**state, "notes": dict(notes or {})}), allow_nan=False)
@@ -106,6 +108,10 @@ class Checkpoint:
     def restore(self, target: Target) -> None:
         """Copies the state into the target, after all of it has been checked."""
         _check_target(target)
+        with changing("load_checkpoint", *_parts(target)):
+            self._restore(target)
+
+    def _restore(self, target: Target) -> None:
         try:
             writes = checked(target, self.tensors, self.state)
         except CheckpointError as error:
@@ -138,6 +144,12 @@ def _check_target(target: Any) -> None:
         raise TypeError(
             f"target is a {type(target).__name__}, expected a Module, an Optimizer, a Trainer or an estimator"
         )
+
+
+def _parts(target: Any) -> tuple[Any, ...]:
+    """What of the target no other thread may change meanwhile."""
+    owner = target if isinstance(target, Trainer) else getattr(target, "_session", None)  # an estimator's
+    return (target,) if owner is None else (owner.model, owner.optimizer)
 
 
 @singledispatch

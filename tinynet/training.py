@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -19,8 +21,10 @@ from .backends import BackendLike, current, resolve, running_on
 from .callbacks import Callback
 from .checks import check_above_0, check_positive, check_whole
 from .data.finite import finite_in
+from .functional.arithmetic import noting_outer
 from .history import NOT_FINITE, History
 from .nn import BatchNorm1d, Module
+from .nn.ownership import abandoned, changing, reading
 from .optim import Accumulate, ClipNorm, Optimizer
 from .optim.optimizer import uninterrupted
 from .optim.transformations import Transform, checked_transforms
@@ -151,7 +155,9 @@ class Trainer:
         validation = (
             None if validation_data is None else self._checked(*validation_data, "validation X", "validation y")
         )
-        with running_on(self.backend):
+        with running_on(self.backend), changing("fit", self, self.model, self.optimizer):
+            if abandoned(self):  # in a forked child, by a thread that it has not and that holds the recorded steps
+                self._stepper = Stepper(self)
             run = _Run(self, features, target, epochs, batch_size, validation, limit)
             self._check_fit(features, target)
             if validation is not None:
@@ -169,7 +175,7 @@ class Trainer:
         features, target = self._checked(X, y, "X", "y")
         size = min(batch_size, len(features))
         batches = self.order(len(features))[: len(features) // size * size].reshape(-1, size)
-        with running_on(self.backend):
+        with running_on(self.backend), changing("profile", self, self.model, self.optimizer):
             self._check_fit(features, target)
             self._stepper.fit_begins(features, target)
             return self._stepper.profile(batches)
@@ -181,13 +187,13 @@ class Trainer:
     def evaluate(self, X: ArrayLike, y: ArrayLike) -> float:
         """The mean loss over all rows, in evaluation mode: what History's losses are."""
         features, target = self._checked(X, y, "X", "y")
-        with running_on(self.backend):
+        with running_on(self.backend), reading("evaluate", self.model):
             return self._mean_loss(features, target)
 
     def predict(self, X: ArrayLike) -> Array:
         """The model's outputs for all rows, in evaluation mode, as an array."""
         features, _ = self._checked(X, None, "X", "y")
-        with running_on(self.backend):
+        with running_on(self.backend), reading("predict", self.model):
             return np.concatenate([output.numpy() for output, _ in self._evaluated(features)])
 
     def _checked(self, X: ArrayLike, y: ArrayLike | None, X_name: str, y_name: str) -> tuple[Array, Array]:
@@ -218,6 +224,30 @@ class Trainer:
         check = getattr(self.loss_function, "check_target", None)
         if check:
             check(target, output.shape[-1])
+        columns = output.shape[1:]
+        if (columns, target.shape[1:]) in (((1,), ()), ((), (1,))):
+            self._warn_of_outer_products(features, target)
+
+    def _warn_of_outer_products(self, features: Array, target: Array) -> None:
+        """Warns where a loss function combines outputs (rows, 1) and targets (rows,) to (rows, rows).
+
+        No code that broadcasts can know that the operands are a prediction and its target, so the loss is tried here,
+        on two numbers of rows: another operand of that shape, one number a class say, does not grow with them.
+        """
+        shapes = []
+        for rows in {min(3, len(features)), 2}:
+            with no_grad():
+                output = Tensor(self.model(Tensor(features[:rows])).data, requires_grad=True)
+            with noting_outer() as found, suppress(Exception):  # which the first step will raise
+                self.loss_function(output, target[:rows])
+            shapes.append((rows, rows) in found)
+        rows = len(features)
+        if rows > 1 and all(shapes):
+            warnings.warn(
+                f"the loss function broadcasts outputs of shape {(rows, *output.shape[1:])} and y of shape "
+                f"{target.shape} to {(rows, rows)}, each row with every other one: give y the shape of the outputs",
+                stacklevel=4,
+            )
 
     def _evaluated(self, features: Array, at_a_time: int = EVALUATION_ROWS) -> Iterator[tuple[Tensor, slice]]:
         """The outputs for batches of rows, and which rows they are."""

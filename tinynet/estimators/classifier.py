@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.metrics import accuracy_score
 from sklearn.preprocessing import LabelBinarizer
-from sklearn.utils import column_or_1d, compute_sample_weight
+from sklearn.utils import column_or_1d, compute_class_weight
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
@@ -102,8 +103,9 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
     def fit(self, X: Any, y: Any, sample_weight: Any = None, eval_set: Any = None) -> Self:
         """Fits to X (rows, features) and y, labels (rows,) or an indicator matrix (rows, labels).
 
-        eval_set: (X, y) whose mean loss, without the penalty, is noted after each epoch in validation_loss_curve_. With
-        early_stopping it decides when to stop, and all of X is learned from.
+        eval_set: (X, y) or (X, y, sample_weight), whose mean loss, without the penalty, is noted after each epoch in
+        validation_loss_curve_; its classes weigh as much as in training. With early_stopping it decides when to stop,
+        and all of X is learned from.
         """
         self._fit(X, y, sample_weight, eval_set=eval_set)
         return self
@@ -135,15 +137,15 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         """ln predict_proba(X), computed without the rounding of probabilities near 0."""
         check_is_fitted(self)
         X = self._checked_X(X)
-        with self._running():
-            logs, complements = self._network().log_outputs(X)
+        with self._running(), self._reading() as network:
+            logs, complements = network.log_outputs(X)
         return logs if complements is None or self.n_outputs_ > 1 else np.hstack([complements, logs])
 
     def _settle_loss(self) -> tuple[str, Loss]:
         output = "softmax" if self._label_binarizer.y_type_ == "multiclass" else "logistic"
         return output, self.loss if callable(self.loss) else LOG_LOSS[output]
 
-    def _checked_targets(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Array, Array, Array | None]:
+    def _checked_targets(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Array, Array]:
         X, y = self._validated(X, y, multi_output=True, dtype=self._dtype(), reset=reset)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
@@ -152,8 +154,24 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
             self.classes_ = self._label_binarizer.classes_
         else:
             self._check_classes(unique_labels(y))
-        weight = None if self.class_weight is None else compute_sample_weight(self.class_weight, y)
-        return dense(X), self._label_binarizer.transform(y).astype(bool), weight
+        return dense(X), self._label_binarizer.transform(y).astype(bool)
+
+    def _weights_by_class(self, y: Array) -> Callable[[Array], Array] | None:
+        if self.class_weight is None:
+            return None
+        if not self._label_binarizer.y_type_.startswith("multilabel"):
+            weights = compute_class_weight(self.class_weight, classes=self.classes_, y=self._original(y))
+            return lambda y: weights[y.argmax(axis=1) if y.shape[1] > 1 else y[:, 0].astype(int)]
+        if self.class_weight != "balanced":
+            raise ValueError(
+                f"class_weight is {self.class_weight!r}, expected 'balanced' or None for several labels a row"
+            )
+        columns = []
+        for column in y.T:
+            columns.append(np.ones(2))
+            present = np.unique(column)
+            columns[-1][present.astype(int)] = compute_class_weight("balanced", classes=present, y=column)
+        return lambda y: np.prod([w[column.astype(int)] for w, column in zip(columns, y.T, strict=True)], axis=0)
 
     def _check_classes(self, classes: Array) -> None:
         if self.warm_start and set(classes) != set(self.classes_):

@@ -42,6 +42,8 @@ def hold_out(estimator: Any, given: Any, X: Array, y: Array, weight: Array | Non
     if len(X_out) < 2:
         raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
     weight, weight_out = weights or (None, None)
+    if weight_out is not None and not weight_out.any():
+        weight_out = np.ones_like(weight_out)  # out of a bag, say, where nothing else is left to tell when to stop
     given = _safe_indexing(given, rows) if estimator.scoring not in (None, "loss") else X_out
     target = targets(estimator.out_activation_, y_out, weight_out, estimator._dtype())
     return X, y, weight, Validation(given, estimator._original(y_out), weight_out, X_out, target)

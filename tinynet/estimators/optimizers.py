@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from kernels.program import OPTIMIZER, within
+
 from ..backends import current
 from ..checks import check_positive, check_whole
 from ..optim import SGD, Adam, Optimizer
@@ -30,14 +32,15 @@ class ScikitAdam(Adam):
         self.epsilon, self.decay = epsilon, decay
 
     def step(self) -> None:
-        shrink_weights(self, self.decay)
-        k, group = current(), self.groups[0]  # the groups differ in weight decay only
-        beta2, eps, count = (_option(group, name) for name in ("beta2", "eps", "step"))
-        correction = k.sqrt(k.subtract(1.0, k.power(beta2, k.add(count, 1.0))))
-        k.divide(self.epsilon, correction, out=eps)
-        for other in self.groups[1:]:
-            k.cast(eps, out=_option(other, "eps"))
-        super().step()
+        with within(OPTIMIZER):
+            shrink_weights(self, self.decay)
+            k, group = current(), self.groups[0]  # the groups differ in weight decay only
+            beta2, eps, count = (_option(group, name) for name in ("beta2", "eps", "step"))
+            correction = k.sqrt(k.subtract(1.0, k.power(beta2, k.add(count, 1.0))))
+            k.divide(self.epsilon, correction, out=eps)
+            for other in self.groups[1:]:
+                k.cast(eps, out=_option(other, "eps"))
+            super().step()
 
 
 class ScikitSGD(SGD):
@@ -48,8 +51,9 @@ class ScikitSGD(SGD):
         self.decay = decay
 
     def step(self) -> None:
-        shrink_weights(self, self.decay)
-        super().step()
+        with within(OPTIMIZER):
+            shrink_weights(self, self.decay)
+            super().step()
 
 
 def shrink_weights(optimizer: Optimizer, decay: float) -> None:

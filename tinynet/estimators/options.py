@@ -110,7 +110,12 @@ def refuse_contradictions(estimator: Any, incremental: bool, eval_set: Any, samp
         )
     if estimator.scoring is not None and not estimator.early_stopping:
         raise ValueError("scoring decides when to stop early: expected early_stopping=True with it, or scoring=None")
-    weighted = sample_weight is not None or getattr(estimator, "class_weight", None) is not None
+    given = [
+        sample_weight,
+        getattr(estimator, "class_weight", None),
+        *(eval_set[2:] if isinstance(eval_set, tuple | list) else ()),
+    ]
+    weighted = any(weights is not None for weights in given)
     if callable(estimator.loss) and weighted and not takes_weights(estimator.loss):
         raise ValueError(
             "loss is a function without a parameter sample_weight: expected one, or a loss by name, with sample_weight "

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from kernels.program import OPTIMIZER, within
+
 from ..backends import current
 from ..nn import Module, Parameter
 from ..tensor import Array, Tensor, result
@@ -28,10 +30,11 @@ class PenalisedLoss(Module):
         squares = k.sum_of_squares(self.weights[0].array)
         for weight in self.weights[1:]:
             squares = k.add(squares, k.sum_of_squares(weight.array))
-        if isinstance(total, float):
-            k.fill(self.alpha / total, out=self.decay)
-        else:
-            k.cast(k.divide(self.alpha, total), out=self.decay)
+        with within(OPTIMIZER):
+            if isinstance(total, float):
+                k.fill(self.alpha / total, out=self.decay)
+            else:
+                k.cast(k.divide(self.alpha, total), out=self.decay)
         penalty = k.divide(k.multiply(squares, 0.5 * self.alpha), total)
         value = k.add(loss.array.reshape(1), penalty)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,6 +14,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from ..backends import running_on, with_options
+from ..nn.ownership import changing, reading
 from ..tensor import Array
 from .early_stopping import Validation
 from .lbfgs import minimise
@@ -30,9 +33,13 @@ class MultilayerPerceptron(BaseEstimator):  # type: ignore[misc]
         """The output activation for the targets that were seen, and the loss: a kernel's name or a function."""
         raise NotImplementedError
 
-    def _checked_targets(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Array, Array, Array | None]:
-        """X in the dtype asked for, y (rows, outputs), and the rows' weights by class."""
+    def _checked_targets(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Array, Array]:
+        """X in the dtype asked for, and y (rows, outputs)."""
         raise NotImplementedError
+
+    def _weights_by_class(self, y: Array) -> Callable[[Array], Array] | None:
+        """What gives rows their weights by class, as it follows from y, (rows, outputs); None if all weigh the same."""
+        return None
 
     def _indicators(self, y: Any) -> Array:
         """Checked targets of an eval_set as (rows, outputs)."""
@@ -59,12 +66,12 @@ class MultilayerPerceptron(BaseEstimator):  # type: ignore[misc]
         refuse_contradictions(self, incremental, eval_set, sample_weight)
         given = X
         first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
-        X, y, class_weight = self._checked_targets(X, y, incremental, reset=first)
+        X, y = self._checked_targets(X, y, incremental, reset=first)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X)
-        if class_weight is not None:
-            sample_weight = class_weight if sample_weight is None else class_weight * sample_weight
         self.n_outputs_ = y.shape[1]
+        by_class = self._weights_by_class(y)
+        sample_weight = _weighted(sample_weight, by_class, y)
         self._random_state = check_random_state(self.random_state)
         self.out_activation_ = self._settle_loss()[0]
         if first:
@@ -72,14 +79,15 @@ class MultilayerPerceptron(BaseEstimator):  # type: ignore[misc]
         elif [coef.shape for coef in self.coefs_] != list(itertools.pairwise((X.shape[1], *hidden, y.shape[1]))):
             raise ValueError(f"hidden_layer_sizes is {hidden}, expected that of the weights there are, or a new fit")
         design = self._design(X.shape[1])
-        validation = None if eval_set is None else self._checked_validation(eval_set)
+        validation = None if eval_set is None else self._checked_validation(eval_set, by_class)
         with self._running():
             session = self._session_of(design, first, incremental)
-            if self.solver == "lbfgs":
-                minimise(self, session, X, y, sample_weight)
-            else:
-                self._start_curves(first)
-                train(self, session, given, X, y, sample_weight, incremental, validation)
+            with changing("fit", session.model, session.optimizer):
+                if self.solver == "lbfgs":
+                    minimise(self, session, X, y, sample_weight)
+                else:
+                    self._start_curves(first)
+                    train(self, session, given, X, y, sample_weight, incremental, validation)
         if not all(np.isfinite(array).all() for array in (*self.coefs_, *self.intercepts_)):
             raise ValueError(
                 "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
@@ -94,9 +102,11 @@ class MultilayerPerceptron(BaseEstimator):  # type: ignore[misc]
         structure = Structure(
             (inputs, *hidden, self.n_outputs_), activations, norms, dropouts, output, self._dtype().name
         )
+        chosen = schedule(self)
         return Design(
             structure, loss, float(self.alpha), self.solver, float(self.epsilon), float(self.weight_decay),
-            self.max_grad_norm, schedule(self),
+            self.max_grad_norm, chosen, self.learning_rate if chosen is None else "constant",
+            float(self.learning_rate_init), float(self.power_t),
         )  # fmt: skip
 
     def _initialise(self, widths: tuple[int, ...], activations: tuple[str, ...]) -> None:
@@ -126,19 +136,26 @@ class MultilayerPerceptron(BaseEstimator):  # type: ignore[misc]
             self.validation_scores_, self.best_validation_score_ = [], -np.inf
 
     def _session_of(self, design: Design, first: bool, incremental: bool) -> Session:
-        """What trains: the session of the last call where nothing has changed, with the weights as they are now."""
+        """What trains: the session of the last call where nothing has changed, with the weights as they are now.
+
+        incremental: its optimizer stays as it was made, whatever the parameters have become, as scikit-learn's does.
+        """
         session: Session | None = getattr(self, "_session", None)
         before = None if first else self._state()
+        goes_on = incremental and before is not None and before["design"].solver != "lbfgs"
+        if goes_on and before is not None:
+            design = design.with_optimizer_of(before["design"])
         fresh = first or session is None or session.design != design
         if session is None or fresh:
             drops = any(design.structure.dropouts)
             seeds = [self._random_state.randint(1 << 31) for _ in range(len(self.coefs_) - 1)] if drops else []
             session = Session(design, self.coefs_, self.intercepts_, seeds)
+        session.design = design
         session.set_weights(self.coefs_, self.intercepts_)
-        if self.solver != "lbfgs" and (first or not incremental or before is None):
+        if self.solver != "lbfgs" and (fresh or not goes_on):
             self._start_optimizer(session)
         if fresh and before is not None:
-            session.restore(before, optimizer=incremental)
+            session.restore(before, optimizer=goes_on)
         self._session: Session | None = session
         self._saved: dict[str, Any] | None = None
         self.coefs_, self.intercepts_ = session.coefs, session.intercepts
@@ -176,14 +193,19 @@ class MultilayerPerceptron(BaseEstimator):  # type: ignore[misc]
         with np.errstate(over="ignore"):
             return validate_data(self, *arrays, accept_sparse=["csr", "csc"], **options)
 
-    def _checked_validation(self, eval_set: Any) -> Validation:
-        if not isinstance(eval_set, tuple | list) or len(eval_set) != 2:
-            raise ValueError("eval_set is no pair, expected (X, y)")
+    def _checked_validation(self, eval_set: Any, by_class: Callable[[Array], Array] | None) -> Validation:
+        """by_class: rows' weights in the loss, as in training; the score has only those that were given."""
+        if not isinstance(eval_set, tuple | list) or len(eval_set) not in (2, 3):
+            raise ValueError("eval_set is no pair, expected (X, y) or (X, y, sample_weight)")
         X, y = self._checked_X(eval_set[0], self._dtype()), self._indicators(eval_set[1])
         if len(X) != len(y):
             raise ValueError(f"eval_set has {len(X)} rows of X and {len(y)} of y, expected as many")
-        target = targets(self.out_activation_, y, None, self._dtype(), "y of eval_set")
-        return Validation(eval_set[0], self._original(y), None, X, target)
+        weight = None if len(eval_set) == 2 or eval_set[2] is None else _check_sample_weight(eval_set[2], X)
+        in_loss = _weighted(weight, by_class, y)
+        if in_loss is not None and not in_loss.sum() > 0:
+            raise ValueError(f"eval_set has weights whose sum is {in_loss.sum():g}, expected a sum above 0")
+        target = targets(self.out_activation_, y, in_loss, self._dtype(), "y of eval_set")
+        return Validation(eval_set[0], self._original(y), weight, X, target)
 
     def _running(self) -> running_on:
         """A block in which the kernels are those of the backend asked for."""
@@ -193,8 +215,15 @@ class MultilayerPerceptron(BaseEstimator):  # type: ignore[misc]
 
     def _outputs(self, X: Array) -> Array:
         """The network's outputs for checked rows."""
-        with self._running():
-            return self._network().outputs(X)
+        with self._running(), self._reading() as network:
+            return network.outputs(X)
+
+    @contextmanager
+    def _reading(self) -> Iterator[Session]:
+        """The session, in a block in which no other thread may train it."""
+        session = self._network()
+        with reading("predict", session.model):
+            yield session
 
     def __getstate__(self) -> dict[str, Any]:
         """Weights, averages and options; no compiled code."""
@@ -215,6 +244,13 @@ class MultilayerPerceptron(BaseEstimator):  # type: ignore[misc]
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+def _weighted(sample_weight: Array | None, by_class: Callable[[Array], Array] | None, y: Array) -> Array | None:
+    """The rows' weights: those given times those by class."""
+    if by_class is None:
+        return sample_weight
+    return by_class(y) if sample_weight is None else by_class(y) * sample_weight
 
 
 def dense(X: Any) -> Array:

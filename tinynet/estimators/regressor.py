@@ -97,8 +97,8 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):  # type: ignore[misc]
     def fit(self, X: Any, y: Any, sample_weight: Any = None, eval_set: Any = None) -> Self:
         """Fits to X (rows, features) and y (rows,) or (rows, outputs).
 
-        eval_set: (X, y) whose mean loss, without the penalty, is noted after each epoch in validation_loss_curve_. With
-        early_stopping it decides when to stop, and all of X is learned from.
+        eval_set: (X, y) or (X, y, sample_weight), whose mean loss, without the penalty, is noted after each epoch in
+        validation_loss_curve_. With early_stopping it decides when to stop, and all of X is learned from.
         """
         self._fit(X, y, sample_weight, eval_set=eval_set)
         return self
@@ -120,12 +120,12 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):  # type: ignore[misc]
             return "identity", self.loss
         return "exp" if self.loss == "poisson" else "identity", REGRESSION[self.loss]
 
-    def _checked_targets(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Array, Array, Array | None]:
+    def _checked_targets(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Array, Array]:
         X, y = self._validated(X, y, multi_output=True, y_numeric=True, dtype=self._dtype(), reset=reset)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         self._refuse_negative("y", y)
-        return dense(X), y.reshape(len(y), -1), None
+        return dense(X), y.reshape(len(y), -1)
 
     def _indicators(self, y: Any) -> Array:
         numbers: Array = check_array(y, ensure_2d=False, dtype=np.float64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ class Structure:
 
 @dataclass(frozen=True)
 class Design:
-    """What a recorded step depends on besides arrays."""
+    """What a recorded step depends on besides arrays, and behind that how the learning rate changes between epochs."""
 
     structure: Structure
     loss: Loss  # a kernel's name, or the user's function
@@ -45,6 +45,14 @@ class Design:
     weight_decay: float
     max_grad_norm: float | None
     schedule: str | Schedule | None  # one of tinynet's
+    rate: str = field(default="constant", compare=False)  # or scikit-learn's invscaling or adaptive
+    first_rate: float = field(default=1e-3, compare=False)
+    power_t: float = field(default=0.5, compare=False)
+
+    def with_optimizer_of(self, other: Design) -> Design:
+        """This design, with the other's optimizer: what scikit-learn's optimizers take when they are made."""
+        kept = ("solver", "epsilon", "schedule", "rate", "first_rate", "power_t")
+        return replace(self, **{name: getattr(other, name) for name in kept})
 
 
 class OrderedTrainer(Trainer):
@@ -211,13 +219,13 @@ class Session:
 
     def restore(self, state: dict[str, Any], optimizer: bool) -> None:
         """Takes what fits of another session's state: all but coefs and intercepts, and on demand the optimizer's."""
-        same = replace(state["design"].structure, dtype="") == replace(self.design.structure, dtype="")
-        if same:
+        if replace(state["design"].structure, dtype="") == replace(self.design.structure, dtype=""):
             coefs, intercepts = ([a.copy() for a in arrays] for arrays in (self.coefs, self.intercepts))
             self.model.load_state_dict(state["model"])
             self.set_weights(coefs, intercepts)
-        if optimizer and same and state["design"].solver == self.design.solver:
-            self.optimizer.averages_of_all()
+        averages = [average.shape for averages in self.optimizer.averages_of_all() for average in averages]
+        theirs = [np.shape(a) for averages in state["optimizer"]["averages"] for a in averages.values()]
+        if optimizer and averages == theirs and state["design"].solver == self.design.solver:
             self.optimizer.load_state_dict(state["optimizer"])
             self.trainer.step = state["step"]
             if self.schedule is not None and state["design"].schedule == self.design.schedule:

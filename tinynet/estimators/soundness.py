@@ -18,7 +18,7 @@ from ..schedule import SCHEDULES, Schedule
 from ..tensor_files import CheckpointError
 from .classifier import MLPClassifier
 from .objectives import LOG_LOSS, OUTPUT_ACTIVATIONS, REGRESSION
-from .options import CONSTRAINTS, HIDDEN_ACTIVATIONS
+from .options import CONSTRAINTS, HIDDEN_ACTIVATIONS, SCIKIT_RATES
 from .perceptron import MultilayerPerceptron
 from .session import Design, Structure
 
@@ -65,6 +65,9 @@ STRUCTURE: dict[str, Any] = {
 DESIGN: dict[str, Any] = {
     **{name: CONSTRAINTS[name] for name in ("alpha", "solver", "epsilon", "weight_decay", "max_grad_norm")},
     "schedule": [StrOptions(set(SCHEDULES)), Schedule, None],
+    "rate": [StrOptions(set(SCIKIT_RATES))],
+    "first_rate": CONSTRAINTS["learning_rate_init"],
+    "power_t": CONSTRAINTS["power_t"],
 }
 
 

@@ -110,8 +110,9 @@ class EpochEnd:
             e.validation_loss_curve_ = [*(e.validation_loss_curve_ or []), loss]
         improved = self._note_loss() if self.deciding is None else self._note_score(self.deciding)
         e._no_improvement_count = 0 if improved else e._no_improvement_count + 1
-        if e.solver == "sgd" and e.learning_rate == "invscaling":
-            self.session.rate = float(e.learning_rate_init) / (e.t_ + 1) ** e.power_t
+        design = self.session.design
+        if design.solver == "sgd" and design.rate == "invscaling":
+            self.session.rate = design.first_rate / (e.t_ + 1) ** design.power_t
         if e._no_improvement_count > e.n_iter_no_change:
             if not self._slower():
                 return True
@@ -143,8 +144,8 @@ class EpochEnd:
 
     def _slower(self) -> bool:
         """Divides an adaptive learning rate by 5; False where it is small already, or not adaptive."""
-        e = self.estimator
-        if e.solver != "sgd" or e.learning_rate != "adaptive" or self.session.rate <= 1e-6:
+        design = self.session.design
+        if design.solver != "sgd" or design.rate != "adaptive" or self.session.rate <= 1e-6:
             return False
         self.session.rate = self.session.rate / 5
         return True

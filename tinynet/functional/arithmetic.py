@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import math
 import numbers
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 
 from ..backends import current
 from ..tensor import Array, Operand, Tensor, in_dtype, result
+
+_outer: ContextVar[list[tuple[int, ...]] | None] = ContextVar("tinynet_outer", default=None)
 
 
 def as_tensor(value: Any, like: Tensor) -> Tensor:
@@ -30,9 +35,27 @@ def _operands(a: Operand, b: Operand, name: str) -> tuple[Tensor, Tensor, tuple[
     if x.dtype != y.dtype:
         raise TypeError(f"{name}: operands have dtypes {x.dtype} and {y.dtype}, expected the same")
     try:
-        return x, y, np.broadcast_shapes(x.shape, y.shape)
+        shape = np.broadcast_shapes(x.shape, y.shape)
     except ValueError:
         raise ValueError(f"{name}: shapes {x.shape} and {y.shape} do not broadcast") from None
+    noted = _outer.get()
+    if noted is not None and shape not in (x.shape, y.shape) and x.requires_grad != y.requires_grad:
+        noted.append(shape)
+    return x, y, shape
+
+
+@contextmanager
+def noting_outer() -> Iterator[list[tuple[int, ...]]]:
+    """Collects, within the block and its thread, the shapes of results that neither operand has.
+
+    Only those of an operand that follows from what requires a gradient, and one that does not.
+    """
+    found: list[tuple[int, ...]] = []
+    token = _outer.set(found)
+    try:
+        yield found
+    finally:
+        _outer.reset(token)
 
 
 def unbroadcast(gradient: Array, like: Tensor) -> Array:
