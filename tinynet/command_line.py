@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import kernels
-from kernels import Backend, BackendUnavailable
+from kernels import Backend
+from kernels.loader import attempts
 from kernels.text import aligned
 
 from . import data, ladder
@@ -301,11 +302,10 @@ def datasets_table() -> str:
 
 def backends_table() -> str:
     """What --list-backends prints."""
-    rows = []
-    for name in kernels.names():
-        try:
-            backend = kernels.load(name)
-            rows.append((name, f"{len(backend.native)} of {len(kernels.DECLARATIONS)} kernels its own"))
-        except BackendUnavailable as error:
-            rows.append((name, str(error)))
+    rows = [
+        (name, f"{len(found.native)} of {len(kernels.DECLARATIONS)} kernels its own")
+        if isinstance(found, Backend)
+        else (name, " ".join(str(found).split()))
+        for name, found in attempts()
+    ]
     return aligned([("backend", "state"), *rows])
