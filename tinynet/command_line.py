@@ -20,7 +20,17 @@ from . import data, ladder
 from .checkpoint import read_checkpoint
 from .checks import check_above_0, check_at_least_0, check_fraction, check_number, check_positive, check_whole, choose
 from .comparison import table
-from .experiment import Experiment, Keeping, Options, Run, Rung, fastest_profiled, other_ceilings, results
+from .experiment import (
+    RATE_AND_DECAY,
+    Experiment,
+    Keeping,
+    Options,
+    Run,
+    Rung,
+    fastest_profiled,
+    other_ceilings,
+    results,
+)
 from .files import check_writable, write_atomically
 from .ladder import rungs
 from .nn import ACTIVATIONS, NORMS
@@ -32,6 +42,7 @@ from .stepping import NonFiniteLoss
 from .tensor_files import CheckpointError
 
 BAD_INPUT, INTERRUPTED = 2, 130
+BUDGET = 20  # seconds
 
 
 class Parser(argparse.ArgumentParser):
@@ -77,23 +88,25 @@ def share(name: str, value: Any) -> float:
 
 def parser() -> Parser:
     """The command line."""
-    default, result = Options(), Parser(prog="tinynet", description=__doc__, allow_abbrev=False)
+    default = {option.name: option.default for option in fields(Options)}
+    result = Parser(prog="tinynet", description=__doc__, allow_abbrev=False)
     add = result.add_argument
 
     def setting(name: str, parse: Callable[[str], Any], text: str, shown: str | None = None) -> None:
-        value = getattr(default, name.replace("-", "_"))
+        value = default[name.replace("-", "_")]
         add(f"--{name}", type=parse, default=value, help=f"{text} (default: {shown or value})", metavar="X")
 
     add("--backend", default=None, metavar="NAME", help="kernels to train on (default: numba where it is installed)")
     setting("dataset", str, "a name, with options as in moons:samples=500, or a .csv, .npz or .parquet file")
     add("--target", default=None, metavar="COLUMN", help="the file's target column")
     setting("hidden", option(widths), "widths of the hidden layers", "128,64")
-    setting("activation", one_of("activation", ACTIVATIONS), f"one of {', '.join(ACTIVATIONS)}")
+    setting("activation", one_of("activation", ACTIVATIONS), f"of the hidden layers: {', '.join(ACTIVATIONS)}")
     setting("dropout", option(check_fraction, float), "share of hidden units dropped, in [0, 1)")
-    setting("norm", one_of("norm", NORMS), f"normalisation before each activation: {', '.join(NORMS)}")
+    setting("norm", one_of("norm", NORMS), f"normalisation before each hidden activation: {', '.join(NORMS)}")
     setting("optimizer", one_of("optimizer", OPTIMIZERS), f"one of {', '.join(OPTIMIZERS)}")
-    setting("lr", option(check_above_0, float), "learning rate")
-    setting("weight-decay", option(check_at_least_0, float), "weight decay")
+    suited = [", ".join(f"{name} {row[column]}" for name, row in RATE_AND_DECAY.items()) for column in (0, 1)]
+    setting("lr", option(check_above_0, float), "learning rate", suited[0])
+    setting("weight-decay", option(check_at_least_0, float), "of adamw; of the others an L2 penalty", suited[1])
     setting("schedule", one_of("schedule", SCHEDULES), f"of the learning rate: {', '.join(SCHEDULES)}")
     setting("batch-size", option(check_positive, int), "rows a step")
     setting("epochs", option(check_positive, int), "passes over the training rows")
@@ -110,8 +123,8 @@ def parser() -> Parser:
     add("--compare", nargs="?", const="", metavar="A,B", help="train on each of these backends (alone: on all)")
     add("--ladder", action="store_true",
         help="with --compare: one technique more at a time, from plain Python to SIMD on all threads")  # fmt: skip
-    add("--budget", type=option(check_above_0, float), default=20.0, metavar="S",
-        help="seconds of training a backend gets in a comparison (default: 20)")  # fmt: skip
+    add("--budget", type=option(check_above_0, float), metavar="S",
+        help=f"seconds of training a backend gets in a comparison (default: {BUDGET})")  # fmt: skip
     add("--save", type=Path, metavar="PATH", help="write a checkpoint there at the end, also after Ctrl-C")
     add(
         "--checkpoint-every",
@@ -181,9 +194,11 @@ def contenders(parsed: argparse.Namespace) -> list[Contender]:
     asked = {"threads": parsed.threads, "simd_width": parsed.simd_width}
     given = {name: value for name, value in asked.items() if value is not None}
     if parsed.ladder:
-        if parsed.compare is None or given or parsed.eager:
-            raise ValueError("--ladder goes with --compare, and chooses threads, lanes and --eager itself")
+        if parsed.compare != "" or given or parsed.eager or parsed.backend:
+            raise ValueError("--ladder goes with --compare, and chooses backends, threads, lanes and --eager itself")
         return [(rung.backend, rung.eager, rung) for rung in rungs()]
+    if parsed.budget and parsed.compare is None:
+        raise ValueError("--budget goes with --compare: a single run trains for --epochs")
     names = [name.strip() for name in (parsed.compare or "").split(",") if name.strip()]
     if parsed.compare is None:
         names = [parsed.backend or ("numba" if "numba" in kernels.available() else "numpy")]
@@ -245,7 +260,7 @@ def kept(parsed: argparse.Namespace) -> Keeping:
 
 def train(experiment: Experiment, chosen: list[Contender], parsed: argparse.Namespace, keeping: Keeping) -> list[Run]:
     """A run of each contender."""
-    limit = parsed.budget if parsed.compare is not None else None
+    limit = None if parsed.compare is None else parsed.budget or BUDGET
     profiled = bool(parsed.explain or parsed.roofline or parsed.report)
     runs = []
     for backend, eager, rung in chosen:
