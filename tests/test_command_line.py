@@ -149,6 +149,14 @@ def test_eager_and_recorded_steps_give_the_same_losses(capsys, tmp_path):
     assert [run["options"]["eager"] for run in found] == [True, False]
 
 
+@pytest.mark.parametrize("batch_size", [32, 100, 119, 120, 1000])
+def test_the_listing_is_of_whole_batches(capsys, batch_size):
+    """As --explain's is: iris has 120 rows to train on, so in the first three cases an epoch ends with fewer."""
+    options = ["--dataset", "iris", "--epochs", "4", "--batch-size", str(batch_size), "--backend", "numpy", "--program"]
+    status, printed, _ = run(capsys, *options)
+    assert status == 0 and f"({min(batch_size, 120)}x128)" in printed
+
+
 def test_explain_times_every_instruction(capsys, tmp_path):
     out = tmp_path / "r.json"
     status, text, _ = run(capsys, "--dataset", "iris", "--epochs", "2", "--explain", "--json", str(out))
