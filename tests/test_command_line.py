@@ -157,6 +157,16 @@ def test_the_listing_is_of_whole_batches(capsys, batch_size):
     assert status == 0 and f"({min(batch_size, 120)}x128)" in printed
 
 
+@pytest.mark.parametrize(
+    ("more", "said"), [([], "none, training ended before a step was replayed"), (["--explain"], "matmul")]
+)
+def test_a_run_of_one_step_is_not_said_to_be_eager(capsys, more, said):
+    options = ["--dataset", "iris", "--epochs", "1", "--batch-size", "1000", "--backend", "numpy", "--program", *more]
+    status, printed, _ = run(capsys, *options)
+    listing = printed.partition("numpy, a recorded step:")[2].partition("numpy, a recorded step:")[0]
+    assert status == 0 and said in listing and "eagerly" not in listing
+
+
 def test_explain_times_every_instruction(capsys, tmp_path):
     out = tmp_path / "r.json"
     status, text, _ = run(capsys, "--dataset", "iris", "--epochs", "2", "--explain", "--json", str(out))

@@ -284,7 +284,8 @@ def report(runs: list[Run], parsed: argparse.Namespace, command: str) -> None:
     for run in runs:
         title = f"\n{run.label}, a recorded step:"
         if parsed.program:
-            print(f"{title}\n{run.listing}" if run.listing else f"{title} none, the steps ran eagerly")
+            missing = "the steps ran eagerly" if run.options.eager else "training ended before a step was replayed"
+            print(f"{title}\n{run.listing}" if run.listing else f"{title} none, {missing}")
         if parsed.explain:
             print(f"{title}\n{run.explanation}" if run.profile else f"{title} none, {run.unprofiled}")
     if parsed.json:

@@ -256,6 +256,7 @@ class Experiment:
                 print(f"{train.name}: timing a step, kernel by kernel, and the machine", file=sys.stderr)
             try:
                 run.profile = self._profile(trainer, backend)
+                run.listing = run.listing or str(run.profile.program)
             except (NonFiniteLoss, ValueError) as error:  # what was trained stays worth reporting
                 run.unprofiled = str(error)
             except KeyboardInterrupt:
