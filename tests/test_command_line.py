@@ -2,12 +2,15 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from children import started
 
 import kernels
 from tinynet import command_line, ladder
@@ -15,7 +18,9 @@ from tinynet.checkpoint import read_checkpoint
 from tinynet.command_line import main
 from tinynet.experiment import Options, Run, Rung
 from tinynet.history import History
+from tinynet.optim.optimizer import uninterrupted
 from tinynet.tensor_files import write_tensors
+from tinynet.termination import Termination
 
 ROOT = Path(__file__).parent.parent
 
@@ -430,3 +435,60 @@ def test_what_contradicts_the_checkpoint_is_refused(capsys, tmp_path):
     for wrong, expected in [(table, "is not a safetensors file"), (tmp_path / "none", "No such file")]:
         status, _, said = run(capsys, "--resume", str(wrong))
         assert (status, said.count("\n")) == (2, 1) and expected in said
+
+
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["SIGTERM", "SIGINT"])
+@pytest.mark.parametrize("ignoring", [(), ("INT",)], ids=["", "in the background"])
+def test_a_run_that_is_stopped_leaves_a_checkpoint(capsys, tmp_path, sent, status, ignoring):
+    """A shell has what it starts in the background ignore Ctrl-C, but not SIGTERM."""
+    path, out = tmp_path / "x.safetensors", tmp_path / "out.json"
+    options = ["--dataset", "iris", "--backend", "numpy", "--hidden", "8"]
+    endless = [*options, "--epochs", "1000000", "--save", path, "--checkpoint-every", "5", "--json", out]
+    before = f"import signal; signal.signal(signal.SIGINT, signal.{'SIG_IGN' if ignoring else 'default_int_handler'}); "
+    body = before + "import sys; from tinynet.command_line import main; sys.exit(main(sys.argv[1:]))"
+    with started([sys.executable, "-c", body, *map(str, endless)], cwd=ROOT) as process:
+        while process.poll() is None and not path.exists():
+            time.sleep(0.01)
+        process.send_signal(sent)
+        if ignoring and sent == signal.SIGINT:
+            time.sleep(0.2)
+            assert process.poll() is None
+            process.send_signal(signal.SIGTERM)
+            status = 143
+        printed, said = process.communicate()
+    assert process.returncode == status, said
+    assert f"tinynet: stopped; {path} holds what was trained" in said and "test accuracy" in printed
+    assert "Traceback" not in said
+    trained = read_checkpoint(path).state["trainer"]["epoch"]
+    assert trained >= 5 and len(losses(out)[0]) >= trained
+    again = [*options, "--resume", str(path), "--epochs", str(trained + 2), "--json", str(out)]
+    assert run(capsys, *again)[0] == 0 and len(losses(out)[0]) == trained + 2
+
+
+def test_sigterm_is_as_before_when_the_command_has_ended(capsys):
+    assert run(capsys, *SMALL, "--epochs", "1")[0] == 0
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    with Termination():
+        pass
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with Termination():
+            assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@pytest.mark.parametrize("handler", [signal.default_int_handler, signal.SIG_IGN, signal.SIG_DFL])
+def test_sigterm_waits_for_the_end_of_an_update(handler):
+    def update():
+        signal.raise_signal(signal.SIGTERM)
+        done.append("after the signal")
+
+    done, before = [], signal.signal(signal.SIGINT, handler)
+    try:
+        with pytest.raises(KeyboardInterrupt), Termination() as stop, uninterrupted():
+            update()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert done == ["after the signal"] and stop.status == 143

@@ -40,8 +40,9 @@ from .report import write_report
 from .schedule import SCHEDULES
 from .stepping import NonFiniteLoss
 from .tensor_files import CheckpointError
+from .termination import Termination
 
-BAD_INPUT, INTERRUPTED = 2, 130
+BAD_INPUT = 2
 BUDGET = 20  # seconds
 
 
@@ -125,7 +126,7 @@ def parser() -> Parser:
         help="with --compare: one technique more at a time, from plain Python to SIMD on all threads")  # fmt: skip
     add("--budget", type=option(check_above_0, float), metavar="S",
         help=f"seconds of training a backend gets in a comparison (default: {BUDGET})")  # fmt: skip
-    add("--save", type=Path, metavar="PATH", help="write a checkpoint there at the end, also after Ctrl-C")
+    add("--save", type=Path, metavar="PATH", help="write a checkpoint there at the end, also after Ctrl-C or SIGTERM")
     add(
         "--checkpoint-every",
         type=option(check_positive, int),
@@ -147,7 +148,7 @@ def parser() -> Parser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line; returns the exit status: 0, 2 for bad input, 130 after Ctrl-C."""
+    """Runs the command line; returns the exit status: 0, 2 for bad input, 130 after Ctrl-C, 143 after SIGTERM."""
     parsed = parser().parse_args(arguments)
     if parsed.list_datasets or parsed.list_backends:
         print("\n\n".join(text() for asked, text in
@@ -163,20 +164,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         experiment = Experiment(options)
     except (ValueError, TypeError, OSError, ImportError) as error:
         return refuse(str(error))
-    try:
-        runs = train(experiment, chosen, parsed, keeping)
-    except (NonFiniteLoss, CheckpointError, OSError) as error:
-        return refuse(str(error))
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    try:
-        report(runs, parsed, reproduce(arguments))
-    except OSError as error:  # a disk that is full by now
-        return refuse(str(error))
-    except KeyboardInterrupt:
-        print("tinynet: interrupted before everything that was asked for was written", file=sys.stderr)
-        return INTERRUPTED
-    return INTERRUPTED if any(run.interrupted for run in runs) else 0
+    with Termination() as stop:
+        try:
+            runs = train(experiment, chosen, parsed, keeping)
+        except (NonFiniteLoss, CheckpointError, OSError) as error:
+            return refuse(str(error))
+        except KeyboardInterrupt:
+            return stop.status
+        try:
+            report(runs, parsed, reproduce(arguments))
+        except OSError as error:  # a disk that is full by now
+            return refuse(str(error))
+        except KeyboardInterrupt:
+            print("tinynet: interrupted before everything that was asked for was written", file=sys.stderr)
+            return stop.status
+        return stop.status if any(run.interrupted for run in runs) else 0
 
 
 def refuse(sentence: str) -> int:
@@ -273,6 +275,8 @@ def train(experiment: Experiment, chosen: list[Contender], parsed: argparse.Name
         )
         runs[-1].rung = rung
         if runs[-1].interrupted:
+            if parsed.save and not parsed.quiet:
+                print(f"tinynet: stopped; {parsed.save} holds what was trained, and --resume goes on", file=sys.stderr)
             break
     return runs
 
