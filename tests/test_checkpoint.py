@@ -8,7 +8,6 @@ import pickle
 import random
 import resource
 import signal
-import subprocess
 import sys
 import textwrap
 import tracemalloc
@@ -17,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from backends import loaded
+from children import finished
 from safetensors import safe_open
 
 import tinynet as tn
@@ -194,7 +194,7 @@ def test_resumed_in_a_new_process_bit_for_bit(tmp_path):
             run.fit(t.X, t.LABELS, epochs=6 - run.epoch, batch_size=8)
             t.tn.save_checkpoint(path, run)
     """
-    subprocess.run(python(body), env=ENVIRONMENT, check=True, timeout=120)
+    finished(python(body), env=ENVIRONMENT, check=True)
     for case, whole in expected.items():
         run = trainer(sched="plateau")
         tn.load_checkpoint(named(tmp_path, *case), run)
@@ -458,9 +458,7 @@ def test_killed_while_saving(tmp_path):
             last = now
         print(last)
     """
-    done = subprocess.run(
-        python(body), env={**ENVIRONMENT, "OPENBLAS_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=400
-    )
+    done = finished(python(body), 400, env={**ENVIRONMENT, "OPENBLAS_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr
     left = len(list(tmp_path.glob(".x.*")))  # killed in the middle of writing
     assert int(done.stdout) > KILLS / 4 and left > KILLS / 20, (done.stdout, left)

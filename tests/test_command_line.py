@@ -3,14 +3,13 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from children import started
+from children import finished, started
 
 import kernels
 from tinynet import command_line, ladder
@@ -332,9 +331,7 @@ def test_without_numba_the_others_work(tmp_path):
     )
 
     def command(*arguments):
-        return subprocess.run(
-            [sys.executable, "-c", body, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120
-        )
+        return finished([sys.executable, "-c", body, *arguments], cwd=ROOT)
 
     refused = command("--backend", "numba")
     assert refused.returncode == 2 and "pip install numba" in refused.stderr and "Traceback" not in refused.stderr
@@ -347,8 +344,7 @@ def test_without_numba_the_others_work(tmp_path):
 
 def test_train_py_is_the_command(tmp_path):
     command = [sys.executable, str(ROOT / "train.py"), "--dataset", "iris", "--epochs", "1", "--backend", "numpy"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120,
-                          env={**os.environ, "PYTHONPATH": str(ROOT)})  # fmt: skip
+    done = finished(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)})
     assert done.returncode == 0 and "numpy" in done.stdout
 
 

@@ -2,13 +2,13 @@
 
 import copy
 import pickle
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from backends import loaded
+from children import finished
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -217,7 +217,7 @@ def test_a_backend_without_fused_kernels_runs_their_compositions(name):
 
 def test_a_missing_dependency_says_what_to_install():
     body = "import sys; sys.modules['numba'] = None; import kernels; print(kernels.available()); kernels.load('numba')"
-    done = subprocess.run([sys.executable, "-c", body], capture_output=True, text=True, timeout=60, cwd=ROOT)
+    done = finished([sys.executable, "-c", body], cwd=ROOT)
     assert done.stdout.strip() == "['naive', 'numpy']"
     assert BackendUnavailable.__name__ in done.stderr and "pip install numba" in done.stderr
 
