@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from collections.abc import Iterator
 from functools import partial
 from importlib.metadata import entry_points
 from types import ModuleType
@@ -23,25 +24,33 @@ importing = Awaited()  # a module that is half imported stays so in a forked chi
 
 
 class BackendUnavailable(ImportError):
-    """A known backend whose dependencies are not installed; the message says how to install them."""
+    """A known backend that cannot be loaded; where dependencies are not installed, the message says how to."""
 
 
 def names() -> list[str]:
     """Names that ``load`` knows: the built-in backends, slowest first, then those of the entry-point group."""
-    registered = sorted(point.name for point in entry_points(group=ENTRY_POINTS))
+    registered = sorted({point.name for point in entry_points(group=ENTRY_POINTS)})
     return [*BUILT_IN, *(name for name in registered if name not in BUILT_IN)]
+
+
+def attempts() -> Iterator[tuple[str, Backend | Exception]]:
+    """Each name with its backend, or with why it cannot be loaded: one that is broken takes no other along."""
+    for name in names():
+        found: Backend | Exception
+        try:
+            found = load(name)
+        except BackendUnavailable as error:
+            found = error
+        except (TypeError, ValueError) as error:  # another package's breaks the contract
+            if name in BUILT_IN:
+                raise
+            found = error
+        yield name, found
 
 
 def available() -> list[str]:
     """Names whose backends can be loaded here."""
-    found = []
-    for name in names():
-        try:
-            load(name)
-        except BackendUnavailable:
-            continue
-        found.append(name)
-    return found
+    return [name for name, found in attempts() if isinstance(found, Backend)]
 
 
 def load(name: str, **options: Any) -> Backend:
@@ -49,9 +58,18 @@ def load(name: str, **options: Any) -> Backend:
 
     options: what the backend takes, such as ``threads=`` and ``simd_width=`` of numba, and for any of them
     ``fused=False``: its fused kernels are left out, and their compositions run. Raises ValueError for an unknown name
-    or option, BackendUnavailable where a dependency is missing, TypeError for a module that breaks the contract.
+    or option, BackendUnavailable where a dependency is missing or another package's module raises anything else,
+    TypeError for a module that breaks the contract.
     """
-    backend = from_module(_module(name), name, **options)
+    module = _module(name)
+    try:
+        backend = from_module(module, name, **options)
+    except (TypeError, ValueError, BackendUnavailable):
+        raise
+    except Exception as error:
+        if name in BUILT_IN:
+            raise
+        raise BackendUnavailable(f"backend {name!r} cannot be made: {_in_a_line(error)}") from error
     backend.reload = partial(load, name, **options)
     return backend
 
@@ -83,14 +101,23 @@ def _module(name: str) -> ModuleType | Any:
         try:
             with importing:
                 return importlib.import_module(BUILT_IN[name])
-        except ImportError as error:
-            if error.name and error.name.partition(".")[0] == "kernels":
+        except (ImportError, OSError) as error:  # OSError: LLVM's library is damaged
+            missing = getattr(error, "name", None) or name
+            if missing.partition(".")[0] == "kernels":
                 raise
-            missing = error.name or name
             raise BackendUnavailable(
                 f"backend {name!r} needs {missing}, which cannot be imported ({error}): pip install {missing}"
             ) from error
     for point in entry_points(group=ENTRY_POINTS):
         if point.name == name:
-            return point.load()
+            try:
+                return point.load()
+            except (Exception, SystemExit) as error:
+                raise BackendUnavailable(
+                    f"backend {name!r} cannot be imported from {point.value}: {_in_a_line(error)}"
+                ) from error
     raise ValueError(f"unknown backend {name!r}: {did_you_mean(name, names())}")
+
+
+def _in_a_line(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())

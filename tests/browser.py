@@ -1,6 +1,7 @@
 """A real browser, headless, driven through two pipes by the Chrome DevTools protocol."""
 
 import base64
+import contextlib
 import itertools
 import json
 import os
@@ -8,6 +9,8 @@ import select
 import shutil
 import subprocess
 import time
+
+from children import started
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 SECONDS = 60
@@ -30,11 +33,20 @@ class Browser:
             "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--disable-background-networking",
             "--disable-component-update", "--remote-debugging-pipe", f"--user-data-dir={folder}", "about:blank",
         ]  # fmt: skip
-        self._process = subprocess.Popen(
-            command, pass_fds=(ours[0], theirs[1]), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        nowhere = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        self._ending = contextlib.ExitStack()
+        self._ending.callback(os.close, self._write)
+        self._ending.callback(os.close, self._read)
+        self._ending.enter_context(started(command, 30 * SECONDS, pass_fds=(ours[0], theirs[1]), **nowhere))
         os.close(ours[0])
         os.close(theirs[1])
+        try:
+            self._attach()
+        except BaseException:
+            self.close()
+            raise
+
+    def _attach(self):
         self._numbers, self._buffer, self._session, self.events = itertools.count(1), b"", None, []
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
@@ -43,10 +55,7 @@ class Browser:
 
     def close(self):
         """Ends it."""
-        self._process.kill()
-        self._process.wait()
-        os.close(self._write)
-        os.close(self._read)
+        self._ending.close()
 
     def call(self, method, **parameters):
         """Asks for something; its result."""

@@ -23,7 +23,7 @@ STOREYS = [
     "kernels.spelling kernels.text kernels.cpus kernels.locks", "kernels.ieee", "kernels.contract",
     "kernels.program", "kernels.numba_backend.simd", "kernels.naive kernels.numpy_backend kernels.numba_backend",
     "kernels.hardware", "kernels.loader", "kernels.testing", "kernels.explanation", "kernels", "kernels.__main__",
-    "tinynet.version", "tinynet.checks tinynet.files", "tinynet.backends", "tinynet.tensor", "tinynet.tensor_files",
+    "tinynet.version", "tinynet.checks tinynet.files tinynet.termination", "tinynet.backends", "tinynet.tensor", "tinynet.tensor_files",
     "tinynet.functional", "tinynet.gradients tinynet.randomness tinynet.history", "tinynet.nn",
     "tinynet.onnx tinynet.interoperability", "tinynet.optim", "tinynet.snapshot", "tinynet.step", "tinynet.compiled", "tinynet.schedule",
     "tinynet.scheduled",

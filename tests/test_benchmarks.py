@@ -2,11 +2,11 @@
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from children import finished
 
 import kernels
 
@@ -31,7 +31,7 @@ def create(threads=1):
 def benchmark(*options, path=(ROOT,)):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, path))}
     command = [sys.executable, str(ROOT / "benchmarks" / "kernels.py"), *map(str, options)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT)
+    return finished(command, 300, env=environment, cwd=ROOT)
 
 
 @pytest.fixture

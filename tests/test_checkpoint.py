@@ -8,7 +8,6 @@ import pickle
 import random
 import resource
 import signal
-import subprocess
 import sys
 import textwrap
 import tracemalloc
@@ -17,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from backends import loaded
+from children import finished
 from safetensors import safe_open
 from safetensors.numpy import save
 
@@ -233,7 +233,7 @@ def test_resumed_in_a_new_process_bit_for_bit(tmp_path):
             run.fit(t.X, t.LABELS, epochs=6 - run.epoch, batch_size=8)
             t.tn.save_checkpoint(path, run)
     """
-    subprocess.run(python(body), env=ENVIRONMENT, check=True, timeout=120)
+    finished(python(body), env=ENVIRONMENT, check=True)
     for case, whole in expected.items():
         run = trainer(sched="plateau")
         tn.load_checkpoint(named(tmp_path, *case), run)
@@ -586,9 +586,7 @@ def test_killed_while_saving(tmp_path):
         tn.save_checkpoint({str(path)!r}, model)
         print(last, midway)
     """
-    done = subprocess.run(
-        python(body), env={**ENVIRONMENT, "OPENBLAS_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=400
-    )
+    done = finished(python(body), 400, env={**ENVIRONMENT, "OPENBLAS_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr
     last, midway = map(int, done.stdout.split())
     assert last > KILLS / 4 and midway > KILLS / 20 and os.listdir(tmp_path) == ["x"], done.stdout

@@ -2,12 +2,14 @@
 
 import json
 import os
-import subprocess
+import signal
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from children import finished, started
 
 import kernels
 from tinynet import command_line, ladder
@@ -15,7 +17,9 @@ from tinynet.checkpoint import read_checkpoint
 from tinynet.command_line import main
 from tinynet.experiment import Options, Run, Rung
 from tinynet.history import History
+from tinynet.optim.optimizer import uninterrupted
 from tinynet.tensor_files import write_tensors
+from tinynet.termination import Termination
 
 ROOT = Path(__file__).parent.parent
 
@@ -149,6 +153,24 @@ def test_eager_and_recorded_steps_give_the_same_losses(capsys, tmp_path):
     assert [run["options"]["eager"] for run in found] == [True, False]
 
 
+@pytest.mark.parametrize("batch_size", [32, 100, 119, 120, 1000])
+def test_the_listing_is_of_whole_batches(capsys, batch_size):
+    """As --explain's is: iris has 120 rows to train on, so in the first three cases an epoch ends with fewer."""
+    options = ["--dataset", "iris", "--epochs", "4", "--batch-size", str(batch_size), "--backend", "numpy", "--program"]
+    status, printed, _ = run(capsys, *options)
+    assert status == 0 and f"({min(batch_size, 120)}x128)" in printed
+
+
+@pytest.mark.parametrize(
+    ("more", "said"), [([], "none, training ended before a step was replayed"), (["--explain"], "matmul")]
+)
+def test_a_run_of_one_step_is_not_said_to_be_eager(capsys, more, said):
+    options = ["--dataset", "iris", "--epochs", "1", "--batch-size", "1000", "--backend", "numpy", "--program", *more]
+    status, printed, _ = run(capsys, *options)
+    listing = printed.partition("numpy, a recorded step:")[2].partition("numpy, a recorded step:")[0]
+    assert status == 0 and said in listing and "eagerly" not in listing
+
+
 def test_explain_times_every_instruction(capsys, tmp_path):
     out = tmp_path / "r.json"
     status, text, _ = run(capsys, "--dataset", "iris", "--epochs", "2", "--explain", "--json", str(out))
@@ -256,7 +278,10 @@ BAD = {
     "width": (["--simd-width", "3"], "simd_width is 3, expected one of 1, 4, 8, 16"),
     "width of numpy": (["--simd-width", "4", "--backend", "numpy"], "only the numba backend takes it"),
     "ladder alone": (["--ladder"], "--ladder goes with --compare"),
+    "ladder of some": (["--compare", "numpy", "--ladder"], "chooses backends"),
+    "ladder of one": (["--compare", "--ladder", "--backend", "numpy"], "chooses backends"),
     "budget": (["--budget", "0"], "--budget"),
+    "budget alone": (["--budget", "2"], "--budget goes with --compare"),
     "unknown option": (["--epoch", "3"], "--epoch"),
     "json folder": (["--json", "/nowhere/out.json"], "folder '/nowhere' does not exist"),
     "json is a folder": (["--json", "/tmp"], "is a folder"),
@@ -306,9 +331,7 @@ def test_without_numba_the_others_work(tmp_path):
     )
 
     def command(*arguments):
-        return subprocess.run(
-            [sys.executable, "-c", body, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120
-        )
+        return finished([sys.executable, "-c", body, *arguments], cwd=ROOT)
 
     refused = command("--backend", "numba")
     assert refused.returncode == 2 and "pip install numba" in refused.stderr and "Traceback" not in refused.stderr
@@ -321,8 +344,7 @@ def test_without_numba_the_others_work(tmp_path):
 
 def test_train_py_is_the_command(tmp_path):
     command = [sys.executable, str(ROOT / "train.py"), "--dataset", "iris", "--epochs", "1", "--backend", "numpy"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120,
-                          env={**os.environ, "PYTHONPATH": str(ROOT)})  # fmt: skip
+    done = finished(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)})
     assert done.returncode == 0 and "numpy" in done.stdout
 
 
@@ -409,3 +431,60 @@ def test_what_contradicts_the_checkpoint_is_refused(capsys, tmp_path):
     for wrong, expected in [(table, "is not a safetensors file"), (tmp_path / "none", "No such file")]:
         status, _, said = run(capsys, "--resume", str(wrong))
         assert (status, said.count("\n")) == (2, 1) and expected in said
+
+
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["SIGTERM", "SIGINT"])
+@pytest.mark.parametrize("ignoring", [(), ("INT",)], ids=["", "in the background"])
+def test_a_run_that_is_stopped_leaves_a_checkpoint(capsys, tmp_path, sent, status, ignoring):
+    """A shell has what it starts in the background ignore Ctrl-C, but not SIGTERM."""
+    path, out = tmp_path / "x.safetensors", tmp_path / "out.json"
+    options = ["--dataset", "iris", "--backend", "numpy", "--hidden", "8"]
+    endless = [*options, "--epochs", "1000000", "--save", path, "--checkpoint-every", "5", "--json", out]
+    before = f"import signal; signal.signal(signal.SIGINT, signal.{'SIG_IGN' if ignoring else 'default_int_handler'}); "
+    body = before + "import sys; from tinynet.command_line import main; sys.exit(main(sys.argv[1:]))"
+    with started([sys.executable, "-c", body, *map(str, endless)], cwd=ROOT) as process:
+        while process.poll() is None and not path.exists():
+            time.sleep(0.01)
+        process.send_signal(sent)
+        if ignoring and sent == signal.SIGINT:
+            time.sleep(0.2)
+            assert process.poll() is None
+            process.send_signal(signal.SIGTERM)
+            status = 143
+        printed, said = process.communicate()
+    assert process.returncode == status, said
+    assert f"tinynet: stopped; {path} holds what was trained" in said and "test accuracy" in printed
+    assert "Traceback" not in said
+    trained = read_checkpoint(path).state["trainer"]["epoch"]
+    assert trained >= 5 and len(losses(out)[0]) >= trained
+    again = [*options, "--resume", str(path), "--epochs", str(trained + 2), "--json", str(out)]
+    assert run(capsys, *again)[0] == 0 and len(losses(out)[0]) == trained + 2
+
+
+def test_sigterm_is_as_before_when_the_command_has_ended(capsys):
+    assert run(capsys, *SMALL, "--epochs", "1")[0] == 0
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    with Termination():
+        pass
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with Termination():
+            assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@pytest.mark.parametrize("handler", [signal.default_int_handler, signal.SIG_IGN, signal.SIG_DFL])
+def test_sigterm_waits_for_the_end_of_an_update(handler):
+    def update():
+        signal.raise_signal(signal.SIGTERM)
+        done.append("after the signal")
+
+    done, before = [], signal.signal(signal.SIGINT, handler)
+    try:
+        with pytest.raises(KeyboardInterrupt), Termination() as stop, uninterrupted():
+            update()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert done == ["after the signal"] and stop.status == 143

@@ -2,13 +2,13 @@
 
 import copy
 import pickle
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from backends import loaded
+from children import finished
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +16,7 @@ import kernels
 from kernels import DECLARATIONS, Backend, BackendUnavailable
 from kernels.contract import random
 from kernels.loader import from_module
+from tinynet.command_line import main
 
 ROOT = Path(__file__).parent.parent
 F = np.float32
@@ -216,9 +217,39 @@ def test_a_backend_without_fused_kernels_runs_their_compositions(name):
 
 def test_a_missing_dependency_says_what_to_install():
     body = "import sys; sys.modules['numba'] = None; import kernels; print(kernels.available()); kernels.load('numba')"
-    done = subprocess.run([sys.executable, "-c", body], capture_output=True, text=True, timeout=60, cwd=ROOT)
+    done = finished([sys.executable, "-c", body], cwd=ROOT)
     assert done.stdout.strip() == "['naive', 'numpy']"
     assert BackendUnavailable.__name__ in done.stderr and "pip install numba" in done.stderr
+
+
+BROKEN = {
+    "raises": ("raise RuntimeError('no device\\nwas found')", "cannot be imported from broken: RuntimeError: no device was found"),
+    "lacks a module": ("import no_such_module", "cannot be imported from broken: ModuleNotFoundError: No module named"),
+    "is no Python": ("def", "cannot be imported from broken: SyntaxError: "),
+    "exits": ("raise SystemExit('bye')", "cannot be imported from broken: SystemExit: bye"),
+    "cannot be made": ("def create(): import no_such_module", "cannot be made: ModuleNotFoundError: No module named"),
+    "refuses": ("def create(): raise ValueError('no\\ndriver')", "no driver"),
+    "lacks kernels": ("", "lacks the required kernels"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("body", "said"), BROKEN.values(), ids=BROKEN)
+def test_a_broken_backend_of_another_package_takes_no_other_along(tmp_path, monkeypatch, capsys, body, said):
+    (tmp_path / "broken.py").write_text(body)
+    about = tmp_path / "broken-0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 0\n")
+    (about / "entry_points.txt").write_text("[tinynet.backends]\nbroken = broken\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    sys.modules.pop("broken", None)  # of the case before
+    assert kernels.names() == ["naive", "numpy", "numba", "broken"]
+    assert kernels.available() == ["naive", "numpy", "numba"]
+    assert main(["--list-backends"]) == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("broken"))
+    assert said in line
+    assert main(["--backend", "broken"]) == 2
+    complaint = capsys.readouterr().err
+    assert complaint.count("\n") == 1 and said in complaint
 
 
 def required_kernels():

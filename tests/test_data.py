@@ -1,7 +1,6 @@
 """The data set itself, and data sets by name."""
 
 import dataclasses
-import subprocess
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +8,7 @@ from urllib.error import HTTPError, URLError
 
 import numpy as np
 import pytest
+from children import finished
 from refusals import said
 from sklearn import datasets as sklearn_datasets
 from sklearn.neighbors import KNeighborsClassifier
@@ -59,7 +59,7 @@ def test_public_names() -> None:
 
 def test_import_is_light() -> None:
     code = "import sys, tinynet.data as d; d.describe(); print({'sklearn', 'pandas', 'pyarrow'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=with_path())
+    done = finished([sys.executable, "-c", code], check=True, env=with_path())
     assert done.stdout.strip() == "set()"
 
 

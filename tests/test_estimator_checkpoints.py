@@ -4,7 +4,6 @@ import contextlib
 import json
 import pickle
 import random
-import subprocess
 import sys
 import tracemalloc
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from backends import loaded
+from children import finished
 from sklearn.datasets import load_digits
 from sklearn.exceptions import NotFittedError
 from test_checkpoint import ENVIRONMENT, mutated, python
@@ -154,7 +154,7 @@ def test_continued_in_a_new_process_bit_for_bit(tmp_path):
             t.more(ours.fit(t.DIGITS, t.TARGETS[target][1]), target)
             assert t.bits(ours) == t.bits(wanted), path
     """
-    subprocess.run(python(body), env=ENVIRONMENT, check=True, timeout=120)
+    finished(python(body), env=ENVIRONMENT, check=True)
 
 
 # ---- what is refused -----------------------------------------------------------------------------------------------
@@ -395,4 +395,4 @@ def test_loading_takes_twice_the_file(tmp_path):
 def test_loading_needs_no_compiled_kernels(tmp_path):
     tn.save_checkpoint(tmp_path / "x", fitted())
     code = f"import sys, tinynet as tn; tn.load_estimator({str(tmp_path / 'x')!r}); assert 'numba' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, check=True, timeout=60)
+    finished([sys.executable, "-c", code], env=ENVIRONMENT, check=True)

@@ -1,11 +1,11 @@
 """The examples run, and say what they are meant to show."""
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from children import finished
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
@@ -13,9 +13,7 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 def run(path, *arguments):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(
-        [sys.executable, *arguments, str(path)], env=environment, capture_output=True, text=True, timeout=300
-    )
+    return finished([sys.executable, *arguments, str(path)], 300, env=environment)
 
 
 def test_every_example_has_a_test():

@@ -3,7 +3,6 @@
 import itertools
 import os
 import signal
-import subprocess
 import sys
 import textwrap
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from children import finished, started
 
 import kernels
 import kernels.testing as suite
@@ -33,8 +33,8 @@ ARRANGEMENTS = arrangements()
 
 def python(body, timeout=240, **environment):
     """What a new process prints; it fails if the process does."""
-    done = subprocess.run([sys.executable, "-W", "error", "-c", textwrap.dedent(body)], capture_output=True, text=True,
-                          timeout=timeout, env={**os.environ, "PYTHONPATH": str(ROOT), **environment})  # fmt: skip
+    command = [sys.executable, "-W", "error", "-c", textwrap.dedent(body)]
+    done = finished(command, timeout, env={**os.environ, "PYTHONPATH": str(ROOT), **environment})
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout.split()
 
@@ -340,7 +340,7 @@ def test_interrupting_a_long_run(tmp_path):
         X, y = np.random.default_rng(0).normal(size=(5000, 64)), np.arange(5000) % 10
         run.fit(X, y, epochs=2, batch_size=50)
         print("ready", flush=True)
-        history = run.fit(X, y, epochs=10**6, batch_size=50)
+        history = run.fit(X, y, epochs=10**6, batch_size=50, time_limit=100)
         stopped = time.time()
         steps = run.step
         finite = all(np.isfinite(array).all() for array in model.state_dict().values())
@@ -348,13 +348,13 @@ def test_interrupting_a_long_run(tmp_path):
         run.fit(X, y, epochs=1, batch_size=50)  # the rest of the epoch that was cut
         print(stopped, history.stopped, finite, counted, run.step % 100, len(history.train_loss) == len(history.seconds))
     """
-    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(body)], stdout=subprocess.PIPE, text=True,
-                               env={**os.environ, "PYTHONPATH": str(ROOT)})  # fmt: skip
-    assert process.stdout.readline().strip() == "ready"
-    time.sleep(1.0)
-    sent = time.time()
-    process.send_signal(signal.SIGINT)
-    stopped, why, *checks = process.communicate(timeout=60)[0].split()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with started([sys.executable, "-c", textwrap.dedent(body)], env=environment) as process:
+        assert process.stdout.readline().strip() == "ready", process.communicate()
+        time.sleep(1.0)
+        sent = time.time()
+        process.send_signal(signal.SIGINT)
+        stopped, why, *checks = process.communicate()[0].split()
     assert why == "interrupted" and checks == ["True", "True", "0", "True"]
     assert float(stopped) - sent < 2.0
 

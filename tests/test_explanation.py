@@ -5,13 +5,13 @@ import math
 import os
 import re
 import shutil
-import subprocess
 import sys
 from dataclasses import replace
 from functools import cache
 
 import numpy as np
 import pytest
+from children import finished
 from llvmlite import binding
 
 import kernels
@@ -98,7 +98,7 @@ def test_the_width_asked_for_is_the_width_compiled(name, width):
 def test_a_cpu_without_avx_has_no_avx():
     environment = {**os.environ, "NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": ""}
     command = [sys.executable, "-m", "kernels", "explain", "exp", "--json", "-"]
-    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    run = finished(command, env=environment, check=True)
     loops = json.loads(run.stdout)["parts"][0]["loops"]
     assert all(not line["instruction"].startswith("v") for loop in loops for line in loop["lines"])
     hot = loops[json.loads(run.stdout)["parts"][0]["main_loop"]]["mix"]
@@ -146,7 +146,7 @@ def test_the_listing_is_the_object_code(name, tmp_path):
         code = cfunc(signature, error_model="numpy")(build())._library._get_compiled_object()
         (tmp_path / "kernel.o").write_bytes(code)
         command = ["objdump", "-d", "-M", "suffix", "--no-show-raw-insn", str(tmp_path / "kernel.o")]
-        listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        listed = finished(command, check=True).stdout
         names = re.findall(r"^\s+[0-9a-f]+:\t(\S+)", listed, re.MULTILINE)
         padding = ("nop", "data16", "cs", "xchg")
         return sorted(same_name(name) for name in names if not name.startswith(padding))
@@ -522,10 +522,10 @@ def test_without_numba_the_command_says_what_to_install(tmp_path):
     (tmp_path / "numba.py").write_text("raise ImportError('No module named numba', name='numba')")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), os.getcwd()])}
     command = [sys.executable, "-m", "kernels", "explain", "softmax"]
-    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    run = finished(command, env=environment)
     assert run.returncode == 1 and "pip install numba" in run.stderr and "Traceback" not in run.stderr
     assert run.stdout.startswith("softmax: out_ij = e**x_ij")
-    run = subprocess.run([*command, "--backend", "numpy"], env=environment, capture_output=True, text=True, check=True)
+    run = finished([*command, "--backend", "numpy"], env=environment, check=True)
     assert "exp: ufunc" in run.stdout
 
 

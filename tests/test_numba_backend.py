@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import os
 import stat
-import subprocess
 import sys
 import textwrap
 import threading
@@ -14,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from backends import loaded
+from children import finished
 
 import kernels
 import kernels.testing as suite
@@ -36,8 +36,7 @@ SAMPLE = ("exp", "power", "add", "where", "matmul", "linear", "matmul_gradient",
 def python(body, timeout=240, **environment):
     """What a new process prints; it fails if the process does."""
     command = [sys.executable, "-W", "error", "-c", textwrap.dedent(body)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout,
-                          env={**os.environ, "PYTHONPATH": str(ROOT), **environment})  # fmt: skip
+    done = finished(command, timeout, env={**os.environ, "PYTHONPATH": str(ROOT), **environment})
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout.split()
 

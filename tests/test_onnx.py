@@ -1,11 +1,11 @@
 """ONNX files compute what the network computes."""
 
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from children import finished
 from refusals import said
 from test_checkpoint import ENVIRONMENT, python
 
@@ -344,4 +344,4 @@ def test_without_onnx_the_refusal_says_what_to_install(monkeypatch, tmp_path):
 
 def test_importing_tinynet_does_not_import_onnx():
     code = "import sys, tinynet; assert 'onnx' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parent.parent)
+    finished([sys.executable, "-c", code], check=True, cwd=Path(__file__).parent.parent)

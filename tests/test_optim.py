@@ -2,9 +2,12 @@
 
 import math
 import signal
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+from children import finished
 
 import tinynet as tn
 from tinynet import Tensor, nn, optim, schedule
@@ -208,6 +211,35 @@ def test_an_update_is_not_interrupted_half_way():
     with pytest.raises(KeyboardInterrupt), uninterrupted():
         interrupt_then(lambda: done.append("after the signal"))
     assert done == ["after the signal"]
+
+
+@pytest.mark.parametrize(
+    ("handler", "status"), [("SIG_DFL", -signal.SIGINT), ("SIG_IGN", 0), ("default_int_handler", 1)]
+)
+def test_ctrl_c_after_an_update_does_what_it_would_have_done(handler, status):
+    """By default it ends the process; where it is ignored it stays so; Python's handler raises."""
+    body = f"""
+import signal
+from tinynet.optim.optimizer import uninterrupted
+signal.signal(signal.SIGINT, signal.{handler})
+try:
+    with uninterrupted():
+        signal.raise_signal(signal.SIGINT)
+        print("after the signal", flush=True)
+except KeyboardInterrupt:
+    raise SystemExit(1)
+assert signal.getsignal(signal.SIGINT) == signal.{handler}
+"""
+    done = finished([sys.executable, "-c", body], cwd=Path(__file__).parent.parent)
+    assert (done.returncode, done.stdout, done.stderr) == (status, "after the signal\n", "")
+
+
+def test_a_handler_that_was_not_set_from_python_stays(monkeypatch):
+    """It could not be put back."""
+    monkeypatch.setattr(signal, "getsignal", lambda number: None)
+    monkeypatch.setattr(signal, "signal", lambda *arguments: pytest.fail("took the handler's place"))
+    with uninterrupted():
+        pass
 
 
 def factors(which, steps=12, per_epoch=2, losses=()):

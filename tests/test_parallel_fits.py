@@ -1,13 +1,13 @@
 """Estimators in joblib's workers: the same results, no more threads than CPUs, no deadlock."""
 
 import os
-import subprocess
 import sys
 import textwrap
 from pathlib import Path
 
 import joblib
 import pytest
+from children import finished
 
 from kernels.cpus import cpu_count
 from kernels.numba_backend.machine import MOST_THREADS, best_threads
@@ -36,9 +36,7 @@ def printed(body):
     code = textwrap.dedent(START) + textwrap.dedent(body)
     environment = {name: value for name, value in os.environ.items() if name not in LIMITS}
     environment |= {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300
-    )  # kernels may have to be compiled
+    done = finished([sys.executable, "-c", code], 300, env=environment)  # kernels may have to be compiled
     assert done.returncode == 0, done.stderr
     return done.stdout.split()
 

@@ -3,7 +3,6 @@
 import json
 import os
 import shlex
-import subprocess
 import sys
 from functools import cache
 from html.parser import HTMLParser
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from browser import Browser, chromium
+from children import finished
 
 from kernels import hardware
 from tinynet import command_line, experiment
@@ -290,7 +290,7 @@ def test_without_numba_there_is_a_page_without_a_roof(tmp_path):
     )
     page = tmp_path / "page.html"
     command = [sys.executable, "-c", body, *SMALL, "--report", str(page), "--roofline", str(tmp_path / "roof.png")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = finished(command, cwd=ROOT)
     assert done.returncode == 0 and "no roofline was drawn" in done.stderr
     found = Page(page.read_text())
     assert "pip install numba" in found.text("main")[0] and "A step on each thread" in found.text("h2")

@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import subprocess
 import sys
 import textwrap
 import threading
@@ -13,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from backends import BACKENDS, loaded
+from children import LIMIT, finished, started
 
 import kernels
 import tinynet as tn
@@ -627,7 +627,7 @@ def test_the_bar_shows_loss_and_speed_and_compiling():
             np.ones((40, 2)), np.zeros(40, int), epochs=2)
         print(any("compiling kernels" in s for s in shown), any("epoch 2, loss " in s and "samples/s" in s for s in shown))
     """
-    done = subprocess.run(script(body), env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+    done = finished(script(body), env=ENVIRONMENT)
     assert done.stdout.split() == ["True", "True"], done
 
 
@@ -644,20 +644,20 @@ def test_ctrl_c_stops_quickly_and_keeps_what_was_trained(backend_name):
         trainer.fit(X, y)
         before = model.state_dict()
         print("started", flush=True)
-        history = trainer.fit(X, y, epochs=1_000_000, batch_size=10)
+        history = trainer.fit(X, y, epochs=1_000_000, batch_size=10, time_limit={LIMIT})
         print("stopped", history.stopped, history.steps == len(history.step_loss) > 0, len(history.seconds) == len(history.train_loss),
               sum(history.samples) == 10 * history.steps, any((model.state_dict()[k] != before[k]).any() for k in before),
               all(np.isfinite(v).all() for v in model.state_dict().values()), flush=True)
         print("again", len(trainer.fit(X, y, epochs=1).train_loss), flush=True)
     """
-    process = subprocess.Popen(script(body), env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "started\n", process.communicate()
-    time.sleep(0.5)
-    process.send_signal(signal.SIGINT)
-    sent = time.perf_counter()
-    line = process.stdout.readline()
-    assert time.perf_counter() - sent < 2  # a tenth of a second where the machine is free; shared ones may be slow
-    rest, errors = process.communicate(timeout=60)
+    with started(script(body), env=ENVIRONMENT) as process:
+        assert process.stdout.readline() == "started\n", process.communicate()
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        sent = time.perf_counter()
+        line = process.stdout.readline()
+        assert time.perf_counter() - sent < 2  # a tenth of a second where the machine is free; shared ones may be slow
+        rest, errors = process.communicate()
     assert line.split() == ["stopped", "interrupted"] + ["True"] * 5, errors
     assert rest == "again 1\n"
 
@@ -668,7 +668,7 @@ def test_use_backend_holds_in_its_block_and_thread():
         elsewhere = []
         thread = threading.Thread(target=lambda: elsewhere.append(tn.current_backend().name))
         thread.start()
-        thread.join()
+        thread.join(LIMIT)
         with tn.use_backend(loaded("numpy")):
             assert tn.current_backend().name == "numpy"
         assert tn.current_backend().name == "naive"

@@ -2,11 +2,11 @@
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from children import finished
 
 ROOT = Path(__file__).parent.parent
 QUICK = ("--budget", "0.002", "--rounds", "2", "--threads", "1")
@@ -41,7 +41,7 @@ ERRORS = {  # what is wrong, and how much: a network learns with each of them
 def benchmark(*options, path=(ROOT,)):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, path))}
     command = [sys.executable, str(ROOT / "benchmarks" / "training.py"), *map(str, options)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT)
+    return finished(command, 300, env=environment, cwd=ROOT)
 
 
 @pytest.fixture

@@ -12,14 +12,25 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import kernels
-from kernels import Backend, BackendUnavailable
+from kernels import Backend
+from kernels.loader import attempts
 from kernels.text import aligned
 
 from . import data, ladder
 from .checkpoint import read_checkpoint
 from .checks import check_above_0, check_at_least_0, check_fraction, check_number, check_positive, check_whole, choose
 from .comparison import table
-from .experiment import Experiment, Keeping, Options, Run, Rung, fastest_profiled, other_ceilings, results
+from .experiment import (
+    RATE_AND_DECAY,
+    Experiment,
+    Keeping,
+    Options,
+    Run,
+    Rung,
+    fastest_profiled,
+    other_ceilings,
+    results,
+)
 from .files import STANDARD_OUTPUT, check_writable, output_path, write_atomically
 from .ladder import rungs
 from .nn import ACTIVATIONS, NORMS
@@ -29,8 +40,10 @@ from .report import write_report
 from .schedule import SCHEDULES
 from .stepping import NonFiniteLoss
 from .tensor_files import CheckpointError
+from .termination import Termination
 
-BAD_INPUT, INTERRUPTED = 2, 130
+BAD_INPUT = 2
+BUDGET = 20  # seconds
 
 
 class Parser(argparse.ArgumentParser):
@@ -76,23 +89,25 @@ def share(name: str, value: Any) -> float:
 
 def parser() -> Parser:
     """The command line."""
-    default, result = Options(), Parser(prog="tinynet", description=__doc__, allow_abbrev=False)
+    default = {option.name: option.default for option in fields(Options)}
+    result = Parser(prog="tinynet", description=__doc__, allow_abbrev=False)
     add = result.add_argument
 
     def setting(name: str, parse: Callable[[str], Any], text: str, shown: str | None = None) -> None:
-        value = getattr(default, name.replace("-", "_"))
+        value = default[name.replace("-", "_")]
         add(f"--{name}", type=parse, default=value, help=f"{text} (default: {shown or value})", metavar="X")
 
     add("--backend", default=None, metavar="NAME", help="kernels to train on (default: numba where it is installed)")
     setting("dataset", str, "a name, with options as in moons:samples=500, or a .csv, .npz or .parquet file")
     add("--target", default=None, metavar="COLUMN", help="the file's target column")
     setting("hidden", option(widths), "widths of the hidden layers", "128,64")
-    setting("activation", one_of("activation", ACTIVATIONS), f"one of {', '.join(ACTIVATIONS)}")
+    setting("activation", one_of("activation", ACTIVATIONS), f"of the hidden layers: {', '.join(ACTIVATIONS)}")
     setting("dropout", option(check_fraction, float), "share of hidden units dropped, in [0, 1)")
-    setting("norm", one_of("norm", NORMS), f"normalisation before each activation: {', '.join(NORMS)}")
+    setting("norm", one_of("norm", NORMS), f"normalisation before each hidden activation: {', '.join(NORMS)}")
     setting("optimizer", one_of("optimizer", OPTIMIZERS), f"one of {', '.join(OPTIMIZERS)}")
-    setting("lr", option(check_above_0, float), "learning rate")
-    setting("weight-decay", option(check_at_least_0, float), "weight decay")
+    suited = [", ".join(f"{name} {row[column]}" for name, row in RATE_AND_DECAY.items()) for column in (0, 1)]
+    setting("lr", option(check_above_0, float), "learning rate", suited[0])
+    setting("weight-decay", option(check_at_least_0, float), "of adamw; of the others an L2 penalty", suited[1])
     setting("schedule", one_of("schedule", SCHEDULES), f"of the learning rate: {', '.join(SCHEDULES)}")
     setting("batch-size", option(check_positive, int), "rows a step")
     setting("epochs", option(check_positive, int), "passes over the training rows")
@@ -109,9 +124,9 @@ def parser() -> Parser:
     add("--compare", nargs="?", const="", metavar="A,B", help="train on each of these backends (alone: on all)")
     add("--ladder", action="store_true",
         help="with --compare: one technique more at a time, from plain Python to SIMD on all threads")  # fmt: skip
-    add("--budget", type=option(check_above_0, float), default=20.0, metavar="S",
-        help="seconds of training a backend gets in a comparison (default: 20)")  # fmt: skip
-    add("--save", type=Path, metavar="PATH", help="write a checkpoint there at the end, also after Ctrl-C")
+    add("--budget", type=option(check_above_0, float), metavar="S",
+        help=f"seconds of training a backend gets in a comparison (default: {BUDGET})")  # fmt: skip
+    add("--save", type=Path, metavar="PATH", help="write a checkpoint there at the end, also after Ctrl-C or SIGTERM")
     add(
         "--checkpoint-every",
         type=option(check_positive, int),
@@ -133,7 +148,7 @@ def parser() -> Parser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line; returns the exit status: 0, 2 for bad input, 130 after Ctrl-C."""
+    """Runs the command line; returns the exit status: 0, 2 for bad input, 130 after Ctrl-C, 143 after SIGTERM."""
     parsed = parser().parse_args(arguments)
     if parsed.list_datasets or parsed.list_backends:
         print("\n\n".join(text() for asked, text in
@@ -149,20 +164,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         experiment = Experiment(options)
     except (ValueError, TypeError, OSError, ImportError) as error:
         return refuse(str(error))
-    try:
-        runs = train(experiment, chosen, parsed, keeping)
-    except (NonFiniteLoss, CheckpointError, OSError, MemoryError) as error:
-        return refuse(str(error))
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    try:
-        report(runs, parsed, reproduce(arguments))
-    except (OSError, MemoryError) as error:  # a disk that is full by now
-        return refuse(str(error))
-    except KeyboardInterrupt:
-        print("tinynet: interrupted before everything that was asked for was written", file=sys.stderr)
-        return INTERRUPTED
-    return INTERRUPTED if any(run.interrupted for run in runs) else 0
+    with Termination() as stop:
+        try:
+            runs = train(experiment, chosen, parsed, keeping)
+        except (NonFiniteLoss, CheckpointError, OSError, MemoryError) as error:
+            return refuse(str(error))
+        except KeyboardInterrupt:
+            return stop.status
+        try:
+            report(runs, parsed, reproduce(arguments))
+        except (OSError, MemoryError) as error:  # a disk that is full by now
+            return refuse(str(error))
+        except KeyboardInterrupt:
+            print("tinynet: interrupted before everything that was asked for was written", file=sys.stderr)
+            return stop.status
+        return stop.status if any(run.interrupted for run in runs) else 0
 
 
 def refuse(sentence: str) -> int:
@@ -180,9 +196,11 @@ def contenders(parsed: argparse.Namespace) -> list[Contender]:
     asked = {"threads": parsed.threads, "simd_width": parsed.simd_width}
     given = {name: value for name, value in asked.items() if value is not None}
     if parsed.ladder:
-        if parsed.compare is None or given or parsed.eager:
-            raise ValueError("--ladder goes with --compare, and chooses threads, lanes and --eager itself")
+        if parsed.compare != "" or given or parsed.eager or parsed.backend:
+            raise ValueError("--ladder goes with --compare, and chooses backends, threads, lanes and --eager itself")
         return [(rung.backend, rung.eager, rung) for rung in rungs()]
+    if parsed.budget and parsed.compare is None:
+        raise ValueError("--budget goes with --compare: a single run trains for --epochs")
     names = [name.strip() for name in (parsed.compare or "").split(",") if name.strip()]
     if parsed.compare is None:
         names = [parsed.backend or ("numba" if "numba" in kernels.available() else "numpy")]
@@ -244,7 +262,7 @@ def kept(parsed: argparse.Namespace) -> Keeping:
 
 def train(experiment: Experiment, chosen: list[Contender], parsed: argparse.Namespace, keeping: Keeping) -> list[Run]:
     """A run of each contender."""
-    limit = parsed.budget if parsed.compare is not None else None
+    limit = None if parsed.compare is None else parsed.budget or BUDGET
     profiled = bool(parsed.explain or parsed.roofline or parsed.report)
     runs = []
     for backend, eager, rung in chosen:
@@ -257,6 +275,8 @@ def train(experiment: Experiment, chosen: list[Contender], parsed: argparse.Name
         )
         runs[-1].rung = rung
         if runs[-1].interrupted:
+            if parsed.save and not parsed.quiet:
+                print(f"tinynet: stopped; {parsed.save} holds what was trained, and --resume goes on", file=sys.stderr)
             break
     return runs
 
@@ -269,7 +289,8 @@ def report(runs: list[Run], parsed: argparse.Namespace, command: str) -> None:
     for run in runs:
         title = f"\n{run.label}, a recorded step:"
         if parsed.program:
-            print(f"{title}\n{run.listing}" if run.listing else f"{title} none, the steps ran eagerly", file=said)
+            missing = "the steps ran eagerly" if run.options.eager else "training ended before a step was replayed"
+            print(f"{title}\n{run.listing}" if run.listing else f"{title} none, {missing}", file=said)
         if parsed.explain:
             print(f"{title}\n{run.explanation}" if run.profile else f"{title} none, {run.unprofiled}", file=said)
     if parsed.json:
@@ -302,11 +323,10 @@ def datasets_table() -> str:
 
 def backends_table() -> str:
     """What --list-backends prints."""
-    rows = []
-    for name in kernels.names():
-        try:
-            backend = kernels.load(name)
-            rows.append((name, f"{len(backend.native)} of {len(kernels.DECLARATIONS)} kernels its own"))
-        except BackendUnavailable as error:
-            rows.append((name, str(error)))
+    rows = [
+        (name, f"{len(found.native)} of {len(kernels.DECLARATIONS)} kernels its own")
+        if isinstance(found, Backend)
+        else (name, " ".join(str(found).split()))
+        for name, found in attempts()
+    ]
     return aligned([("backend", "state"), *rows])

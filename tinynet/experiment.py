@@ -18,6 +18,7 @@ from kernels.program import Profile
 
 from . import data, metrics
 from .checkpoint import Checkpoint, save_checkpoint
+from .checks import choose
 from .history import History
 from .nn import CrossEntropyLoss, MSELoss, multilayer_perceptron
 from .optim import OPTIMIZERS
@@ -26,6 +27,12 @@ from .schedule import SCHEDULES
 from .stepping import NonFiniteLoss
 from .tensor_files import CheckpointError
 from .training import Trainer
+
+RATE_AND_DECAY = {"sgd": (0.03, 0.01), "rmsprop": (0.001, 0.01), "adam": (0.003, 0.01), "adamw": (0.003, 1.0)}
+"""Each optimizer's learning rate and weight decay where none are asked for.
+
+AdamW's decay shrinks weights by the share lr * decay a step; the others' is an L2 penalty, decay * |weights|**2 / 2.
+"""
 
 
 @dataclass(frozen=True)
@@ -39,8 +46,8 @@ class Options:
     dropout: float = 0.1
     norm: str = "none"
     optimizer: str = "adamw"
-    lr: float = 3e-3
-    weight_decay: float = 1.0
+    lr: float | None = None  # None: what suits the optimizer
+    weight_decay: float | None = None
     schedule: str = "constant"
     batch_size: int = 32
     epochs: int = 30
@@ -48,6 +55,13 @@ class Options:
     dtype: str = "float32"
     test_size: float = 0.2
     eager: bool = False
+
+    def __post_init__(self) -> None:
+        if self.lr is None or self.weight_decay is None:
+            suited = RATE_AND_DECAY[choose("optimizer", self.optimizer, RATE_AND_DECAY)]
+            for name, value in zip(("lr", "weight_decay"), suited, strict=True):
+                if getattr(self, name) is None:
+                    object.__setattr__(self, name, value)
 
 
 MAY_CHANGE = ("epochs", "eager")  # in a run that is resumed
@@ -242,6 +256,7 @@ class Experiment:
                 print(f"{train.name}: timing a step, kernel by kernel, and the machine", file=sys.stderr)
             try:
                 run.profile = self._profile(trainer, backend)
+                run.listing = run.listing or str(run.profile.program)
             except (NonFiniteLoss, ValueError) as error:  # what was trained stays worth reporting
                 run.unprofiled = str(error)
             except KeyboardInterrupt:

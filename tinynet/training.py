@@ -100,6 +100,7 @@ class Trainer:
             raise ValueError("the optimizer holds parameters that are not the model's")
         self.dtype = parameters[0].dtype
         self._stepper = Stepper(self)
+        self._program: Program | None = None
 
     @property
     def schedule(self) -> ScheduleLike | None:
@@ -124,8 +125,11 @@ class Trainer:
 
     @property
     def program(self) -> Program | None:
-        """The recorded step that ``fit`` replayed last; print it for a listing. None if it replayed none."""
-        return self._stepper.program
+        """The recorded step that ``fit`` replayed last; print it for a listing. None if it replayed none.
+
+        That of whole batches, not of the rows that an epoch's last one is left with.
+        """
+        return self._program or self._stepper.program
 
     @property
     def history(self) -> History:
@@ -433,6 +437,8 @@ class _Run:
             with uninterrupted():
                 started, compiled = time.perf_counter(), self.backend.compile_seconds
                 losses = self.stepper.run(batches[done:])
+                if batches.shape[1] == self.batches[0][1]:
+                    trainer._program = self.stepper.program
                 self.seconds += time.perf_counter() - started - (self.backend.compile_seconds - compiled)
                 position.steps_done += len(losses)
                 position.rows_done += len(losses) * batches.shape[1]

@@ -4,12 +4,12 @@ CPUs."""
 import os
 import pathlib
 import re
-import subprocess
 import sys
 import time
 
 import numpy as np
 import pytest
+from children import finished
 from numba import njit
 
 from kernels.numba_backend import simd
@@ -84,13 +84,11 @@ def test_other_cpus_pass_the_same_tests(cpu, lanes):
     environment = {**os.environ, "NUMBA_CPU_NAME": cpu, "NUMBA_CPU_FEATURES": "", "PYTHONDONTWRITEBYTECODE": "1"}
     question = """import numpy; from kernels.numba_backend.simd import host
 print(host.lanes(numpy.float32), host.vector_registers(), host.has_fma())"""
-    found = subprocess.run(
-        [sys.executable, "-c", question], env=environment, capture_output=True, text=True, check=True
-    ).stdout.split()
+    found = finished([sys.executable, "-c", question], env=environment, check=True).stdout.split()
     assert found == [str(lanes), "16", str(cpu == "haswell")]
     folder = pathlib.Path(__file__).parent
     files = [str(folder / f"test_{name}.py") for name in ("functions", "memory", "reductions")]
-    run = subprocess.run(
+    run = finished(
         [
             sys.executable,
             "-m",
@@ -103,10 +101,8 @@ print(host.lanes(numpy.float32), host.vector_registers(), host.has_fma())"""
             "-k",
             "not special_values or -4",
         ],
-        check=False,
+        limit=600,
         env=environment,
-        capture_output=True,
-        text=True,
     )
     assert run.returncode == 0, run.stdout[-3000:]
 

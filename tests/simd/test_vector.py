@@ -1,11 +1,11 @@
 """The types: identity, names, pickling, constants, and what is refused."""
 
 import pickle
-import subprocess
 import sys
 
 import numpy as np
 import pytest
+from children import finished
 from numba import njit, types
 from numba.core.errors import TypingError
 
@@ -115,5 +115,5 @@ for kernel, lanes in ((f4, 4), (f8, 8)):
 print(sum(f4.stats.cache_hits.values()), sum(f8.stats.cache_hits.values()))
 """)
     command = f"import sys; sys.path[:0] = [{str(tmp_path)!r}, '.']; import cached"
-    runs = [subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True) for _ in "12"]
+    runs = [finished([sys.executable, "-c", command], check=True) for _ in "12"]
     assert [run.stdout.split() for run in runs] == [["0", "0"], ["1", "1"]]

@@ -265,14 +265,19 @@ class Optimizer:
 @contextmanager
 def uninterrupted() -> Iterator[None]:
     """Holds back Ctrl-C until the block ends, so that no update is half done. Only the main thread gets signals."""
-    if threading.current_thread() is not threading.main_thread():
+    before = signal.getsignal(signal.SIGINT)
+    # None: a handler that was not set from Python, which could not be put back.
+    if before is None or threading.current_thread() is not threading.main_thread():
         yield
         return
     caught: list[tuple[int, FrameType | None]] = []
-    before = signal.signal(signal.SIGINT, lambda number, frame: caught.append((number, frame)))
+    signal.signal(signal.SIGINT, lambda number, frame: caught.append((number, frame)))
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-        if caught and callable(before):
-            before(*caught[0])
+        for number, frame in caught:
+            if callable(before):
+                before(number, frame)
+            else:  # the default action, which ends the process, or none
+                signal.raise_signal(number)
