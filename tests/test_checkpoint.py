@@ -644,9 +644,7 @@ def test_saving_takes_no_memory(tmp_path):
         except tn.CheckpointError as error:
             print(error)
     """
-    done = subprocess.run(
-        python(body), env={**ENVIRONMENT, "OPENBLAS_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=120
-    )
+    done = finished(python(body), env={**ENVIRONMENT, "OPENBLAS_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
         f"{path} was not written: there is too little memory",

@@ -283,7 +283,7 @@ def test_exporting_takes_no_memory(tmp_path):
         resource.setrlimit(resource.RLIMIT_AS, (taken + 20_000_000, resource.RLIM_INFINITY))
         tn.export_onnx(model, {str(tmp_path / "large")!r})
     """
-    done = subprocess.run(python(body), env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+    done = finished(python(body), env=ENVIRONMENT)
     assert done.returncode == 0, (done.returncode, done.stderr)
     stored = onnx.load(tmp_path / "large").graph.initializer
     assert sorted(onnx.numpy_helper.to_array(item).shape for item in stored) == [(2500,), (4000, 2500)]
