@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import pytest
-from test_machine_code import printed
+from test_compilation import printed
 
 import kernels
 import tinynet as tn
