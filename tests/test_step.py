@@ -1,6 +1,9 @@
 """When a program may stand in for a step: whatever a user changes between steps, replays go on as eager steps would."""
 
+import copy
 import gc
+import os
+import signal
 import threading
 import types
 
@@ -391,6 +394,40 @@ def test_a_compiled_step_in_two_threads(name):
     for thread in threads:
         thread.join(60)
     assert not any(thread.is_alive() for thread in threads) and wrong == []
+
+
+def test_a_forked_child_runs_a_step_that_another_thread_was_running():
+    compiled, held = tn.compile(Bench().step), threading.Event()
+    for _ in range(4):
+        compiled(X[:16], LABELS[:16])
+    done = threading.Event()
+
+    def hold():
+        with compiled._step.turn:
+            held.set()
+            done.wait(60)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert held.wait(60)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(30)
+        compiled(X[:16], LABELS[:16])
+        os._exit(0)
+    try:
+        assert os.waitpid(child, 0)[1] == 0
+    finally:
+        done.set()
+        holder.join(60)
+
+
+def test_a_copied_trainer_trains_as_the_original_would():
+    bench = Bench()
+    trainer = tn.Trainer(bench.model, bench.loss, bench.optimizer, progress=False)
+    other = copy.deepcopy(trainer)
+    found = [run.fit(X, LABELS, epochs=2, batch_size=16).step_loss for run in (trainer, other)]
+    assert found[0] == found[1]
 
 
 def test_a_snapshot_holds_nothing_of_a_dropped_step():

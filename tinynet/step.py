@@ -7,12 +7,12 @@ the snapshot of what the step depends on holds; if they are not, a sentence says
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from kernels import Backend
+from kernels.locks import reentrant_lock
 from kernels.program import Program, Runner, difference, optimise, prepare, recorder, recording
 
 from .backends import running_on
@@ -62,9 +62,16 @@ class Step:
     decides_steps = False
 
     def __init__(self, function: Callable[..., Any], roots: Iterable[Any] = (), without: Collection[str] = ()):
-        self.function, self.roots, self.without = function, roots, tuple(without)
+        self.__setstate__((function, roots, tuple(without)))
+
+    def __getstate__(self) -> Any:
+        """A copy has no programs yet."""
+        return self.function, self.roots, self.without
+
+    def __setstate__(self, state: Any) -> None:
+        self.function, self.roots, self.without = state
         self.replays: dict[Any, Replay] = {}  # the least recently used first
-        self.turn = threading.RLock()  # programs have one arena each: callers on several threads take turns
+        self.turn = reentrant_lock()  # programs have one arena each: callers on several threads take turns
 
     def ready(self, key: Any) -> Replay | None:
         """What may run in the step's place for arguments of this kind, now."""
