@@ -164,7 +164,11 @@ def test_the_listing_is_of_whole_batches(capsys, batch_size):
 @pytest.mark.parametrize(
     ("more", "said"), [([], "none, training ended before a step was replayed"), (["--explain"], "matmul")]
 )
-def test_a_run_of_one_step_is_not_said_to_be_eager(capsys, more, said):
+def test_a_run_of_one_step_is_not_said_to_be_eager(capsys, monkeypatch, more, said):
+    def without_numba(*arguments):
+        raise ImportError("no ceilings, which take long to measure")
+
+    monkeypatch.setattr("tinynet.experiment.ceilings", without_numba)
     options = ["--dataset", "iris", "--epochs", "1", "--batch-size", "1000", "--backend", "numpy", "--program", *more]
     status, printed, _ = run(capsys, *options)
     listing = printed.partition("numpy, a recorded step:")[2].partition("numpy, a recorded step:")[0]
