@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import random
+import re
 import resource
 import signal
 import sys
@@ -521,6 +522,31 @@ def test_headers_put_together_by_others_are_refused(tmp_path):
         write_tensors(path, {}, {"format": "tinynet checkpoint", "format_version": "1", "state": state})
         with pytest.raises(tn.CheckpointError, match=f"{path} holds no state that can be read"):
             tn.load_checkpoint(path, nn.ReLU())
+
+
+FOUND = {  # in a file whose digest is right
+    "its 3.counter is [nan], expected counts": lambda arrays, state: arrays["model.3.counter"].fill(np.nan),
+    "its 3.counter is [-1.], expected counts": lambda arrays, state: arrays["model.3.counter"].fill(-1),
+    "waited is [1], expected a whole number": lambda arrays, state: state["schedule"]["after"].update(waited=[1]),
+    "current is 2, expected a number in [0, 1]": lambda arrays, state: state["schedule"]["after"].update(current=2),
+    "could not convert string to float": lambda arrays, state: state["schedule"]["after"].update(best="x"),
+}
+
+
+@pytest.mark.parametrize("said", FOUND)
+def test_counts_and_schedules_of_others_are_checked(tmp_path, said):
+    """They were met in the next step, or at an epoch's end."""
+    path, a = tmp_path / "x", trainer(sched="warmup_plateau")
+    a.fit(X, LABELS)
+    tn.save_checkpoint(path, a)
+    arrays, texts = read_tensors(path)
+    state = json.loads(texts["state"])
+    FOUND[said](arrays, state["trainer"])
+    write_tensors(path, arrays, {**texts, "state": json.dumps(state)})
+    before = bits(a)
+    with pytest.raises(tn.CheckpointError, match=re.escape(said)):
+        tn.load_checkpoint(path, a)
+    assert bits(a) == before
 
 
 def test_reading_takes_less_than_twice_the_file(tmp_path):

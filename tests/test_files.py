@@ -15,7 +15,7 @@ import pytest
 from test_checkpoint import ENVIRONMENT, ROOT, python
 
 import tinynet as tn
-from tinynet import nn
+from tinynet import files, nn
 from tinynet.command_line import main
 from tinynet.files import STANDARD_OUTPUT, check_writable, open_file, write_atomically
 
@@ -241,6 +241,25 @@ def test_files_of_killed_writers_go_and_those_of_living_ones_stay(tmp_path):
         assert not alive.exists()
         for left in tmp_path.iterdir():
             left.unlink()
+
+
+def test_without_locks_and_modes_files_are_replaced_as_well(tmp_path, monkeypatch):
+    """As on Windows, which renames no file that is open."""
+    monkeypatch.setattr(files, "POSIX", False)
+    monkeypatch.delattr(files, "fcntl")
+    for name in ("fchmod", "fchown", "O_NONBLOCK"):
+        monkeypatch.delattr(os, name)
+    replace, written = os.replace, []
+    monkeypatch.setattr(os, "replace", lambda source, target: (written.append(opened(source)), replace(source, target)))
+    for content in (b"first", b"second"):
+        check_writable("path", tmp_path / "x")
+        write_atomically(tmp_path / "x", content)
+    assert (tmp_path / "x").read_bytes() == b"second" and os.listdir(tmp_path) == ["x"] and written == [False, False]
+
+
+def opened(path):
+    """Whether this process has the file open."""
+    return str(path) in {os.path.realpath(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd")}
 
 
 def test_writers_at_once_leave_one_whole_file(tmp_path):

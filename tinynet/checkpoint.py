@@ -173,6 +173,10 @@ def _(target: Module) -> Contents:
 def _(target: Module, tensors: dict[str, Array], state: dict[str, Any]) -> list[Write]:
     found = part("model", tensors, state)
     check_arrays("the model", found, target.arrays())
+    for place, module in target.named_modules():
+        for name in (f"{place}.{name}" if place else name for name in module.float64_state):
+            if not all(0 <= count < math.inf for count in found[name].ravel().tolist()):
+                raise CheckpointError(f"its {name} is {found[name]}, expected counts")
     own = _modules(target)
     noted = state["model"].get("modules", own)  # older checkpoints have none
     for place in [*own, *noted]:

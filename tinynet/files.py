@@ -8,7 +8,6 @@ file would take it away from whoever else holds it.
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import os
 import re
@@ -19,6 +18,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
+
+POSIX = (
+    os.name == "posix"
+)  # elsewhere files have no locks of this kind and no modes, and stay as their writers left them
+if POSIX:
+    import fcntl
 
 Content = bytes | Iterable[bytes | memoryview]
 
@@ -108,6 +113,8 @@ def _target(path: Path) -> Path:
 
 
 def _takes_bytes(descriptor: int) -> bool:
+    if not POSIX:
+        return True
     try:
         return fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY
     except OSError:  # closed
@@ -152,13 +159,15 @@ def _temporary(target: Path) -> Iterator[BinaryIO]:
     file, temporary = _locked(target)
     try:
         with file:
-            if before is not None:  # before there is anything to read in it
+            if POSIX and before is not None:  # before there is anything to read in it
                 with suppress(OSError):  # only root gives files away
                     os.fchown(file.fileno(), before.st_uid, before.st_gid)
                 os.fchmod(file.fileno(), stat.S_IMODE(before.st_mode))
             yield file
             file.flush()
             os.fsync(file.fileno())
+            if not POSIX:
+                file.close()  # what is open cannot be renamed
             os.replace(temporary, target)  # while it is locked: nobody takes it for a killed one's
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -176,8 +185,9 @@ def _locked(target: Path) -> tuple[BinaryIO, Path]:
     while True:
         temporary = target.with_name(f"{_stem(target)}{secrets.token_hex(8)}.tmp")
         file = open(temporary, "xb")  # noqa: SIM115 - its writer closes it
-        with suppress(OSError):  # some file systems have no locks: then nobody removes what it cannot lock
-            fcntl.flock(file, fcntl.LOCK_EX)
+        if POSIX:
+            with suppress(OSError):  # some file systems have no locks: then nobody removes what it cannot lock
+                fcntl.flock(file, fcntl.LOCK_EX)
         if os.fstat(file.fileno()).st_nlink:
             return file, temporary
         file.close()  # another writer came between opening and locking, and took it for a killed one's
@@ -185,6 +195,8 @@ def _locked(target: Path) -> tuple[BinaryIO, Path]:
 
 def _remove_stale(target: Path) -> None:
     """Removes temporary files whose writers were killed: those that nobody holds locked."""
+    if not POSIX:
+        return
     ours = re.compile(re.escape(_stem(target)) + r"[0-9a-f]{16}\.tmp")
     with suppress(OSError):
         for name in filter(ours.fullmatch, os.listdir(target.parent)):

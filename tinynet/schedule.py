@@ -217,7 +217,8 @@ class ReduceOnPlateau(Schedule):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
-        self.best, self.waited, self.current = state["best"], state["waited"], state["current"]
+        best, waited = float(state["best"]), check_whole("waited", state["waited"])
+        self.best, self.waited, self.current = best, waited, check_fraction("current", state["current"], closed=True)
 
 
 SCHEDULES: dict[str, type[Schedule]] = {
