@@ -376,3 +376,12 @@ def test_a_loss_goes_down_in_a_network():
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.6 * losses[0]
+
+
+def test_a_plateau_is_not_lower_for_a_loss_that_is_not_finite():
+    which = schedule.ReduceOnPlateau(0.5, patience=1)
+    factors = []
+    for loss in (math.nan, 2.0, math.nan, -math.inf, 1.0, 1.0, 1.0):
+        which.epoch_ended(loss)
+        factors.append(which.factor(0))
+    assert factors == [1, 1, 1, 0.5, 0.5, 0.5, 0.25] and which.best == 1.0

@@ -351,6 +351,22 @@ def test_training_validation_and_evaluation_give_the_same_loss_of_the_same_rows(
     assert run.evaluate(X, target) == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.parametrize("kind", ["mean", "sum"])
+def test_a_mean_of_the_users_is_evaluated_on_many_rows_at_a_time(kind):
+    called = []
+
+    def loss(z, y):
+        called.append(len(y))
+        return getattr((z - y) * (z - y), kind)()
+
+    model = nn.Linear(6, 2)
+    run = tn.Trainer(model, loss, optim.SGD(model.parameters(), lr=0.0), "numpy", progress=False)
+    run.fit(X, NUMBERS, batch_size=16)
+    called.clear()
+    run.evaluate(X, NUMBERS)
+    assert called == ([16, 16, 32, 50] if kind == "mean" else [16, 16, 32, 16, 16, 16, 2])
+
+
 def test_the_loss_of_a_cut_epoch_is_weighted_as_a_whole(tmp_path):
     losses = []
     for cut in (False, True):

@@ -205,7 +205,8 @@ class ReduceOnPlateau(Schedule):
         return self.current
 
     def epoch_ended(self, loss: float) -> None:
-        if self.best == math.inf or loss < self.best - self.threshold * abs(self.best):
+        fallen = self.best == math.inf or loss < self.best - self.threshold * abs(self.best)
+        if fallen and math.isfinite(loss):
             self.best, self.waited = loss, 0
             return
         self.waited += 1

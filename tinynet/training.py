@@ -58,13 +58,13 @@ class Trainer:
     loss_function: called with the model's output and the targets, returns a scalar tensor. History's losses and what
     ``evaluate`` gives are the same mean over rows, however the rows are cut into batches: with reduction="sum" the sum
     divided by the rows, with the weights of CrossEntropyLoss weighted by them. A function of the user's is taken for a
-    mean, and evaluated on as many rows at a time as a step has. seed fixes the order of the batches: epoch e visits the
-    rows as ``np.random.default_rng((seed, e)).permutation(rows)`` orders them. backend: a name or a loaded backend; by
-    default the one in force when ``fit`` is called. schedule: sets the learning rate before each step; or a mapping
-    from names of options to what drives each, see ``tinynet.scheduled``. transforms: what is done to the gradients
-    before each update, in order, see ``optim.transformations``; clip_norm, their largest global norm, is the last of
-    them. progress: a bar on a terminal. compile: steps are recorded and replayed, with the same bits; a model or loss
-    whose steps cannot be is trained step by step, and a warning says why.
+    mean, and unless it is that of any rows, evaluated on as many at a time as a step has. seed fixes the order of the
+    batches: epoch e visits the rows as ``np.random.default_rng((seed, e)).permutation(rows)`` orders them. backend: a
+    name or a loaded backend; by default the one in force when ``fit`` is called. schedule: sets the learning rate
+    before each step; or a mapping from names of options to what drives each, see ``tinynet.scheduled``. transforms:
+    what is done to the gradients before each update, in order, see ``optim.transformations``; clip_norm, their largest
+    global norm, is the last of them. progress: a bar on a terminal. compile: steps are recorded and replayed, with the
+    same bits; a model or loss whose steps cannot be is trained step by step, and a warning says why.
     """
 
     decides_steps = False
@@ -263,7 +263,7 @@ class Trainer:
 
     def _mean_loss(self, features: Array, target: Array) -> float:
         reduction, found = _reduction(self.loss_function), Position()
-        size = EVALUATION_ROWS if reduction else self.position.batch_size or EVALUATION_ROWS
+        size = self._rows_of_a_loss(features, target)
         weights = row_weights(self.loss_function, target)
         for output, rows in self._evaluated(features, max(1, EVALUATION_ROWS // size) * size):
             for start in range(0, len(output), size):
@@ -274,6 +274,21 @@ class Trainer:
                     found.loss += self.loss_function(part, target[some]).item() * (1 if reduction == "sum" else weight)
                     found.weight += weight
         return found.mean_loss
+
+    def _rows_of_a_loss(self, features: Array, target: Array) -> int:
+        """How many rows the loss is evaluated on at a time: as many as a step's, unless it is a mean over any rows."""
+        size = self.position.batch_size
+        if _reduction(self.loss_function) or not size:
+            return EVALUATION_ROWS
+        if 2 * size > len(features):
+            return size
+        outputs = next(output.data for output, _ in self._evaluated(features[: 2 * size], 2 * size))
+        one, other, both = (
+            self.loss_function(Tensor(outputs[rows]), target[: 2 * size][rows]).item()
+            for rows in (slice(size), slice(size, None), slice(None))
+        )
+        is_mean = abs(both - (one + other) / 2) <= 1e-5 * (abs(one) + abs(other)) > 0
+        return EVALUATION_ROWS if is_mean else size
 
 
 def _reduction(loss_function: Any) -> str | None:
