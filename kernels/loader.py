@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from .contract import DECLARATIONS, Backend
+from .locks import Awaited
 from .spelling import did_you_mean
 
 ENTRY_POINTS = "tinynet.backends"
@@ -18,6 +19,7 @@ BUILT_IN = {
     "numpy": "kernels.numpy_backend",
     "numba": "kernels.numba_backend",
 }
+importing = Awaited()  # a module that is half imported stays so in a forked child, which waits for it for ever
 
 
 class BackendUnavailable(ImportError):
@@ -79,7 +81,8 @@ def _module(name: str) -> ModuleType | Any:
         raise TypeError(f"backend is a {type(name).__name__}, expected a name such as 'numpy' or a loaded backend")
     if name in BUILT_IN:
         try:
-            return importlib.import_module(BUILT_IN[name])
+            with importing:
+                return importlib.import_module(BUILT_IN[name])
         except ImportError as error:
             if error.name and error.name.partition(".")[0] == "kernels":
                 raise

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 
 # From the ground up; a module may import from those before it (and from its own package).
 STOREYS = [
-    "kernels.spelling kernels.text kernels.cpus", "kernels.ieee", "kernels.contract",
+    "kernels.spelling kernels.text kernels.cpus kernels.locks", "kernels.ieee", "kernels.contract",
     "kernels.program", "kernels.numba_backend.simd", "kernels.naive kernels.numpy_backend kernels.numba_backend",
     "kernels.hardware", "kernels.loader", "kernels.testing", "kernels.explanation", "kernels", "kernels.__main__",
     "tinynet.version", "tinynet.checks tinynet.files", "tinynet.backends", "tinynet.tensor", "tinynet.tensor_files",

@@ -14,7 +14,6 @@ import os
 import platform
 import sys
 import tempfile
-import threading
 import time
 import warnings
 from collections.abc import Callable
@@ -27,11 +26,12 @@ import numba
 from llvmlite import binding
 from numba import cfunc
 
+from ..locks import Awaited, reentrant_lock
 from .words import KERNEL
 
 
 class Counters:
-    """What compiling has cost this process."""
+    """What compiling and loading has cost this process."""
 
     def __init__(self) -> None:
         self.compiled = self.loaded = 0
@@ -39,32 +39,44 @@ class Counters:
 
 
 COUNTERS = Counters()
-_lock = threading.RLock()
+_lock, working = reentrant_lock(), Awaited()  # Numba and LLVM hold locks of their own meanwhile
+_addresses: dict[str, int] = {}
 _kept: list[Any] = []  # machine code lives as long as the engine or function that holds it
 
 
 def address_of(key: str, build: Callable[[], Callable[..., None]], signature: Any = KERNEL) -> int:
     """The address of a kernel's machine code: loaded from disk, or compiled from what ``build`` returns.
 
-    key: a file name that says which kernel of which dtype and lanes it is.
+    key: a file name that says which kernel of which dtype and lanes it is. Code is loaded once a process, since an
+    engine is never let go: calls that are on their way may run in it.
     """
-    with _lock:
-        path = _path(key)
-        stored = _read(path)
-        if stored is not None:
-            with contextlib.suppress(RuntimeError, ValueError):
-                address = _load(*stored)
-                COUNTERS.loaded += 1
-                return address
-        started = time.perf_counter()
-        compiled = cfunc(signature, error_model="numpy")(build())
-        COUNTERS.compiled += 1
-        COUNTERS.seconds += time.perf_counter() - started
-        _kept.append(compiled)
-        # Object code with weak functions beside the kernel would lose them when it is loaded.
-        if "define linkonce_odr" not in compiled.inspect_llvm():
-            _store(path, compiled.native_name, compiled._library._get_compiled_object())
-        return int(compiled.address)
+    found = _addresses.get(key)
+    if found is None:
+        with _lock:
+            found = _addresses.get(key)
+            if found is None:
+                with working:
+                    found = _addresses[key] = _made(key, build, signature)
+    return found
+
+
+def _made(key: str, build: Callable[[], Callable[..., None]], signature: Any) -> int:
+    path = _path(key)
+    stored = _read(path)
+    if stored is not None:
+        with contextlib.suppress(RuntimeError, ValueError):
+            address = _load(*stored)
+            COUNTERS.loaded += 1
+            return address
+    started = time.perf_counter()
+    compiled = cfunc(signature, error_model="numpy")(build())
+    COUNTERS.compiled += 1
+    COUNTERS.seconds += time.perf_counter() - started
+    _kept.append(compiled)
+    # Object code with weak functions beside the kernel would lose them when it is loaded.
+    if "define linkonce_odr" not in compiled.inspect_llvm():
+        _store(path, compiled.native_name, compiled._library._get_compiled_object())
+    return int(compiled.address)
 
 
 def _load(symbol: str, code: bytes) -> int:
@@ -88,17 +100,30 @@ def _target_machine() -> Any:
 # ---- on disk ------------------------------------------------------------------------------------------------------
 
 
+ROOT = Path(__file__).parents[1]
+ROOMS = ("contract", "program", "numba_backend")  # of which modules are imported while kernels are built
+# What Numba compiles for and how, as its environment variables say.
+SETTINGS = ("CPU_NAME", "CPU_FEATURES", "ENABLE_AVX", "OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "DEBUGINFO_DEFAULT")
+
+STALE = 3600.0  # seconds after which a file that is still being written has been given up
+
+
+def sources() -> list[Path]:
+    """Every file that may decide what is compiled: constants and shapes are compiled in from where they stand."""
+    return sorted([*ROOT.glob("*.py"), *(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))])
+
+
 @cache
 def fingerprint() -> str:
     """A hash of everything that all kernels depend on."""
     from .simd.host import cpu_features
 
     parts = [numba.__version__, llvmlite.__version__, sys.version, platform.machine(), binding.get_host_cpu_name()]
-    parts += [str(numba.config.CPU_NAME), str(numba.config.CPU_FEATURES), *sorted(cpu_features())]
-    digest = hashlib.sha256("\n".join(parts).encode())
-    folder = Path(__file__).parent
-    for source in sorted(folder.rglob("*.py")):
-        digest.update(str(source.relative_to(folder)).encode() + source.read_bytes())
+    parts += [repr(getattr(numba.config, name, None)) for name in SETTINGS]
+    parts += [str(kind.__basicsize__) for kind in (object, tuple, float)]  # native code reads such objects
+    digest = hashlib.sha256("\n".join([*parts, *sorted(cpu_features())]).encode())
+    for source in sources():
+        digest.update(f"\n{source.relative_to(ROOT)}\n".encode() + source.read_bytes())
     return digest.hexdigest()[:20]
 
 
@@ -115,10 +140,20 @@ def folder() -> Path | None:
             made.chmod(0o700)
         with tempfile.TemporaryFile(dir=path):
             pass
+        _clean(path)
     except OSError as error:
         _say_once(f"kernels are compiled anew in every process: {path} cannot be used ({error})")
         return None
     return path
+
+
+def _clean(path: Path) -> None:
+    """Removes what processes that were killed while they stored code have left behind."""
+    with os.scandir(path) as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):  # another process may be at it, too
+                if not entry.name.endswith(".o") and entry.stat().st_mtime < time.time() - STALE:
+                    os.unlink(entry)
 
 
 @cache

@@ -27,6 +27,7 @@ from numba.core.lowering import Lower
 from numba.core.registry import cpu_target
 
 from ..contract.code import Code, Place
+from .compilation import working
 from .machine import Arrangement, Epilogue, Machine
 from .products import tile_turn
 from .simd import host, vector
@@ -66,7 +67,8 @@ def _of_a_call(
 ) -> Code:
     """The listing of a kernel, compiled once a process: a step calls the same few kernels on many shapes."""
     if recipe[0] not in LISTED:
-        LISTED[recipe[0]] = listing(*recipe)
+        with working:
+            LISTED[recipe[0]] = listing(*recipe)
     code = LISTED[recipe[0]]
     return replace(code, turn=turn, note="; ".join(filter(None, (note, code.note))))
 

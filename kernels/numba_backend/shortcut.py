@@ -10,7 +10,6 @@ as always.
 from __future__ import annotations
 
 import ctypes
-import threading
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 from numba import types
 
+from ..locks import lock
 from .compilation import address_of
 from .invocation import (
     ARRAY_AXES,
@@ -49,6 +49,8 @@ ROW_SIZE = ROW_PAIR + MOST_PAIRS * 3
 IS_OBJECT, IS_FLOAT, IS_PROBABILITY, IS_ARRAY = range(4)
 BITS_OF_ONE = 0x3FF0000000000000  # of the float64: those of numbers in [0, 1) are smaller, and not negative
 DTYPES = tuple(map(np.dtype, ("float32", "float64", "int64")))
+
+_writing = lock()
 
 
 @inlined
@@ -171,7 +173,6 @@ class Shortcut:
         """
         self._probabilities = frozenset(probabilities)
         self._pairs, self._objects, self._tries = list(pairs), list[Any](), 0
-        self._writing = threading.Lock()
         self._table = np.zeros(TABLE_HEADER + MOST_ROWS * ROW_SIZE, np.int64)
         self._table[TABLE_ARRAY], self._table[TABLE_FLOAT] = id(np.ndarray), id(float)
         native, address = _native(), int(self._table.ctypes.data)
@@ -189,14 +190,14 @@ class Shortcut:
 
         bound: the position of indices, and what they must be below.
         """
-        if not self._writing.acquire(blocking=False):
+        if not _writing.acquire(blocking=False):
             return  # another thread is at it; the call will come again
         try:
             if not self.full and max(len(arguments), len(words)) <= MOST_OPERANDS and len(self._pairs) <= MOST_PAIRS:
                 self._tries += 1
                 self._write(kernel, arguments, words, bound)
         finally:
-            self._writing.release()
+            _writing.release()
 
     def _write(
         self, kernel: int, arguments: tuple[Any, ...], words: tuple[Any, ...], bound: tuple[int, int] | None
