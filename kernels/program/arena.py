@@ -46,20 +46,47 @@ def plan(phases: Sequence[Sequence[Instruction]], program: Program) -> Plan:
     phases: instructions of one phase may run at the same time, on different threads, so that their buffers never share.
     """
     alive = lifetimes(phases, program)
-    offsets: dict[Buffer, int] = {}
     sizes = {buffer: -(-buffer.nbytes // LINE) * LINE for buffer in alive}
-    for buffer in sorted(alive, key=lambda b: (-b.nbytes, b.number)):
-        first, last = alive[buffer]
-        others = sorted(
-            (offset, offset + sizes[other])
-            for other, offset in offsets.items()
-            if alive[other][0] <= last and first <= alive[other][1]
-        )
-        place = 0
-        for start, end in others:
-            if place + sizes[buffer] <= start:
+    arena = _Pieces()
+    offsets = {
+        buffer: arena.place(sizes[buffer], *alive[buffer])
+        for buffer in sorted(alive, key=lambda b: (-b.nbytes, b.number))
+    }
+    return Plan(offsets, sum(arena.lengths), sum(sizes.values()))
+
+
+class _Pieces:
+    """The arena in pieces, from its beginning: how many bytes each has, and the phases in which it is taken, as bits.
+
+    There are as many pieces as there are different ends of buffers, and of them a program has few: its temporaries lie
+    upon each other. That is what makes this fast where comparing all with all is not.
+    """
+
+    def __init__(self) -> None:
+        self.lengths, self.taken = list[int](), list[int]()
+
+    def place(self, size: int, first: int, last: int) -> int:
+        """Takes the lowest place of so many bytes that nobody has from the first phase to the last."""
+        if size == 0:
+            return 0
+        wanted = (1 << last + 1) - (1 << first)
+        place = free = begin = 0  # the place, its bytes so far, its first piece
+        end = len(self.taken)  # the piece behind it
+        for piece, taken in enumerate(self.taken):
+            if taken & wanted:
+                place, free, begin = place + free + self.lengths[piece], 0, piece + 1
+                continue
+            free += self.lengths[piece]
+            if free >= size:
+                end = piece + 1
                 break
-            place = max(place, end)
-        offsets[buffer] = place
-    total = max((offsets[buffer] + sizes[buffer] for buffer in offsets), default=0)
-    return Plan(offsets, total, sum(sizes.values()))
+        if free < size:
+            self.lengths.append(size - free)
+            self.taken.append(0)
+            end = len(self.taken)
+        elif free > size:  # its last piece is cut
+            self.lengths[end - 1 : end] = [self.lengths[end - 1] - (free - size), free - size]
+            self.taken.insert(end, self.taken[end - 1])
+        for piece in range(begin, end):
+            self.taken[piece] |= wanted
+        return place
