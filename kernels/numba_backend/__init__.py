@@ -1,8 +1,9 @@
 """Numba: every kernel written with explicit SIMD vectors, compiled to machine code on first use, cached on disk.
 
 ``create(threads, simd_width)``: threads share the output of large calls, by default one for each CPU of the process, or
-as many as the environment says, by which joblib divides the CPUs among its workers; simd_width is the lanes of float32
-in a vector (1: scalar code), by default what the CPU's registers hold.
+as many as the environment says, by which joblib divides the CPUs among its workers; more than CPUs may be asked for,
+but no more run at once, since any number computes the same bits. simd_width is the lanes of float32 in a vector (1:
+scalar code), by default what the CPU's registers hold.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from .compilation import COUNTERS
 from .executor import Executor
 from .machine import BUILDERS, Arrangement, Epilogue, Machine, best_threads, best_width
 from .shortcut import Shortcut
-from .team import MOST_THREADS
+from .team import MOST_THREADS, at_once
 
 Array = np.ndarray[Any, Any]
 WIDTHS = (1, 4, 8, 16)
@@ -28,17 +29,17 @@ WIDTHS = (1, 4, 8, 16)
 
 def create(threads: int | None = None, simd_width: int | None = None) -> dict[str, Any]:
     """The backend. Raises ValueError for threads or a simd_width out of range."""
-    threads = best_threads() if threads is None else threads
-    if not isinstance(threads, int) or isinstance(threads, bool) or not 1 <= threads <= MOST_THREADS:
+    asked = best_threads() if threads is None else threads
+    if not isinstance(asked, int) or isinstance(asked, bool) or not 1 <= asked <= MOST_THREADS:
         raise ValueError(f"threads is {threads!r}, expected a whole number in [1, {MOST_THREADS}]")
     width = best_width() if simd_width is None else simd_width
     if width not in WIDTHS:
         raise ValueError(f"simd_width is {simd_width!r}, expected one of {', '.join(map(str, WIDTHS))}")
-    machine = Machine(width, threads)
+    machine = Machine(width, asked if threads is None else at_once(asked))
     return {
         "implementations": implementations(machine),
         "executor": lambda program: Executor(program, machine, arrangements()),
-        "options": {"threads": threads, "simd_width": width},
+        "options": {"threads": asked, "simd_width": width},
         "compile_seconds": lambda: COUNTERS.seconds,
         "kernels_compiled": lambda: COUNTERS.compiled,
         "code": lambda kernel, operands: code(machine, arrangements()[kernel](*operands)),

@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from ..cpus import cpu_count
 from . import elementwise, losses, normalisation, optimizers, reductions, rows
 from .compilation import address_of
 from .invocation import Launcher
 from .products import EPILOGUES, epilogue_signature, gemm
 from .simd import host, vector
-from .team import MOST_THREADS, team_of
+from .team import MOST_THREADS, at_once, team_of
 from .words import KERNEL
 
 BUILDERS: dict[str, Callable[..., Any]] = {
@@ -42,10 +41,11 @@ class Epilogue(str):
 
 
 class Machine:
-    """Runs kernels of one width. width: lanes of float32 in a vector; float64 has half as many."""
+    """Runs kernels of one width. width: lanes of float32 in a vector; float64 has half as many. threads: at once."""
 
     def __init__(self, width: int, threads: int):
         self.width, self.threads = width, threads
+        self._team = team_of(threads)  # whose threads end with the last machine that holds it
         self._launchers: dict[tuple[str, str], Launcher] = {}
         self._epilogues: dict[tuple[str, str], float] = {}
 
@@ -89,7 +89,7 @@ class Machine:
         """Runs a kernel. work: elements or multiply-adds, as ``SHARED_FROM`` counts them; 0 keeps it on one thread."""
         kernel = self._launchers.get((name, char)) or self.launcher(name, char)
         if self.shares(name, work):
-            team_of(self.threads).run(kernel, arguments)
+            self._team.run(kernel, arguments, fewer=True)
         else:
             kernel.run(arguments)
 
@@ -101,7 +101,7 @@ def best_width() -> int:
 
 def best_threads() -> int:
     """The CPUs that the process may use, or fewer where NUMBA_NUM_THREADS or else OMP_NUM_THREADS says so."""
-    most = min(cpu_count(), MOST_THREADS)
+    most = at_once(MOST_THREADS)
     for variable in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS"):
         number = os.environ.get(variable, "").partition(",")[0].strip()  # OpenMP takes one for each nested level
         if number.isdecimal() and int(number) > 0:

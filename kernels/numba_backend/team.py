@@ -4,29 +4,36 @@ Numba's own parallel regions cost more the less they do, abort when two threads 
 after a fork (OpenMP). A team is a few Python threads that wait in native code, without the GIL: for a while by
 spinning, which starts work within a microsecond, then asleep on a semaphore. The caller publishes a call by raising a
 generation number, runs share 0 itself, and waits until the others have reported. A team serves one caller at a time;
-a second one finds it busy and runs its kernel alone. After a fork the child starts a team of its own.
+a second one finds it busy and runs its kernel alone. Its threads start when it first runs, end when no backend of so
+many threads is left, and are started anew in a forked child.
 """
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import ctypes
 import os
 import threading
+import weakref
 from functools import cache
 from typing import Any
 
 import numpy as np
 from numba import types
 
+from ..cpus import cpu_count
+from ..locks import lock
 from .compilation import address_of
 from .invocation import Launcher
 from .words import WORDS, atomic_add, atomic_exchange, atomic_load, atomic_store, call_kernel, inlined, yield_core
 
 # Places in the shared words, each on a cache line of its own; each thread has a flag that says it sleeps.
-GENERATION, PENDING, REPORTED, ASLEEP, LINE = 0, 8, 16, 32, 16
+GENERATION, PENDING, REPORTED, SIZE, ASLEEP, LINE = 0, 8, 16, 24, 32, 16
 MOST_THREADS = 62  # sleepers are told as the bits of one word
 SPINS, YIELDS = 3000, 6000  # some 50 us of spinning, then some 2 ms of giving way, then sleep
+
+Array = np.ndarray[Any, Any]
 
 I64 = types.int64
 LEAD, JOIN = I64(WORDS, WORDS, I64, I64, I64), types.void(WORDS, WORDS, I64, I64)
@@ -103,43 +110,85 @@ def _native() -> tuple[Any, Any, Any]:
     return lead, join, follow
 
 
+class Wake:
+    """Ends a thread's sleep. To wake one that is awake does no harm: it will sleep once less.
+
+    Unlike threading.Semaphore, a finalizer may call it, which comes from within anything.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+        self.wait = self._lock.acquire
+
+    def release(self) -> None:
+        with contextlib.suppress(RuntimeError):  # awake
+            self._lock.release()
+
+
 class Team:
     """``threads`` threads, the caller's among them."""
 
     def __init__(self, threads: int):
         self.threads = threads
-        self._busy = threading.Lock()
-        # A semaphore for each: one for all could be taken twice by the same thread.
-        self._wake = [threading.Semaphore(0) for _ in range(threads)]
+        self._busy = lock()
+        self._reset()
+
+    def _reset(self) -> None:
+        """Nobody has been started yet."""
+        threads = self.threads
+        self._started = (
+            0  # threads, with the caller's, when they have been started: fewer than wanted where so many fail
+        )
+        self._wake = [Wake() for _ in range(threads)]
         self._shared, self._words = np.zeros(ASLEEP + LINE * threads, np.int64), np.zeros(64, np.int64)
+        self._shared[ASLEEP::LINE] = 1
         self._shared_address, self._words_address = int(self._shared.ctypes.data), int(self._words.ctypes.data)
-        self._members: list[threading.Thread] = []
+
+    def _start(self) -> int:
+        """Starts the threads, as many as the system allows; how many there are."""
+        global _startable
         _native()
-        for thread in range(1, threads):
-            member = threading.Thread(target=self._live, args=(thread,), name=f"tinynet-{thread}", daemon=True)
-            member.start()
-            self._members.append(member)
+        _members[:] = [member for member in _members if member.is_alive()]
+        started, end = 1, weakref.finalize(self, _dismiss, self._shared, self._wake)
+        end.atexit = False
+        try:
+            for thread in range(1, self.threads):
+                shared = (self._wake[thread], self._shared, self._words, thread)
+                member = threading.Thread(target=_live, args=shared, name=f"tinynet-{thread}", daemon=True)
+                try:
+                    member.start()
+                except (RuntimeError, MemoryError):  # a limit of processes or of memory
+                    _startable = min(_startable, started)
+                    break
+                _members.append(member)
+                started += 1
+        except BaseException:  # Ctrl-C
+            end()
+            self._reset()
+            raise
+        self._shared[SIZE] = self._started = started
+        return started
 
-    def _live(self, thread: int) -> None:
-        follow, seen = _native()[2], 0
-        while True:
-            seen = follow(self._shared_address, self._words_address, thread, self.threads, seen)
-            if seen < 0:
-                return
-            self._wake[thread].acquire()
+    def run(self, kernel: Launcher, arguments: tuple[Any, ...], fewer: bool = False) -> None:
+        """Runs the kernel on all threads, or on the caller's alone if the team is busy or could not be started.
 
-    def run(self, kernel: Launcher, arguments: tuple[Any, ...]) -> None:
-        """Runs the kernel on all threads, or on the caller's alone if the team is busy."""
+        fewer: the kernel may as well run on those that could be.
+        """
         if not self._busy.acquire(blocking=False):
             kernel.run(arguments)
             return
         try:
+            threads = self._started or self._start()
+            if threads == 1 or not (fewer or threads == self.threads):
+                kernel.run(arguments)
+                return
             kernel.fill(arguments, self._words)
             shared, words = self._shared_address, self._words_address
             generation = int(self._shared[GENERATION]) + 1
-            reports = int(self._shared[REPORTED]) + self.threads - 1
+            reports = int(self._shared[REPORTED]) + threads - 1
             try:
-                sleeping = _native()[0](shared, words, self.threads, generation, reports)
+                sleeping = _native()[0](shared, words, threads, generation, reports)
                 if sleeping:
                     self._wake_and_join(sleeping, reports)
             except BaseException:
@@ -152,50 +201,67 @@ class Team:
             self._busy.release()
 
     def _wake_and_join(self, sleeping: int, reports: int) -> None:
-        """Wakes the threads whose bits are set and runs share 0. To wake one that is awake does no harm."""
-        for thread in range(1, self.threads):
+        """Wakes the threads whose bits are set and runs share 0."""
+        for thread in range(1, self._started):
             if sleeping >> thread & 1:
                 self._wake[thread].release()
-        _native()[1](self._shared_address, self._words_address, self.threads, reports)
-
-    def _dismiss(self) -> None:
-        """Ends the threads."""
-        self._shared[GENERATION] = -1
-        for wake in self._wake:
-            wake.release()
-        for member in self._members:
-            member.join()
+        _native()[1](self._shared_address, self._words_address, self._started, reports)
 
     def end(self) -> None:
-        """Ends the threads, before the interpreter takes their code away."""
+        """Ends the threads, soon."""
         with self._busy:
-            self._dismiss()
+            _dismiss(self._shared, self._wake)
 
 
-_teams: dict[int, Team] = {}
-_founding = threading.Lock()
+def _live(wake: Wake, shared: Array, words: Array, thread: int) -> None:
+    """A member's life. It does not hold the team, which ends when nobody else does."""
+    follow, seen = _native()[2], 0
+    while seen >= 0:
+        wake.wait()
+        seen = follow(int(shared.ctypes.data), int(words.ctypes.data), thread, int(shared[SIZE]), seen)
+
+
+def _dismiss(shared: Array, wakes: list[Wake]) -> None:
+    """Tells the threads to end."""
+    shared[GENERATION] = -1
+    for wake in wakes:
+        wake.release()
+
+
+_teams: weakref.WeakValueDictionary[int, Team] = weakref.WeakValueDictionary()
+_members: list[threading.Thread] = []  # that have been started, of all teams
+_founding = lock()
+_startable = MOST_THREADS  # threads of a team, the caller's among them: fewer after a limit was met
 
 
 def team_of(threads: int) -> Team:
-    """The process's team of that many threads."""
-    found = _teams.get(threads)
-    if found is None:
-        with _founding:
-            found = _teams.get(threads) or _teams.setdefault(threads, Team(threads))
-    return found
+    """The process's team of that many threads, which lives as long as somebody holds it."""
+    with _founding:
+        found = _teams.get(threads)
+        if found is None:
+            found = _teams[threads] = Team(threads)
+        return found
+
+
+def at_once(threads: int) -> int:
+    """How many of so many threads run at once: no more than CPUs, since those without one keep all others waiting."""
+    return 1 if threads == 1 else min(threads, cpu_count(), _startable)
 
 
 def _forget() -> None:
-    """In a forked child there are no other threads, and a lock may be held by one of them for ever."""
-    global _founding
-    _founding = threading.Lock()
-    _teams.clear()
+    """In a forked child there are no other threads."""
+    _members.clear()
+    for team in list(_teams.values()):
+        team._reset()
 
 
 @atexit.register
 def _end_all() -> None:
-    for team in _teams.values():
+    """Ends all threads, before the interpreter takes their code away."""
+    for team in list(_teams.values()):
         team.end()
+    for member in _members:
+        member.join()
 
 
 if hasattr(os, "register_at_fork"):
