@@ -12,7 +12,7 @@ import threading
 import weakref
 from typing import Any
 
-PATIENCE = 60.0  # seconds that a fork waits at most
+PATIENCE = 60.0  # seconds that a fork waits for a lock at most
 
 _locks: weakref.WeakSet[Any] = weakref.WeakSet()
 _awaited: list[Awaited] = []
@@ -41,7 +41,7 @@ class Awaited:
 
     def __init__(self) -> None:
         self._door, self._room = lock(), reentrant_lock()
-        self._entered = False  # by the thread that forks
+        self._taken: list[Any] = []  # of the two, by the thread that forks
         _awaited.append(self)
 
     def __enter__(self) -> None:
@@ -53,14 +53,12 @@ class Awaited:
 
     def shut(self) -> None:
         """Waits until nobody works here, and lets nobody in."""
-        self._door.acquire()
-        self._entered = self._room.acquire(timeout=PATIENCE)
+        self._taken = [one for one in (self._door, self._room) if one.acquire(timeout=PATIENCE)]
 
     def open(self) -> None:
         """Lets others in again."""
-        if self._entered:
-            self._room.release()
-        self._door.release()
+        while self._taken:
+            self._taken.pop().release()
 
 
 def _before_fork() -> None:

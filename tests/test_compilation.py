@@ -90,7 +90,7 @@ def test_memory_stays_flat_over_programs_and_backends():
     body = """
         sys.path.insert(0, "tests")
         import gc
-        from test_machine_code import use
+        from test_compilation import use
         def resident():
             gc.collect()
             with open("/proc/self/statm") as file:

@@ -12,6 +12,7 @@ from test_compilation import printed
 import kernels
 import tinynet as tn
 from kernels import cpus
+from kernels.hardware import peak
 from kernels.numba_backend import machine, team
 from tinynet.backends import running_on
 
@@ -95,6 +96,8 @@ def test_fewer_threads_where_no_more_can_be_started(monkeypatch, become, allowed
     for _ in range(3):
         np.testing.assert_array_equal(backend.exp(X), alone.exp(X))
     assert become(allowed)
+    kernel, crew = machine.Machine(1, 1).launcher("exp", "f"), team.team_of(10 + allowed)
+    assert [crew.run(kernel, (X, X.copy()), fewer) for fewer in (False, True)] == [1, allowed + 1]
 
     def losses(backend):
         weight = tn.nn.Parameter(X * 0.01)
@@ -134,6 +137,20 @@ def test_a_process_without_memory_for_stacks_runs_on_one_thread():
     if not os.path.exists("/proc/self/statm"):
         pytest.skip("needs /proc")
     assert printed(body) == ["refused", "True", "1"]
+
+
+def test_a_measurement_does_not_wait_for_a_thread_that_cannot_be_started(monkeypatch):
+    start, left = threading.Thread.start, [1]
+
+    def limited(thread):
+        if not left[0]:
+            raise RuntimeError("can't start new thread")
+        left[0] -= 1
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        peak.best_seconds([lambda: None] * 3, 0.001)
 
 
 def test_an_interrupted_start_leaves_no_thread(monkeypatch, become):

@@ -139,7 +139,11 @@ def together_seconds(pool: ThreadPoolExecutor, works: list[Any]) -> float:
         work()
         return start, time.perf_counter()
 
-    return seconds_of(list(pool.map(run, works)))
+    try:
+        return seconds_of(list(pool.map(run, works)))
+    except RuntimeError:  # a thread that cannot be started: the others do not wait for it
+        barrier.abort()
+        raise
 
 
 def seconds_of(times: list[tuple[float, float]]) -> float:

@@ -170,19 +170,19 @@ class Team:
         self._shared[SIZE] = self._started = started
         return started
 
-    def run(self, kernel: Launcher, arguments: tuple[Any, ...], fewer: bool = False) -> None:
+    def run(self, kernel: Launcher, arguments: tuple[Any, ...], fewer: bool = False) -> int:
         """Runs the kernel on all threads, or on the caller's alone if the team is busy or could not be started.
 
-        fewer: the kernel may as well run on those that could be.
+        fewer: the kernel may as well run on those that could be. Returns how many it ran on.
         """
         if not self._busy.acquire(blocking=False):
             kernel.run(arguments)
-            return
+            return 1
         try:
             threads = self._started or self._start()
             if threads == 1 or not (fewer or threads == self.threads):
                 kernel.run(arguments)
-                return
+                return 1
             kernel.fill(arguments, self._words)
             shared, words = self._shared_address, self._words_address
             generation = int(self._shared[GENERATION]) + 1
@@ -197,6 +197,7 @@ class Team:
                 if self._shared[PENDING]:
                     self._wake_and_join(int(self._shared[PENDING]), reports)
                 raise
+            return threads
         finally:
             self._busy.release()
 
