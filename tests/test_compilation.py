@@ -13,7 +13,7 @@ import pytest
 
 import kernels
 import tinynet as tn
-from kernels.numba_backend import compilation
+from kernels.numba_backend.native import compilation
 from tinynet.backends import running_on
 
 ROOT = Path(__file__).parent.parent

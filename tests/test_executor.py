@@ -16,10 +16,12 @@ import kernels
 import kernels.testing as suite
 import tinynet as tn
 from kernels.contract import DECLARATIONS
-from kernels.numba_backend import access, arrangements, executor
-from kernels.numba_backend.choice import Choice
+from kernels.numba_backend import arrangements
 from kernels.numba_backend.machine import Machine, best_width
-from kernels.numba_backend.sharing import share_of, splits_rows
+from kernels.numba_backend.native.partition import share_of, splits_rows
+from kernels.numba_backend.runtime import executor
+from kernels.numba_backend.runtime import footprints as access
+from kernels.numba_backend.runtime.thread_choice import Choice
 from kernels.program import View, difference, recorder, recording
 from kernels.testing import suite as cases
 from tinynet import nn, optim
@@ -204,7 +206,7 @@ def test_a_barrier_too_few_is_found():
     calls = [ARRANGEMENTS[i.kernel](*i.operands) for i in tape.instructions]
     touched = [access.regions(i, kernel, operands, 2) for i, (kernel, _, operands, _) in
                zip(tape.instructions, calls, strict=True)]  # fmt: skip
-    from kernels.numba_backend.phases import phases
+    from kernels.numba_backend.runtime.phases import phases
 
     assert phases(tape.instructions, touched) == [[0, 1], [2, 3]]
     assert not access.crosses(touched[0], touched[1])

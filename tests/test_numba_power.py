@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from backends import loaded
 
-from kernels.numba_backend.elementwise import POWERS
+from kernels.numba_backend.kernels.elementwise import POWERS
 
 BASES = [0.0, -0.0, 1.0, -1.0, 0.7, -2.5, 1e30, -1e30, 1e-30, 1e-40, -1e-40, np.inf, -np.inf, np.nan]
 

@@ -130,7 +130,7 @@ def test_a_profile_names_every_instruction_and_changes_nothing(name, threads):
 
 
 def test_a_timed_run_computes_what_an_untimed_one_does(monkeypatch):
-    choice = pytest.importorskip("kernels.numba_backend.choice").Choice
+    choice = pytest.importorskip("kernels.numba_backend.runtime.thread_choice").Choice
     monkeypatch.setattr(choice, "next", lambda self: self.threads)
     monkeypatch.setattr(choice, "fastest", 2)
     results = []

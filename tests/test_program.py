@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinynet as tn
-from kernels.numba_backend import access
+from kernels.numba_backend.runtime import footprints as access
 from kernels.program import PASSES, Buffer, Instruction, Program, View, arena, dependencies, passes, recorder
 from kernels.program.instruction import TEMPORARY
 from tinynet import Tensor, nn, optim

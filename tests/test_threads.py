@@ -13,7 +13,8 @@ import kernels
 import tinynet as tn
 from kernels import cpus
 from kernels.hardware import peak
-from kernels.numba_backend import machine, team
+from kernels.numba_backend import machine
+from kernels.numba_backend.runtime import team
 from tinynet.backends import running_on
 
 X = np.ones((300, 300), np.float32)
@@ -91,7 +92,7 @@ def test_fewer_threads_where_no_more_can_be_started(monkeypatch, become, allowed
     monkeypatch.setattr(threading.Thread, "start", limited)
     monkeypatch.setattr(machine, "SHARED_FROM", 0)
     monkeypatch.setattr(team, "_startable", team.MOST_THREADS)
-    monkeypatch.setattr("kernels.numba_backend.executor.Choice.next", lambda self: self.threads)
+    monkeypatch.setattr("kernels.numba_backend.runtime.executor.Choice.next", lambda self: self.threads)
     backend, alone = (kernels.load("numba", threads=threads) for threads in (10 + allowed, 1))
     for _ in range(3):
         np.testing.assert_array_equal(backend.exp(X), alone.exp(X))

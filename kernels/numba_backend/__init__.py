@@ -17,11 +17,11 @@ import numpy as np
 from ..contract import DECLARATIONS
 from ..contract.checks import axis_length, overlap_pairs
 from ..contract.code import Code
-from .compilation import COUNTERS
-from .executor import Executor
 from .machine import BUILDERS, Arrangement, Epilogue, Machine, best_threads, best_width
-from .shortcut import Shortcut
-from .team import MOST_THREADS, at_once
+from .native.compilation import COUNTERS
+from .runtime.call_cache import Shortcut
+from .runtime.executor import Executor
+from .runtime.team import MOST_THREADS, at_once
 
 Array = np.ndarray[Any, Any]
 WIDTHS = (1, 4, 8, 16)
@@ -48,7 +48,7 @@ def create(threads: int | None = None, simd_width: int | None = None) -> dict[st
 
 def code(machine: Machine, arrangement: Arrangement) -> list[Code]:
     """The machine code of a call."""
-    from .listing import codes  # which nothing else needs
+    from .native.listing import codes  # which nothing else needs
 
     return codes(machine, arrangement)
 

@@ -26,12 +26,12 @@ from numba.core.compiler_lock import global_compiler_lock
 from numba.core.lowering import Lower
 from numba.core.registry import cpu_target
 
-from ..contract.code import Code, Place
+from ...contract.code import Code, Place
+from ..kernels.products import tile_turn
+from ..machine import Arrangement, Epilogue, Machine
+from ..simd import host, vector
+from .calling_convention import KERNEL
 from .compilation import working
-from .machine import Arrangement, Epilogue, Machine
-from .products import tile_turn
-from .simd import host, vector
-from .words import KERNEL
 
 FOLDER = Path(__file__).parent
 # Modules that turn operators and calls into instructions: what calls them is what a reader looks for.

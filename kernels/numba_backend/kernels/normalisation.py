@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from ..native.calling_convention import advance, columns, inlined, number, pointer, row, rows, share, stride_bytes
+from ..simd import sqrt, staged
 from .reductions import column_sum, row_sum
 from .row_passes import first_lane, over_columns, read, row_pass, write
-from .simd import sqrt, staged
-from .words import advance, columns, inlined, number, pointer, row, rows, share, stride_bytes
 
 
 def layer_norm(f):

@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
+from ..native.calling_convention import advance, columns, number, pointer, row, rows, share
+from ..simd import select, vector
 from .row_passes import first_lane, row_pass
-from .simd import select, vector
-from .words import advance, columns, number, pointer, row, rows, share
 
 not_finite = row_pass(lambda x: (x - x,), sums=1)  # 0, or NaN where an element is not finite
 beyond = row_pass(lambda x, low, high: (select((x >= low) & (x <= high), x - x, math.nan),), sums=1)

@@ -12,8 +12,8 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .sharing import COLUMN_UNIT, share_of, splits_rows
-from .simd import host
+from ..simd import host
+from .partition import COLUMN_UNIT, share_of, splits_rows
 
 WORDS = types.CPointer(types.int64)
 KERNEL = types.void(WORDS, types.int64, types.int64)

@@ -12,13 +12,13 @@ import math
 from llvmlite import ir
 from numba import types
 
-from . import simd
-from .sharing import COLUMN_UNIT
-from .simd import any_lane, fast_maximum, host, is_nan, select, staged, sum_lanes
-from .simd.memory import first_lanes, index
-from .simd.reductions import fold
-from .simd.register import Register, Scalar, constant
-from .words import columns, share
+from .. import simd
+from ..native.calling_convention import columns, share
+from ..native.partition import COLUMN_UNIT
+from ..simd import any_lane, fast_maximum, host, is_nan, select, staged, sum_lanes
+from ..simd.memory import first_lanes, index
+from ..simd.reductions import fold
+from ..simd.register import Register, Scalar, constant
 
 I64 = ir.IntType(64)
 CHAINS = 4  # vectors a step: a sum waits for the one before in its own chain only

@@ -17,20 +17,14 @@ from typing import Any
 
 import numpy as np
 
-from ..program import arena
-from ..program.dependencies import height
-from ..program.instruction import ARGUMENT, TEMPORARY, Array, Program, View
-from ..program.interpreter import persistent, restore
-from ..program.recording import address, extent
-from ..program.timings import Timings
-from .access import regions
-from .choice import Choice
-from .compilation import address_of
-from .invocation import Launcher
-from .machine import Arrangement, Machine
-from .phases import phases
-from .team import team_of
-from .words import (
+from ...program import arena
+from ...program.dependencies import height
+from ...program.instruction import ARGUMENT, TEMPORARY, Array, Program, View
+from ...program.interpreter import persistent, restore
+from ...program.recording import address, extent
+from ...program.timings import Timings
+from ..machine import Arrangement, Machine
+from ..native.calling_convention import (  # fmt: skip
     FIRST_OPERAND,
     OPERAND_WORDS,
     atomic_add,
@@ -46,7 +40,13 @@ from .words import (
     stride_bytes,
     ticks,
     yield_core,
-)  # fmt: skip
+)
+from ..native.compilation import address_of
+from ..native.invocation import Launcher
+from .footprints import regions
+from .phases import phases
+from .team import team_of
+from .thread_choice import Choice
 
 ROW = 64  # words of an instruction
 # Flags of an instruction: wait after it; end the run there if the phase's flag is raised; look at that flag now. Above

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from numba import types
 
+from .calling_convention import FIRST_OPERAND, OPERAND_WORDS, WORDS, call_kernel, follow, inlined, words_on_stack
 from .compilation import address_of
-from .words import FIRST_OPERAND, OPERAND_WORDS, WORDS, call_kernel, follow, inlined, words_on_stack
 
 # In 64-bit words from an object's beginning. An object begins with its reference count and its type.
 TYPE = 1

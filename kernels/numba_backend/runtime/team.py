@@ -22,11 +22,20 @@ from typing import Any
 import numpy as np
 from numba import types
 
-from ..cpus import cpu_count
-from ..locks import lock
-from .compilation import address_of
-from .invocation import Launcher
-from .words import WORDS, atomic_add, atomic_exchange, atomic_load, atomic_store, call_kernel, inlined, yield_core
+from ...cpus import cpu_count
+from ...locks import lock
+from ..native.calling_convention import (
+    WORDS,
+    atomic_add,
+    atomic_exchange,
+    atomic_load,
+    atomic_store,
+    call_kernel,
+    inlined,
+    yield_core,
+)
+from ..native.compilation import address_of
+from ..native.invocation import Launcher
 
 # Places in the shared words, each on a cache line of its own; each thread has a flag that says it sleeps.
 GENERATION, PENDING, REPORTED, SIZE, ASLEEP, LINE = 0, 8, 16, 24, 32, 16

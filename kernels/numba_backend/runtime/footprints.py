@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..program.dependencies import height, overlap
-from ..program.instruction import FLAG, Instruction, View
-from . import elementwise, optimizers
-from .sharing import COLUMN_UNIT, share_of, splits_rows
+from ...program.dependencies import height, overlap
+from ...program.instruction import FLAG, Instruction, View
+from ..kernels import elementwise, optimizers
+from ..native.partition import COLUMN_UNIT, share_of, splits_rows
 
 PART, ROWS, COLUMNS, ITEMS, ALONE = "part", "rows", "columns", "items", "alone"
 """How threads split the domain: by rows or columns as ``splits_rows`` says; by rows; by columns; an array of one axis

@@ -6,9 +6,20 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 
-from ..contract.random import GOLDEN_GAMMA, MULTIPLIER_1, MULTIPLIER_2
-from .row_passes import row_max, row_pass
-from .simd import (
+from ...contract.random import GOLDEN_GAMMA, MULTIPLIER_1, MULTIPLIER_2
+from ..native.calling_convention import (
+    advance,
+    columns,
+    inlined,
+    number,
+    pointer,
+    row,
+    rows,
+    share,
+    stack,
+    stride_bytes,
+)
+from ..simd import (
     convert,
     exp,
     first_lanes,
@@ -21,9 +32,9 @@ from .simd import (
     transpose_block,
     vector,
 )
-from .simd import transpose as transpose_lanes
-from .simd.register import Register, Scalar
-from .words import advance, columns, inlined, number, pointer, row, rows, share, stack, stride_bytes
+from ..simd import transpose as transpose_lanes
+from ..simd.register import Register, Scalar
+from .row_passes import row_max, row_pass
 
 I64 = ir.IntType(64)
 DOUBLES = vector("float64", 1)

@@ -17,11 +17,22 @@ from __future__ import annotations
 
 from numba import types
 
+from ..native.calling_convention import (
+    advance,
+    columns,
+    finish,
+    inlined,
+    number,
+    part,
+    pointer,
+    rows,
+    stack,
+    stride_bytes,
+)
+from ..native.partition import COLUMN_UNIT, share_of, splits_rows
+from ..simd import staged, store, store_masked, transpose_block
 from .elementwise import ACTIVATIONS, OUTPUT_GRADIENTS
-from .sharing import COLUMN_UNIT, share_of, splits_rows
-from .simd import staged, store, store_masked, transpose_block
-from .tile import make_tile, tallest
-from .words import advance, columns, finish, inlined, number, part, pointer, rows, stack, stride_bytes
+from .micro_kernel import make_tile, tallest
 
 DEPTH = 1024  # most rows of a packed panel: 128 KiB of float32 at 32 columns, a part of the L2 cache
 EPILOGUE = 6  # its operand

@@ -7,9 +7,20 @@ from __future__ import annotations
 
 import math
 
-from . import simd
-from .simd import select, staged, store, store_masked
-from .words import advance, columns, contiguous, inlined, joined_part, number, pointer, rows, stride_bytes, to_line
+from .. import simd
+from ..native.calling_convention import (
+    advance,
+    columns,
+    contiguous,
+    inlined,
+    joined_part,
+    number,
+    pointer,
+    rows,
+    stride_bytes,
+    to_line,
+)
+from ..simd import select, staged, store, store_masked
 
 # Registers a turn of the inner loops: a function is a chain of instructions that wait for each other, and the CPU looks
 # ahead over a few hundred, so chains that are to overlap have to lie side by side.

@@ -26,8 +26,8 @@ import numba
 from llvmlite import binding
 from numba import cfunc
 
-from ..locks import Awaited, reentrant_lock
-from .words import KERNEL
+from ...locks import Awaited, reentrant_lock
+from .calling_convention import KERNEL
 
 
 class Counters:
@@ -116,7 +116,7 @@ def sources() -> list[Path]:
 @cache
 def fingerprint() -> str:
     """A hash of everything that all kernels depend on."""
-    from .simd.host import cpu_features
+    from ..simd.host import cpu_features
 
     parts = [numba.__version__, llvmlite.__version__, sys.version, platform.machine(), binding.get_host_cpu_name()]
     parts += [repr(getattr(numba.config, name, None)) for name in SETTINGS]

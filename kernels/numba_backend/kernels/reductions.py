@@ -8,11 +8,11 @@ from functools import partial
 from llvmlite import ir
 from numba import types
 
+from ..native.calling_convention import advance, columns, inlined, pointer, row, rows, share, stride_bytes
+from ..simd import all_lanes, any_lane, is_nan, maximum, staged, vector
+from ..simd.arithmetic import mask_bits
+from ..simd.register import Scalar, declare
 from .row_passes import first_lane, over_columns, read, row_max, row_pass, write
-from .simd import all_lanes, any_lane, is_nan, maximum, staged, vector
-from .simd.arithmetic import mask_bits
-from .simd.register import Scalar, declare
-from .words import advance, columns, inlined, pointer, row, rows, share, stride_bytes
 
 BLOCK = 4096  # elements summed in lanes before they join the total: rounding grows with this, not with the length
 COLUMN_BLOCK = 256  # rows summed likewise

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..program.dependencies import predecessors
-from ..program.instruction import Instruction
-from .access import Region, crosses
+from ...program.dependencies import predecessors
+from ...program.instruction import Instruction
+from .footprints import Region, crosses
 
 
 def phases(instructions: Sequence[Instruction], touched: Sequence[list[Region]]) -> list[list[int]]:

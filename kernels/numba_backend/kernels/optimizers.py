@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import math
 
+from ..native.calling_convention import advance, columns, contiguous, inlined, joined_part, number, pointer, row, rows
+from ..simd import select, sqrt, vector
 from .row_passes import row_pass
-from .simd import select, sqrt, vector
-from .words import advance, columns, contiguous, inlined, joined_part, number, pointer, row, rows
 
 doubles = vector("float64", 1)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from . import simd
+from .. import simd
+from ..native.calling_convention import columns, inlined, number, pointer, row, rows, share, stack
+from ..simd import exp, log, staged, store, store_masked, vector
 from .elementwise import sign
 from .row_passes import first_lane, number_of_rows, row_max, row_pass
 from .rows import exponentials, over_rows
-from .simd import exp, log, staged, store, store_masked, vector
-from .words import columns, inlined, number, pointer, row, rows, share, stack
 
 sum_below = row_pass(lambda x, largest: (x - largest,), sums=1)
 slopes = row_pass(lambda e, part, expected, factor: ((e * part - expected) * factor,))

@@ -17,9 +17,18 @@ from typing import Any
 import numpy as np
 from numba import types
 
-from ..locks import lock
-from .compilation import address_of
-from .invocation import (
+from ...locks import lock
+from ..native.calling_convention import (
+    FIRST_OPERAND,
+    OPERAND_WORDS,
+    WORDS,
+    call_kernel,
+    follow,
+    inlined,
+    words_on_stack,
+)
+from ..native.compilation import address_of
+from ..native.invocation import (  # fmt: skip
     ARRAY_AXES,
     ARRAY_DATA,
     ARRAY_SHAPE,
@@ -29,8 +38,7 @@ from .invocation import (
     TUPLE_ITEMS,
     TYPE,
     reads_objects,
-)  # fmt: skip
-from .words import FIRST_OPERAND, OPERAND_WORDS, WORDS, call_kernel, follow, inlined, words_on_stack
+)
 
 ARRAY_DTYPE, ARRAY_FLAGS = HEADER + 5, HEADER + 6  # behind data, axes, shape, strides and base
 MOST_ROWS, MOST_OPERANDS, MOST_PAIRS = 32, 12, 24

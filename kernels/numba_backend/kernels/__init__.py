@@ -1,0 +1,1 @@
+"""The kernels themselves, written with SIMD vectors."""

@@ -1,0 +1,1 @@
+"""How a kernel is called, split among threads, compiled and kept."""
