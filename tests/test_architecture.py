@@ -23,13 +23,13 @@ STOREYS = [
     "kernels.spelling kernels.text kernels.cpus kernels.locks", "kernels.ieee", "kernels.contract",
     "kernels.program", "kernels.numba_backend.simd", "kernels.naive kernels.numpy_backend kernels.numba_backend",
     "kernels.hardware", "kernels.loader", "kernels.testing", "kernels.explanation", "kernels", "kernels.__main__",
-    "tinynet.version", "tinynet.checks tinynet.files tinynet.termination", "tinynet.backends", "tinynet.tensor", "tinynet.tensor_files",
-    "tinynet.functional", "tinynet.gradients tinynet.randomness tinynet.history", "tinynet.nn",
-    "tinynet.onnx tinynet.interoperability", "tinynet.optim", "tinynet.snapshot", "tinynet.step", "tinynet.compiled", "tinynet.schedule",
-    "tinynet.scheduled",
-    "tinynet.data tinynet.metrics", "tinynet.callbacks", "tinynet.stepping", "tinynet.training",
-    "tinynet.checkpoint", "tinynet.estimators", "tinynet.experiment",
-    "tinynet.comparison", "tinynet.ladder", "tinynet.plots", "tinynet.report", "tinynet.command_line", "tinynet", "train",
+    "tinynet.version", "tinynet.checks tinynet.files tinynet.command.termination", "tinynet.backends", "tinynet.tensor", "tinynet.checkpoints.tensor_files",
+    "tinynet.functional", "tinynet.gradients tinynet.randomness tinynet.training.history", "tinynet.nn",
+    "tinynet.exchange.onnx tinynet.exchange.weights", "tinynet.optim", "tinynet.training.snapshot", "tinynet.training.step", "tinynet.training.compiled", "tinynet.schedule",
+    "tinynet.training.scheduled",
+    "tinynet.data tinynet.metrics", "tinynet.training.callbacks", "tinynet.training.stepping", "tinynet.training.trainer",
+    "tinynet.checkpoints.checkpoint", "tinynet.estimators", "tinynet.command.experiment",
+    "tinynet.command.comparison", "tinynet.command.ladder", "tinynet.plots", "tinynet.report", "tinynet.command.command_line", "tinynet", "train",
 ]  # fmt: skip
 FLOOR = {name: floor for floor, names in enumerate(STOREYS) for name in names.split()}
 

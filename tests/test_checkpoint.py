@@ -23,8 +23,8 @@ from safetensors.numpy import save
 
 import tinynet as tn
 from tinynet import nn, optim, schedule
-from tinynet.checkpoint import contents, read_checkpoint
-from tinynet.tensor_files import LONGEST_HEADER, read_tensors, write_tensors
+from tinynet.checkpoints.checkpoint import contents, read_checkpoint
+from tinynet.checkpoints.tensor_files import LONGEST_HEADER, read_tensors, write_tensors
 
 ROOT = Path(__file__).parent.parent
 SEEDS = itertools.count(1)

@@ -12,14 +12,14 @@ import pytest
 from children import finished, started
 
 import kernels
-from tinynet import command_line, ladder
-from tinynet.checkpoint import read_checkpoint
-from tinynet.command_line import main
-from tinynet.experiment import Options, Run, Rung
-from tinynet.history import History
+from tinynet.checkpoints.checkpoint import read_checkpoint
+from tinynet.checkpoints.tensor_files import write_tensors
+from tinynet.command import command_line, ladder
+from tinynet.command.command_line import main
+from tinynet.command.experiment import Options, Run, Rung
+from tinynet.command.termination import Termination
 from tinynet.optim.optimizer import uninterrupted
-from tinynet.tensor_files import write_tensors
-from tinynet.termination import Termination
+from tinynet.training.trainer.history import History
 
 ROOT = Path(__file__).parent.parent
 
@@ -168,7 +168,7 @@ def test_a_run_of_one_step_is_not_said_to_be_eager(capsys, monkeypatch, more, sa
     def without_numba(*arguments):
         raise ImportError("no ceilings, which take long to measure")
 
-    monkeypatch.setattr("tinynet.experiment.ceilings", without_numba)
+    monkeypatch.setattr("tinynet.command.experiment.ceilings", without_numba)
     options = ["--dataset", "iris", "--epochs", "1", "--batch-size", "1000", "--backend", "numpy", "--program", *more]
     status, printed, _ = run(capsys, *options)
     listing = printed.partition("numpy, a recorded step:")[2].partition("numpy, a recorded step:")[0]
@@ -191,7 +191,7 @@ def test_what_was_trained_is_reported_when_the_timing_is_interrupted(capsys, tmp
     def interrupted(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tinynet.training.Trainer.profile", interrupted)
+    monkeypatch.setattr("tinynet.training.trainer.Trainer.profile", interrupted)
     out = tmp_path / "r.json"
     status, text, _ = run(capsys, "--dataset", "iris", "--epochs", "2", "--explain", "--json", str(out))
     assert status == 130 and "test accuracy" in text and "the timing was interrupted" in text
@@ -330,9 +330,7 @@ def test_a_loss_that_explodes_gets_one_sentence(capsys):
 
 def test_without_numba_the_others_work(tmp_path):
     """A process in which Numba cannot be imported."""
-    body = (
-        "import sys; sys.modules['numba'] = None; from tinynet.command_line import main; sys.exit(main(sys.argv[1:]))"
-    )
+    body = "import sys; sys.modules['numba'] = None; from tinynet.command.command_line import main; sys.exit(main(sys.argv[1:]))"
 
     def command(*arguments):
         return finished([sys.executable, "-c", body, *arguments], cwd=ROOT)
@@ -394,7 +392,7 @@ def test_save_and_resume_are_one_run(capsys, tmp_path):
 
 
 def test_checkpoints_every_few_epochs(capsys, tmp_path, monkeypatch):
-    from tinynet import experiment
+    from tinynet.command import experiment
 
     epochs, save = [], experiment.save_checkpoint
     monkeypatch.setattr(
@@ -445,7 +443,7 @@ def test_a_run_that_is_stopped_leaves_a_checkpoint(capsys, tmp_path, sent, statu
     options = ["--dataset", "iris", "--backend", "numpy", "--hidden", "8"]
     endless = [*options, "--epochs", "1000000", "--save", path, "--checkpoint-every", "5", "--json", out]
     before = f"import signal; signal.signal(signal.SIGINT, signal.{'SIG_IGN' if ignoring else 'default_int_handler'}); "
-    body = before + "import sys; from tinynet.command_line import main; sys.exit(main(sys.argv[1:]))"
+    body = before + "import sys; from tinynet.command.command_line import main; sys.exit(main(sys.argv[1:]))"
     with started([sys.executable, "-c", body, *map(str, endless)], cwd=ROOT) as process:
         while process.poll() is None and not path.exists():
             time.sleep(0.01)

@@ -16,7 +16,7 @@ import kernels
 from kernels import DECLARATIONS, Backend, BackendUnavailable
 from kernels.contract import random
 from kernels.loader import from_module
-from tinynet.command_line import main
+from tinynet.command.command_line import main
 
 ROOT = Path(__file__).parent.parent
 F = np.float32

@@ -6,8 +6,8 @@ import pytest
 
 import kernels
 from tinynet import data
-from tinynet.command_line import parser
-from tinynet.experiment import RATE_AND_DECAY, Experiment, Options
+from tinynet.command.command_line import parser
+from tinynet.command.experiment import RATE_AND_DECAY, Experiment, Options
 from tinynet.nn import ACTIVATIONS, NORMS
 from tinynet.optim import OPTIMIZERS
 from tinynet.schedule import SCHEDULES

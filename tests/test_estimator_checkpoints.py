@@ -18,8 +18,8 @@ from test_checkpoint import ENVIRONMENT, mutated, python
 
 import tinynet as tn
 from tinynet import nn
-from tinynet.checkpoint import contents
-from tinynet.tensor_files import read_tensors, write_tensors
+from tinynet.checkpoints.checkpoint import contents
+from tinynet.checkpoints.tensor_files import read_tensors, write_tensors
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 

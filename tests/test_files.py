@@ -16,7 +16,7 @@ from test_checkpoint import ENVIRONMENT, ROOT, python
 
 import tinynet as tn
 from tinynet import files, nn
-from tinynet.command_line import main
+from tinynet.command.command_line import main
 from tinynet.files import STANDARD_OUTPUT, check_writable, open_file, write_atomically
 
 LIMIT = 60  # seconds that any child may take

@@ -11,8 +11,8 @@ from test_checkpoint import ENVIRONMENT, python
 
 import tinynet as tn
 from tinynet import Tensor, nn
+from tinynet.exchange.onnx import FUSED, LARGEST, RULES
 from tinynet.functional.layers import FROM_OUTPUT
-from tinynet.onnx import FUSED, LARGEST, RULES
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -332,7 +332,7 @@ def test_a_file_that_cannot_be_written_is_refused(tmp_path):
 
 def test_a_model_too_large_for_a_file_is_refused(monkeypatch, tmp_path):
     assert LARGEST < 2**31
-    monkeypatch.setattr("tinynet.onnx.LARGEST", 50)
+    monkeypatch.setattr("tinynet.exchange.onnx.LARGEST", 50)
     assert "72 bytes" in said(lambda: tn.export_onnx(nn.Linear(5, 3), tmp_path / "model.onnx"))
 
 

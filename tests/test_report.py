@@ -13,8 +13,8 @@ from browser import Browser, chromium
 from children import finished
 
 from kernels import hardware
-from tinynet import command_line, experiment
-from tinynet.command_line import main
+from tinynet.command import command_line, experiment
+from tinynet.command.command_line import main
 from tinynet.files import write_atomically
 
 ROOT = Path(__file__).parent.parent
@@ -285,9 +285,7 @@ def test_without_matplotlib_it_says_what_to_install(capsys, monkeypatch, tmp_pat
 
 
 def test_without_numba_there_is_a_page_without_a_roof(tmp_path):
-    body = (
-        "import sys; sys.modules['numba'] = None; from tinynet.command_line import main; sys.exit(main(sys.argv[1:]))"
-    )
+    body = "import sys; sys.modules['numba'] = None; from tinynet.command.command_line import main; sys.exit(main(sys.argv[1:]))"
     page = tmp_path / "page.html"
     command = [sys.executable, "-c", body, *SMALL, "--report", str(page), "--roofline", str(tmp_path / "roof.png")]
     done = finished(command, cwd=ROOT)

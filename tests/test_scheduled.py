@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 import tinynet as tn
-from tinynet import checkpoint, nn, optim
+from tinynet import nn, optim
+from tinynet.checkpoints import checkpoint
 from tinynet.estimators.optimizers import Horizon
 from tinynet.schedule import Cosine, Exponential, LinearWarmup, ReduceOnPlateau, Schedule
-from tinynet.scheduled import Schedules
+from tinynet.training.trainer.scheduled import Schedules
 
 
 def model():

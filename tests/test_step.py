@@ -14,7 +14,7 @@ from backends import loaded
 import tinynet as tn
 from tinynet import nn, optim
 from tinynet.backends import running_on
-from tinynet.snapshot import Snapshot
+from tinynet.training.trainer.snapshot import Snapshot
 
 RNG = np.random.default_rng(0)
 X, LABELS = RNG.normal(size=(48, 5)).astype(np.float32), RNG.integers(0, 3, 48)
@@ -352,7 +352,7 @@ def test_a_read_only_weight_is_not_written():
 
 
 def test_programs_are_kept_up_to_a_number_of_bytes(monkeypatch):
-    monkeypatch.setattr("tinynet.step.MOST_BYTES", 2_000_000)
+    monkeypatch.setattr("tinynet.training.step.MOST_BYTES", 2_000_000)
     bench = Bench()
     compiled = tn.compile(bench.step)
     for rows in range(2, 48):

@@ -16,8 +16,9 @@ from children import LIMIT, finished, started
 
 import kernels
 import tinynet as tn
-from tinynet import Tensor, backends, nn, optim, schedule, training
+from tinynet import Tensor, backends, nn, optim, schedule
 from tinynet import functional as F
+from tinynet.training.trainer import trainer as training
 
 ROOT = Path(__file__).parent.parent
 RNG = np.random.default_rng(0)

@@ -14,19 +14,19 @@ if getattr(_kernels, "PROJECT", None) != "tinynet":
 from . import data, functional, nn, optim, schedule
 from .backends import current as current_backend
 from .backends import use_backend
-from .callbacks import EarlyStopping
-from .checkpoint import load_checkpoint, save_checkpoint
-from .compiled import CompiledStep, compile
+from .checkpoints.checkpoint import load_checkpoint, save_checkpoint
+from .checkpoints.tensor_files import CheckpointError
+from .exchange.onnx import export_onnx
+from .exchange.weights import from_sklearn, from_torch_state_dict
 from .gradients import gradcheck
-from .history import History
-from .interoperability import from_sklearn, from_torch_state_dict
-from .onnx import export_onnx
 from .randomness import manual_seed
-from .step import NotReplayable
-from .stepping import NonFiniteLoss
 from .tensor import Tensor, no_grad
-from .tensor_files import CheckpointError
-from .training import Trainer
+from .training.callbacks import EarlyStopping
+from .training.compiled import CompiledStep, compile
+from .training.history import History
+from .training.step import NotReplayable
+from .training.stepping import NonFiniteLoss
+from .training.trainer import Trainer
 from .version import __version__
 
 if _TYPE_CHECKING:

@@ -9,8 +9,8 @@ import numpy as np
 import scipy.optimize
 from sklearn.utils.optimize import _check_optimize_result
 
-from ..compiled import compile
 from ..tensor import Array, Tensor
+from ..training.compiled import compile
 from .objectives import targets
 from .session import Session
 

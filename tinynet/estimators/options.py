@@ -12,9 +12,9 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 
 from kernels import Backend
 
-from ..callbacks import EarlyStopping
 from ..nn import ACTIVATIONS, NORMS
 from ..schedule import SCHEDULES, Schedule
+from ..training.callbacks import EarlyStopping
 from .objectives import takes_weights
 
 HIDDEN_ACTIVATIONS = {"logistic", *ACTIVATIONS} - {"sigmoid"}  # scikit-learn's four, and tinynet's others

@@ -15,7 +15,7 @@ from ..nn.containers import NORMS
 from ..optim import Optimizer
 from ..schedule import Schedule
 from ..tensor import Array, Tensor, no_grad
-from ..training import EVALUATION_ROWS, Position, Trainer
+from ..training.trainer import EVALUATION_ROWS, Position, Trainer
 from .objectives import OUTPUT_ACTIVATIONS, Loss, objective
 from .optimizers import Horizon, ScikitAdam, ScikitSGD
 from .penalised import PenalisedLoss

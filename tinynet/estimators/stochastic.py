@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from ..history import History
-from ..stepping import NonFiniteLoss
 from ..tensor import Array
+from ..training.history import History
+from ..training.stepping import NonFiniteLoss
 from .early_stopping import Validation, hold_out, score
 from .objectives import targets
 from .session import Session

@@ -16,17 +16,17 @@ import numpy as np
 from kernels import Backend, hardware
 from kernels.program import Profile
 
-from . import data, metrics
-from .checkpoint import Checkpoint, save_checkpoint
-from .checks import choose
-from .history import History
-from .nn import CrossEntropyLoss, MSELoss, multilayer_perceptron
-from .optim import OPTIMIZERS
-from .randomness import manual_seed
-from .schedule import SCHEDULES
-from .stepping import NonFiniteLoss
-from .tensor_files import CheckpointError
-from .training import Trainer
+from .. import data, metrics
+from ..checkpoints.checkpoint import Checkpoint, save_checkpoint
+from ..checkpoints.tensor_files import CheckpointError
+from ..checks import choose
+from ..nn import CrossEntropyLoss, MSELoss, multilayer_perceptron
+from ..optim import OPTIMIZERS
+from ..randomness import manual_seed
+from ..schedule import SCHEDULES
+from ..training.history import History
+from ..training.stepping import NonFiniteLoss
+from ..training.trainer import Trainer
 
 RATE_AND_DECAY = {"sgd": (0.03, 0.01), "rmsprop": (0.001, 0.01), "adam": (0.003, 0.01), "adamw": (0.003, 1.0)}
 """Each optimizer's learning rate and weight decay where none are asked for.

@@ -15,14 +15,14 @@ import numpy as np
 
 from kernels.program import Profile, Program, Runner, flag, profile
 
-from .backends import current
-from .optim.transformations import Transformation, apply_transformations
+from ..backends import current
+from ..optim.transformations import Transformation, apply_transformations
+from ..tensor import Array, Tensor
 from .snapshot import runs_only_ours
 from .step import MOST_RECORDINGS, NotReplayable, Step
-from .tensor import Array, Tensor
 
 if TYPE_CHECKING:
-    from .training import Trainer
+    from .trainer import Trainer
 
 NO_VALUES = np.zeros(1)[None]  # the same for all steps
 AT_A_TIME = 0.05  # seconds of steps between which the bar moves and Ctrl-C is heard

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import nn
-from .checks import check_positive, choose
-from .files import check_writable, write_atomically
-from .tensor import Array
-from .version import __version__
+from .. import nn
+from ..checks import check_positive, choose
+from ..files import check_writable, write_atomically
+from ..tensor import Array
+from ..version import __version__
 
 OPSET, IR_VERSION = 17, 8  # the first with LayerNormalization; what is newer, as Gelu, is composed
 OUTPUTS = {"logits": None, "softmax": "Softmax", "sigmoid": "Sigmoid"}

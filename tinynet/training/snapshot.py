@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from .nn.module import Module
-from .tensor import Tensor
+from ..nn.module import Module
+from ..tensor import Tensor
 
 PLAIN = (bool, int, float, str, tuple, type(None))
 """Types of attributes that are values."""

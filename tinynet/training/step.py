@@ -15,9 +15,9 @@ from kernels import Backend
 from kernels.locks import reentrant_lock
 from kernels.program import Program, Runner, difference, optimise, prepare, recorder, recording
 
-from .backends import running_on
+from ..backends import running_on
+from ..tensor import Array, Tensor, noting_leaves
 from .snapshot import Snapshot
-from .tensor import Array, Tensor, noting_leaves
 
 MOST_RECORDINGS = 4  # of a step that does something else each time
 MOST_BYTES = 1 << 28  # that a step's programs may take; the least recently used go first

@@ -9,10 +9,10 @@ import numpy as np
 
 from kernels.program import Profile, Program, profile
 
-from .backends import current
-from .checks import check_positive
+from ..backends import current
+from ..checks import check_positive
+from ..tensor import Array, Tensor
 from .step import NotReplayable, Replay, Step
-from .tensor import Array, Tensor
 
 MOST_NUMBERS = 32  # different ones in a row, each of which is a program of its own
 

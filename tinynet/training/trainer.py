@@ -17,20 +17,20 @@ from tqdm import tqdm
 
 from kernels.program import Profile, Program
 
-from .backends import BackendLike, current, resolve, running_on
+from ..backends import BackendLike, current, resolve, running_on
+from ..checks import check_above_0, check_positive, check_whole
+from ..data.finite import finite_in
+from ..functional.arithmetic import noting_outer
+from ..nn import BatchNorm1d, Module
+from ..nn.ownership import abandoned, changing, reading
+from ..optim import Accumulate, ClipNorm, Optimizer
+from ..optim.optimizer import uninterrupted
+from ..optim.transformations import Transform, checked_transforms
+from ..tensor import Array, Tensor, no_grad
 from .callbacks import Callback
-from .checks import check_above_0, check_positive, check_whole
-from .data.finite import finite_in
-from .functional.arithmetic import noting_outer
 from .history import NOT_FINITE, History
-from .nn import BatchNorm1d, Module
-from .nn.ownership import abandoned, changing, reading
-from .optim import Accumulate, ClipNorm, Optimizer
-from .optim.optimizer import uninterrupted
-from .optim.transformations import Transform, checked_transforms
 from .scheduled import ScheduleLike, Schedules
 from .stepping import NonFiniteLoss, Stepper
-from .tensor import Array, Tensor, no_grad
 
 EVALUATION_ROWS = 4096  # rows a batch where nothing is learned: large enough for speed, small enough for any memory
 
@@ -61,8 +61,8 @@ class Trainer:
     mean, and unless it is that of any rows, evaluated on as many at a time as a step has. seed fixes the order of the
     batches: epoch e visits the rows as ``np.random.default_rng((seed, e)).permutation(rows)`` orders them. backend: a
     name or a loaded backend; by default the one in force when ``fit`` is called. schedule: sets the learning rate
-    before each step; or a mapping from names of options to what drives each, see ``tinynet.scheduled``. transforms:
-    what is done to the gradients before each update, in order, see ``optim.transformations``; clip_norm, their largest
+    before each step; or a mapping from names of options to what drives each, see ``tinynet.training.scheduled``.
+    transforms: what is done to the gradients before each update, in order, see ``optim.transformations``; clip_norm, their largest
     global norm, is the last of them. progress: a bar on a terminal. compile: steps are recorded and replayed, with the
     same bits; a model or loss whose steps cannot be is trained step by step, and a warning says why.
     """

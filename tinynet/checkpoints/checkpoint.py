@@ -20,20 +20,20 @@ from typing import Any
 
 import numpy as np
 
-from .callbacks import EarlyStopping
-from .checks import check_at_least_0, check_number, check_whole
-from .files import check_writable, is_replaced
-from .history import History
-from .nn import Module
-from .nn.ownership import changing, reading
-from .optim import Accumulate, Optimizer
-from .optim.optimizer import CHECKS, uninterrupted
-from .schedule import Schedule
-from .snapshot import PLAIN
-from .tensor import Array
+from ..checks import check_at_least_0, check_number, check_whole
+from ..files import check_writable, is_replaced
+from ..nn import Module
+from ..nn.ownership import changing, reading
+from ..optim import Accumulate, Optimizer
+from ..optim.optimizer import CHECKS, uninterrupted
+from ..schedule import Schedule
+from ..tensor import Array
+from ..training.callbacks import EarlyStopping
+from ..training.history import History
+from ..training.snapshot import PLAIN
+from ..training.trainer import Position, Trainer
+from ..version import __version__
 from .tensor_files import TOO_LARGE, CheckpointError, read_tensors, write_tensors
-from .training import Position, Trainer
-from .version import __version__
 
 FORMAT, FORMAT_VERSION = "tinynet checkpoint", "1"
 DEEPEST = 100  # levels of lists and mappings in each other; Python reads some more

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .checks import check_at_least_0, check_whole
+from ..checks import check_at_least_0, check_whole
+from ..tensor import Array
 from .history import NOT_FINITE, History
-from .tensor import Array
 
 if TYPE_CHECKING:
-    from .training import Trainer
+    from .trainer import Trainer
 
 Callback = Callable[[Any, History], bool | None]
 ROWS_LOOKED_AT = 4096  # to tell whether a loss is that of the same rows: a large table need not be read whole

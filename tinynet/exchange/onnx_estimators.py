@@ -8,10 +8,10 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from .. import nn
-from ..onnx import Ending, Graph, Output, Value, element_type, network_and_ending
+from ..estimators.classifier import MLPClassifier
+from ..estimators.regressor import MLPRegressor
 from ..tensor import Array
-from .classifier import MLPClassifier
-from .regressor import MLPRegressor
+from .onnx import Ending, Graph, Output, Value, element_type, network_and_ending
 
 ACTIVATIONS = {"softmax": "Softmax", "logistic": "Sigmoid", "exp": "Exp", "identity": "Identity"}
 

@@ -18,12 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from .checks import check_fraction, check_number, choose
-from .nn import Dropout, Module
-from .optim import Optimizer, ParameterGroup
-from .optim.optimizer import CHECKS, Check
-from .schedule import Schedule
-from .tensor import Array
+from ..checks import check_fraction, check_number, choose
+from ..nn import Dropout, Module
+from ..optim import Optimizer, ParameterGroup
+from ..optim.optimizer import CHECKS, Check
+from ..schedule import Schedule
+from ..tensor import Array
 
 Function = Callable[[int, int, int], float]
 Driver = Schedule | Function

@@ -1,0 +1,1 @@
+"""What a saved file holds: models, optimizers, Trainers, estimators."""

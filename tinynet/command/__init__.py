@@ -1,0 +1,1 @@
+"""The command: its options, runs and comparisons."""
