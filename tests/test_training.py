@@ -136,6 +136,17 @@ def test_early_stopping_restores_the_best_weights(patience):
     assert run.evaluate(*VALIDATION) == pytest.approx(min(history.validation_loss), rel=1e-6)
 
 
+def test_callbacks_behind_early_stopping_have_the_best_weights_when_it_stops():
+    losses = []
+    stop = tn.EarlyStopping(patience=2)
+    run = trainer(lr=0.3, callbacks=[stop, lambda run, history: losses.append(run.evaluate(*VALIDATION))])
+    history = run.fit(X[20:], LABELS[20:], epochs=200, validation_data=VALIDATION)
+    assert losses == [*history.validation_loss[:-1], stop.best]
+    other = tn.EarlyStopping(patience=2)
+    other.load_state_dict({"best": 0.5, "best_epoch": 3, "weights": run.model.state_dict()})
+    assert (other.best, other.best_epoch, other.waited) == (0.5, 3, 0)
+
+
 def at_epoch(number, act):
     return lambda trainer, history: act() if trainer.epoch == number else None
 

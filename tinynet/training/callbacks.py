@@ -73,6 +73,8 @@ class EarlyStopping:
             self.best, self.best_epoch, self.waited = loss, trainer.epoch, 0
             if self.restore_best:
                 self._weights = trainer.model.state_dict()
+        if self._stops and self._weights:  # now, so that callbacks behind this one have them too
+            trainer.model.load_state_dict(self._weights)
         return self._stops
 
     def fit_ended(self, trainer: Trainer, history: History) -> None:
@@ -90,9 +92,9 @@ class EarlyStopping:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restores what state_dict gave."""
-        for name in ("best", "best_epoch", "waited", "rows"):
-            setattr(self, name, state[name])
-        self._weights, self._last = state["weights"], state["last"]
+        self._begin_anew()
+        for name, value in state.items():
+            setattr(self, f"_{name}" if name in ("weights", "last") else name, value)
 
 
 def _same(arrays: Mapping[str, Array], others: Mapping[str, Array]) -> bool:

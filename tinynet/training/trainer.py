@@ -151,7 +151,8 @@ class Trainer:
         another batch size it begins anew.
         time_limit: seconds of training after which it stops, behind a whole step. Ctrl-C also stops, behind a whole
         step, and returns what there is: ``history.stopped`` says so. Raises ValueError or TypeError for data that do
-        not fit, NonFiniteLoss if the loss becomes infinite or NaN.
+        not fit, NonFiniteLoss if the loss or a weight becomes infinite or NaN, RuntimeError while another thread uses
+        the model; callbacks may use it.
         """
         check_positive("epochs", epochs), check_positive("batch_size", batch_size)
         limit = math.inf if time_limit is None else check_above_0("time_limit", time_limit)
