@@ -21,21 +21,20 @@ ROOT = Path(__file__).parent.parent
 # From the ground up; a module may import from those before it (and from its own package).
 STOREYS = [
     "kernels.spelling kernels.text kernels.cpus kernels.locks", "kernels.ieee", "kernels.contract",
-    "kernels.program", "kernels.numba_backend.simd", "kernels.naive kernels.numpy_backend kernels.numba_backend",
-    "kernels.hardware", "kernels.loader", "kernels.testing", "kernels.explanation", "kernels", "kernels.__main__",
-    "tinynet.version", "tinynet.checks tinynet.files tinynet.command.termination", "tinynet.backends", "tinynet.tensor", "tinynet.checkpoints.tensor_files",
-    "tinynet.functional", "tinynet.gradients tinynet.randomness tinynet.training.history", "tinynet.nn",
-    "tinynet.exchange.onnx tinynet.exchange.weights", "tinynet.optim", "tinynet.training.snapshot", "tinynet.training.step", "tinynet.training.compiled", "tinynet.schedule",
-    "tinynet.training.scheduled",
-    "tinynet.data tinynet.metrics", "tinynet.training.callbacks", "tinynet.training.stepping", "tinynet.training.trainer",
-    "tinynet.checkpoints.checkpoint", "tinynet.estimators", "tinynet.command.experiment",
-    "tinynet.command.comparison", "tinynet.command.ladder", "tinynet.plots", "tinynet.report", "tinynet.command.command_line", "tinynet", "train",
+    "kernels.numba_backend.simd", "kernels.hardware", "kernels.program",
+    "kernels.naive kernels.numpy_backend kernels.numba_backend.native", "kernels.numba_backend.kernels",
+    "kernels.numba_backend.runtime", "kernels.numba_backend.listing", "kernels.numba_backend",
+    "kernels.loader", "kernels.testing", "kernels.explanation", "kernels", "kernels.__main__",
+    "tinynet.version", "tinynet.checks tinynet.files", "tinynet.backends", "tinynet.tensor", "tinynet.functional",
+    "tinynet.gradients tinynet.randomness", "tinynet.nn", "tinynet.optim", "tinynet.schedule", "tinynet.data tinynet.metrics",
+    "tinynet.training", "tinynet.checkpoints tinynet.exchange", "tinynet.estimators", "tinynet.experiments", "tinynet.plots",
+    "tinynet.report", "tinynet.command", "tinynet.command_line", "tinynet", "train",
 ]  # fmt: skip
 FLOOR = {name: floor for floor, names in enumerate(STOREYS) for name in names.split()}
 
 # Modules of tinynet that touch arrays without being training arithmetic: preparing data, checking gradients
 # by differences, scoring, drawing.
-BESIDES = ("data/", "estimators/", "gradients.py", "metrics.py", "comparison.py", "experiment.py")
+BESIDES = ("data/", "estimators/", "experiments/", "gradients.py", "metrics.py")
 # NumPy functions that move, make, order or inspect arrays without computing with them.
 PERMITTED = {
     "array", "asarray", "ascontiguousarray", "empty", "zeros", "ones", "zeros_like",
@@ -72,13 +71,9 @@ def known(module):
 
 
 def imported(path, tree):
-    """Our modules that a file imports when it is imported; what stands under TYPE_CHECKING does not run."""
+    """Our modules that a file imports, also those that only a type checker reads."""
     module, package = module_name(path), path.endswith("__init__.py")
-    skipped = {id(node) for branch in ast.walk(tree) if isinstance(branch, ast.If) and "TYPE_CHECKING" in ast.dump(branch.test)
-               for node in ast.walk(branch)}  # fmt: skip
     for node in ast.walk(tree):
-        if id(node) in skipped:
-            continue
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name.split(".")[0] in ("kernels", "tinynet"))
         elif isinstance(node, ast.ImportFrom):
@@ -109,9 +104,34 @@ def test_an_upward_import_is_caught():
         ("kernels/naive.py", "import tinynet"),
         ("tinynet/tensor.py", "from . import functional"),
         ("tinynet/nn/layers.py", "from ..optim import Adam"),
-        ("kernels/numba_backend.py", "def f():\n from kernels.numpy_backend import exp"),
+        ("kernels/numpy_backend.py", "def f():\n from kernels.naive import exp"),
     ]:
         assert upward_imports([(path, ast.parse(line))])
+
+
+def circles(imports):
+    """Modules that import each other, by whatever way: each circle once."""
+    reached = {}
+    for start in imports:
+        seen, left = set(), [start]
+        while left:
+            new = {target for target in imports.get(left.pop(), ()) if target not in seen}
+            seen |= new
+            left += new
+        reached[start] = seen
+    return {
+        frozenset({one, *(other for other in reached[one] if one in reached.get(other, ()))})
+        for one in reached
+        if one in reached[one]
+    }
+
+
+def test_no_circles():
+    """Between modules, imports for type checkers and those within functions included; a package's is its __init__'s."""
+    imports = {module_name(path): set(imported(path, tree)) - {module_name(path)}
+               for package in ("kernels", "tinynet", "train") for path, tree in sources(package)}  # fmt: skip
+    assert circles(imports) == set()
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == {frozenset({"b", "c"})}
 
 
 def test_every_module_has_a_floor():

@@ -14,10 +14,11 @@ from children import finished, started
 import kernels
 from tinynet.checkpoints.checkpoint import read_checkpoint
 from tinynet.checkpoints.tensor_files import write_tensors
-from tinynet.command import command_line, ladder
+from tinynet.command import command_line
 from tinynet.command.command_line import main
-from tinynet.command.experiment import Options, Run, Rung
 from tinynet.command.termination import Termination
+from tinynet.experiments import ladder
+from tinynet.experiments.experiment import Options, Run, Rung
 from tinynet.optim.optimizer import uninterrupted
 from tinynet.training.trainer.history import History
 
@@ -168,7 +169,7 @@ def test_a_run_of_one_step_is_not_said_to_be_eager(capsys, monkeypatch, more, sa
     def without_numba(*arguments):
         raise ImportError("no ceilings, which take long to measure")
 
-    monkeypatch.setattr("tinynet.command.experiment.ceilings", without_numba)
+    monkeypatch.setattr("tinynet.experiments.experiment.ceilings", without_numba)
     options = ["--dataset", "iris", "--epochs", "1", "--batch-size", "1000", "--backend", "numpy", "--program", *more]
     status, printed, _ = run(capsys, *options)
     listing = printed.partition("numpy, a recorded step:")[2].partition("numpy, a recorded step:")[0]
@@ -392,7 +393,7 @@ def test_save_and_resume_are_one_run(capsys, tmp_path):
 
 
 def test_checkpoints_every_few_epochs(capsys, tmp_path, monkeypatch):
-    from tinynet.command import experiment
+    from tinynet.experiments import experiment
 
     epochs, save = [], experiment.save_checkpoint
     monkeypatch.setattr(

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from kernels import cpus, hardware
-from kernels.numba_backend.machine import best_threads
+from kernels.numba_backend.runtime.machine import best_threads
 
 V2 = "31 23 0:41 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup rw,nsdelegate\n"
 V1 = "32 31 0:29 {root} /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n"

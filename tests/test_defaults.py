@@ -7,7 +7,7 @@ import pytest
 import kernels
 from tinynet import data
 from tinynet.command.command_line import parser
-from tinynet.command.experiment import RATE_AND_DECAY, Experiment, Options
+from tinynet.experiments.experiment import RATE_AND_DECAY, Experiment, Options
 from tinynet.nn import ACTIVATIONS, NORMS
 from tinynet.optim import OPTIMIZERS
 from tinynet.schedule import SCHEDULES

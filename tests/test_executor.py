@@ -17,10 +17,10 @@ import kernels.testing as suite
 import tinynet as tn
 from kernels.contract import DECLARATIONS
 from kernels.numba_backend import arrangements
-from kernels.numba_backend.machine import Machine, best_width
 from kernels.numba_backend.native.partition import share_of, splits_rows
 from kernels.numba_backend.runtime import executor
 from kernels.numba_backend.runtime import footprints as access
+from kernels.numba_backend.runtime.machine import Machine, best_width
 from kernels.numba_backend.runtime.thread_choice import Choice
 from kernels.program import View, difference, recorder, recording
 from kernels.testing import suite as cases

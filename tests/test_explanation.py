@@ -26,10 +26,10 @@ from kernels.explanation.loops import natural_loops
 from kernels.explanation.mix import Mix, chain
 from kernels.explanation.operands import DEFAULTS, declaration_of, operands_of
 from kernels.numba_backend.kernels.products import EPILOGUES, tile_turn
-from kernels.numba_backend.machine import BUILDERS, Epilogue, Machine
+from kernels.numba_backend.listing import listing
 from kernels.numba_backend.native.calling_convention import KERNEL, columns, pointer
 from kernels.numba_backend.native.compilation import cfunc
-from kernels.numba_backend.native.listing import listing
+from kernels.numba_backend.runtime.machine import BUILDERS, Epilogue, Machine
 from kernels.numba_backend.simd import host, vector
 
 x86_only = pytest.mark.skipif(not host.is_x86(), reason="names x86's registers")
@@ -170,7 +170,7 @@ def test_source_lines_leave_the_code_as_it_is(name):
 
 
 def test_what_llvmlite_no_longer_offers_is_said(monkeypatch):
-    from kernels.numba_backend.native import listing as module
+    from kernels.numba_backend import listing as module
 
     monkeypatch.setattr(module, "INSERT", "_gone")
     code = listing(*Machine(1, 1).recipe("negative", "f"))
@@ -178,7 +178,7 @@ def test_what_llvmlite_no_longer_offers_is_said(monkeypatch):
 
 
 def test_what_numba_no_longer_offers_is_said(monkeypatch):
-    from kernels.numba_backend.native import listing as module
+    from kernels.numba_backend import listing as module
 
     monkeypatch.setattr(module, "ADD_MODULE", "_gone")
     code = listing(*Machine(1, 1).recipe("negative", "f"))

@@ -10,7 +10,7 @@ import pytest
 from children import finished
 
 from kernels.cpus import cpu_count
-from kernels.numba_backend.machine import MOST_THREADS, best_threads
+from kernels.numba_backend.runtime.machine import MOST_THREADS, best_threads
 
 ROOT = Path(__file__).parent.parent
 CPUS = cpu_count()

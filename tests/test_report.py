@@ -13,8 +13,9 @@ from browser import Browser, chromium
 from children import finished
 
 from kernels import hardware
-from tinynet.command import command_line, experiment
+from tinynet.command import command_line
 from tinynet.command.command_line import main
+from tinynet.experiments import experiment
 from tinynet.files import write_atomically
 
 ROOT = Path(__file__).parent.parent

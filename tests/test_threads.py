@@ -13,8 +13,7 @@ import kernels
 import tinynet as tn
 from kernels import cpus
 from kernels.hardware import peak
-from kernels.numba_backend import machine
-from kernels.numba_backend.runtime import team
+from kernels.numba_backend.runtime import machine, team
 from tinynet.backends import running_on
 
 X = np.ones((300, 300), np.float32)

@@ -8,21 +8,29 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from . import checks
 from .declaration import CHOICES, Declaration, Operand
 
-if TYPE_CHECKING:
-    from .backend import Backend
+
+class Owner(Protocol):
+    """What a checked call asks of its backend."""
+
+    name: str
+    empty: Callable[[tuple[int, ...], np.dtype[Any]], np.ndarray[Any, Any]]
+
+    def constant(self, value: float, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+        """A read-only array of one element."""
+
 
 PLANS_KEPT = 4096  # combinations remembered a kernel; a training run uses a dozen
 NUMBERS = (float, int, np.float32, np.float64)  # types of numbers that become operands
 
 
-def checked(declaration: Declaration, implementation: Callable[..., Any], backend: Backend) -> Callable[..., Any]:
+def checked(declaration: Declaration, implementation: Callable[..., Any], backend: Owner) -> Callable[..., Any]:
     """A backend's method: checks, allocates what is not given, calls the implementation with operands by position."""
     kernel = declaration.name
     operands = {operand.name: operand for operand in declaration.operands}

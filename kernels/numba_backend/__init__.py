@@ -17,10 +17,10 @@ import numpy as np
 from ..contract import DECLARATIONS
 from ..contract.checks import axis_length, overlap_pairs
 from ..contract.code import Code
-from .machine import BUILDERS, Arrangement, Epilogue, Machine, best_threads, best_width
 from .native.compilation import COUNTERS
 from .runtime.call_cache import Shortcut
 from .runtime.executor import Executor
+from .runtime.machine import BUILDERS, Arrangement, Epilogue, Machine, best_threads, best_width
 from .runtime.team import MOST_THREADS, at_once
 
 Array = np.ndarray[Any, Any]
@@ -48,7 +48,7 @@ def create(threads: int | None = None, simd_width: int | None = None) -> dict[st
 
 def code(machine: Machine, arrangement: Arrangement) -> list[Code]:
     """The machine code of a call."""
-    from .native.listing import codes  # which nothing else needs
+    from .listing import codes  # which nothing else needs
 
     return codes(machine, arrangement)
 

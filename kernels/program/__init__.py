@@ -1,10 +1,11 @@
 """A training step as a program: recorded kernel calls, passes over them, and what runs them."""
 
 from ..contract.backend import Backend
-from .instruction import BACKWARD, FORWARD, OPTIMIZER, PARTS, Buffer, Instruction, Program, View
+from .instruction import BACKWARD, FORWARD, OPTIMIZER, PARTS, Buffer, Instruction, View
 from .interpreter import Interpreter, Runner
 from .passes import PASSES, optimise
 from .profile import Profile, Row, profile
+from .program import Program
 from .recording import Tape, difference, flag, recorder, recording, refuse, within
 from .timings import Timings
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .instruction import TEMPORARY, Array, Buffer, Instruction, Program
+from .instruction import TEMPORARY, Array, Buffer, Instruction
+from .program import Program
 
 LINE = 64  # bytes of a cache line, which every buffer begins on
 

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from . import arena
-from .instruction import ARGUMENT, TEMPORARY, Array, Program, View
+from .instruction import ARGUMENT, TEMPORARY, Array, View
+from .program import Program
 from .recording import address
 from .timings import Timings
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..text import aligned, scaled
-from .instruction import Instruction, Program, View
+from .instruction import Buffer, Instruction, View
 
 
 def operands_of(instruction: Instruction) -> str:
@@ -20,15 +22,15 @@ def operands_of(instruction: Instruction) -> str:
     return ", ".join(inputs) + (f" -> {', '.join(results)}" if results else "")
 
 
-def listing(program: Program) -> str:
+def listing(instructions: Sequence[Instruction], temporaries: Sequence[Buffer], notes: Sequence[str]) -> str:
     """index, kernel, operands, FLOPs, bytes.
 
     a: argument, p: persistent, t: temporary, f: flag; ! marks what is updated.
     """
     rows = [
         (str(i), instruction.kernel, operands_of(instruction), scaled(instruction.flops), scaled(instruction.bytes))
-        for i, instruction in enumerate(program.instructions)
+        for i, instruction in enumerate(instructions)
     ]
-    temporary = sum(buffer.nbytes for buffer in program.temporaries)
-    total = f"{len(program)} instructions, {scaled(program.flops)} FLOP, {scaled(temporary)}B of temporaries"
-    return "\n".join([aligned([("", "kernel", "operands", "FLOP", "bytes"), *rows]), total, *program.notes])
+    temporary, flops = sum(buffer.nbytes for buffer in temporaries), sum(each.flops for each in instructions)
+    total = f"{len(instructions)} instructions, {scaled(flops)} FLOP, {scaled(temporary)}B of temporaries"
+    return "\n".join([aligned([("", "kernel", "operands", "FLOP", "bytes"), *rows]), total, *notes])

@@ -14,7 +14,8 @@ import numpy as np
 from ..contract.backend import Backend
 from ..contract.declaration import ACTIVATIONS, OUTPUT_ACTIVATIONS
 from .dependencies import overlap, predecessors
-from .instruction import OPTIMIZER, PERSISTENT, SMALL, TEMPORARY, Buffer, Instruction, Program, View
+from .instruction import OPTIMIZER, PERSISTENT, SMALL, TEMPORARY, Buffer, Instruction, View
+from .program import Program
 
 Pass = Callable[[Program, Backend], Program]
 

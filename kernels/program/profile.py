@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..text import aligned, scaled
-from .instruction import BACKWARD, FORWARD, OPTIMIZER, PARTS, PERSISTENT, Array, Instruction, Program
+from .instruction import BACKWARD, FORWARD, OPTIMIZER, PARTS, PERSISTENT, Array, Instruction
 from .interpreter import restore
 from .listing import operands_of
+from .program import Program
 from .timings import Timings
 
 if TYPE_CHECKING:

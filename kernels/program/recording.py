@@ -31,9 +31,9 @@ from .instruction import (
     Buffer,
     Instruction,
     Operand,
-    Program,
     View,
 )
+from .program import Program
 
 _tape: ContextVar[Tape | None] = ContextVar("kernels_tape", default=None)
 

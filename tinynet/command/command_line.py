@@ -20,16 +20,9 @@ from .. import data
 from ..checkpoints.checkpoint import read_checkpoint
 from ..checkpoints.tensor_files import CheckpointError
 from ..checks import check_above_0, check_at_least_0, check_fraction, check_number, check_positive, check_whole, choose
-from ..files import STANDARD_OUTPUT, check_writable, output_path, write_atomically
-from ..nn import ACTIVATIONS, NORMS
-from ..optim import OPTIMIZERS
-from ..plots import check_picture, plot_roofline, plot_runs, require_matplotlib
-from ..report import write_report
-from ..schedule import SCHEDULES
-from ..training.stepping import NonFiniteLoss
-from . import ladder
-from .comparison import table
-from .experiment import (
+from ..experiments import ladder
+from ..experiments.comparison import table
+from ..experiments.experiment import (
     RATE_AND_DECAY,
     Experiment,
     Keeping,
@@ -40,7 +33,14 @@ from .experiment import (
     other_ceilings,
     results,
 )
-from .ladder import rungs
+from ..experiments.ladder import rungs
+from ..files import STANDARD_OUTPUT, check_writable, output_path, write_atomically
+from ..nn import ACTIVATIONS, NORMS
+from ..optim import OPTIMIZERS
+from ..plots import check_picture, plot_roofline, plot_runs, require_matplotlib
+from ..report import write_report
+from ..schedule import SCHEDULES
+from ..training.stepping import NonFiniteLoss
 from .termination import Termination
 
 BAD_INPUT = 2

@@ -8,9 +8,9 @@ from typing import Any
 
 from kernels.text import scaled
 
-from ..command.comparison import times
-from ..command.experiment import Run
-from ..command.ladder import gains, samples_per_second, seconds_a_step
+from ..experiments.comparison import times
+from ..experiments.experiment import Run
+from ..experiments.ladder import gains, samples_per_second, seconds_a_step
 from .style import COLOURS, NARROW, new_figure, require_matplotlib, style, write_picture
 
 BAR_INCHES = 0.3

@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from ..command.experiment import Run, fastest_profiled, other_ceilings, results
+from ..experiments.experiment import Run, fastest_profiled, other_ceilings, results
 from ..files import printable, write_atomically
 from ..plots.style import style
 from ..version import __version__

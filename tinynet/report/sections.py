@@ -12,9 +12,9 @@ from kernels.program import Profile, Row
 from kernels.program.listing import operands_of
 from kernels.text import scaled
 
-from ..command import comparison as compared
-from ..command import ladder as rungs
-from ..command.experiment import Run
+from ..experiments import comparison as compared
+from ..experiments import ladder as rungs
+from ..experiments.experiment import Run
 from ..plots.roofline import dots, draw_roofline
 from ..plots.runs import draw_losses, draw_speeds
 from ..plots.style import NARROW, WIDE

@@ -11,16 +11,22 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from ..checks import check_at_least_0, check_whole
+from ..nn import Module
 from ..tensor import Array
 from .history import NOT_FINITE, History
 
-if TYPE_CHECKING:
-    from .trainer import Trainer
+
+class Training(Protocol):
+    """What a callback of ours asks of its Trainer."""
+
+    model: Module
+    epoch: int
+
 
 Callback = Callable[[Any, History], bool | None]
 ROWS_LOOKED_AT = 4096  # to tell whether a loss is that of the same rows: a large table need not be read whole
@@ -55,7 +61,7 @@ class EarlyStopping:
     def _stops(self) -> bool:
         return self.waited >= max(1, self.patience)
 
-    def fit_begins(self, trainer: Trainer, history: History, rows: tuple[Array, Array]) -> None:
+    def fit_begins(self, trainer: Training, history: History, rows: tuple[Array, Array]) -> None:
         """Takes up what the last call of ``fit`` left, if this one goes on with it."""
         if (looked := _checksum(rows)) != self.rows:
             self._begin_anew()
@@ -66,7 +72,7 @@ class EarlyStopping:
             trainer.model.load_state_dict(self._last)
         self._last = {}
 
-    def __call__(self, trainer: Trainer, history: History) -> bool:
+    def __call__(self, trainer: Training, history: History) -> bool:
         loss = history.monitored
         self.waited += 1
         if math.isfinite(loss) and loss < self.best - self.min_delta:
@@ -77,7 +83,7 @@ class EarlyStopping:
             trainer.model.load_state_dict(self._weights)
         return self._stops
 
-    def fit_ended(self, trainer: Trainer, history: History) -> None:
+    def fit_ended(self, trainer: Training, history: History) -> None:
         """Gives the model the best weights."""
         if not self._weights or _same(trainer.model.arrays(), self._weights):
             return

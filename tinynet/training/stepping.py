@@ -9,23 +9,45 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from operator import is_
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from kernels.program import Profile, Program, Runner, flag, profile
 
 from ..backends import current
-from ..optim.transformations import Transformation, apply_transformations
+from ..nn import Module
+from ..optim import Optimizer
+from ..optim.transformations import Transform, Transformation, apply_transformations
 from ..tensor import Array, Tensor
+from .scheduled import Schedules
 from .snapshot import runs_only_ours
 from .step import MOST_RECORDINGS, NotReplayable, Step
 
-if TYPE_CHECKING:
-    from .trainer import Trainer
-
 NO_VALUES = np.zeros(1)[None]  # the same for all steps
 AT_A_TIME = 0.05  # seconds of steps between which the bar moves and Ctrl-C is heard
+
+
+class Training(Protocol):
+    """What steps ask of their Trainer. step, epoch: completed so far."""
+
+    model: Module
+    loss_function: Any
+    optimizer: Optimizer
+    schedules: Schedules | None
+    clip_norm: float | None
+    compile: bool
+    dtype: Any
+    step: int
+    epoch: int
+
+    @property
+    def transforms(self) -> tuple[Transform, ...]:
+        """What is done to the gradients before an update."""
+
+    @property
+    def batches_an_update(self) -> int:
+        """How many batches' gradients go into an update."""
 
 
 class NonFiniteLoss(ArithmeticError):
@@ -37,7 +59,7 @@ class Stepper:
 
     decides_steps = False
 
-    def __init__(self, trainer: Trainer):
+    def __init__(self, trainer: Training):
         self.trainer, self.compiles = trainer, trainer.compile
         self._depends: dict[str, Any] = {}  # what a step calls, and whether schedules drive options of it
         self._failed: float | None = None  # the loss of a step that was not finished

@@ -62,9 +62,9 @@ class Trainer:
     batches: epoch e visits the rows as ``np.random.default_rng((seed, e)).permutation(rows)`` orders them. backend: a
     name or a loaded backend; by default the one in force when ``fit`` is called. schedule: sets the learning rate
     before each step; or a mapping from names of options to what drives each, see ``tinynet.training.scheduled``.
-    transforms: what is done to the gradients before each update, in order, see ``optim.transformations``; clip_norm, their largest
-    global norm, is the last of them. progress: a bar on a terminal. compile: steps are recorded and replayed, with the
-    same bits; a model or loss whose steps cannot be is trained step by step, and a warning says why.
+    transforms: what is done to the gradients before each update, in order, see ``optim.transformations``; clip_norm,
+    their largest global norm, is the last of them. progress: a bar on a terminal. compile: steps are recorded and
+    replayed, with the same bits; a model or loss whose steps cannot be is trained step by step, and a warning says why.
     """
 
     decides_steps = False

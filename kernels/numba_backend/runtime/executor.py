@@ -19,11 +19,11 @@ import numpy as np
 
 from ...program import arena
 from ...program.dependencies import height
-from ...program.instruction import ARGUMENT, TEMPORARY, Array, Program, View
+from ...program.instruction import ARGUMENT, TEMPORARY, Array, View
 from ...program.interpreter import persistent, restore
+from ...program.program import Program
 from ...program.recording import address, extent
 from ...program.timings import Timings
-from ..machine import Arrangement, Machine
 from ..native.calling_convention import (  # fmt: skip
     FIRST_OPERAND,
     OPERAND_WORDS,
@@ -44,6 +44,7 @@ from ..native.calling_convention import (  # fmt: skip
 from ..native.compilation import address_of
 from ..native.invocation import Launcher
 from .footprints import regions
+from .machine import Arrangement, Machine
 from .phases import phases
 from .team import team_of
 from .thread_choice import Choice

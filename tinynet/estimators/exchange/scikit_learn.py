@@ -9,11 +9,11 @@ import numpy as np
 import sklearn.neural_network
 from sklearn.utils.validation import check_is_fitted
 
-from ..estimators.classifier import MLPClassifier
-from ..estimators.perceptron import MultilayerPerceptron
-from ..estimators.regressor import MLPRegressor
-from ..estimators.session import Session
-from ..tensor import Array
+from ...tensor import Array
+from ..classifier import MLPClassifier
+from ..perceptron import MultilayerPerceptron
+from ..regressor import MLPRegressor
+from ..session import Session
 
 CLASSES: dict[type, type[MultilayerPerceptron]] = {
     sklearn.neural_network.MLPClassifier: MLPClassifier,

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from .. import nn
-from ..estimators.classifier import MLPClassifier
-from ..estimators.regressor import MLPRegressor
-from ..tensor import Array
-from .onnx import Ending, Graph, Output, Value, element_type, network_and_ending
+from ... import nn
+from ...exchange.onnx import Ending, Graph, Output, Value, element_type, network_and_ending
+from ...tensor import Array
+from ..classifier import MLPClassifier
+from ..regressor import MLPRegressor
 
 ACTIVATIONS = {"softmax": "Softmax", "logistic": "Sigmoid", "exp": "Exp", "identity": "Identity"}
 

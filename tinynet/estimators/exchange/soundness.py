@@ -12,15 +12,15 @@ from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils._param_validation import Interval, StrOptions, validate_parameter_constraints
 from sklearn.utils.validation import check_is_fitted
 
-from ..checks import choose
-from ..estimators.classifier import MLPClassifier
-from ..estimators.objectives import LOG_LOSS, OUTPUT_ACTIVATIONS, REGRESSION
-from ..estimators.options import CONSTRAINTS, HIDDEN_ACTIVATIONS, SCIKIT_RATES
-from ..estimators.perceptron import MultilayerPerceptron
-from ..estimators.session import Design, Structure
-from ..nn import NORMS
-from ..schedule import SCHEDULES, Schedule
-from .tensor_files import CheckpointError
+from ...checkpoints.tensor_files import CheckpointError
+from ...checks import choose
+from ...nn import NORMS
+from ...schedule import SCHEDULES, Schedule
+from ..classifier import MLPClassifier
+from ..objectives import LOG_LOSS, OUTPUT_ACTIVATIONS, REGRESSION
+from ..options import CONSTRAINTS, HIDDEN_ACTIVATIONS, SCIKIT_RATES
+from ..perceptron import MultilayerPerceptron
+from ..session import Design, Structure
 
 COUNT, SIZE = (Interval(Integral, least, sys.maxsize, closed="both") for least in (0, 1))
 LABEL = Interval(Integral, -sys.maxsize, sys.maxsize, closed="both")

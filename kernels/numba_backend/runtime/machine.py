@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from .kernels import elementwise, losses, normalisation, optimizers, reductions, rows, watches
-from .kernels.products import EPILOGUES, epilogue_signature, gemm
-from .native.calling_convention import KERNEL
-from .native.compilation import address_of
-from .native.invocation import Launcher
-from .runtime.team import MOST_THREADS, at_once, team_of
-from .simd import host, vector
+from ..kernels import elementwise, losses, normalisation, optimizers, reductions, rows, watches
+from ..kernels.products import EPILOGUES, epilogue_signature, gemm
+from ..native.calling_convention import KERNEL
+from ..native.compilation import address_of
+from ..native.invocation import Launcher
+from ..simd import host, vector
+from .team import MOST_THREADS, at_once, team_of
 
 BUILDERS: dict[str, Callable[..., Any]] = {
     "gemm": gemm,

@@ -23,17 +23,17 @@ from sklearn.utils.validation import check_is_fitted
 import kernels
 from kernels import Backend
 
-from ..checks import check_number, check_whole, choose
-from ..estimators.classifier import MLPClassifier
-from ..estimators.perceptron import MultilayerPerceptron
-from ..estimators.regressor import MLPRegressor
-from ..estimators.session import Design, Session, Structure, network
-from ..nn import Linear
-from ..schedule import SCHEDULES, Schedule
-from ..tensor import Array
-from .checkpoint import Contents, Path_, Write, check_arrays, checked, contents, part, read_checkpoint
+from ...checkpoints.checkpoint import Contents, Path_, Write, check_arrays, checked, contents, part, read_checkpoint
+from ...checkpoints.tensor_files import DTYPES, CheckpointError
+from ...checks import check_number, check_whole, choose
+from ...nn import Linear
+from ...schedule import SCHEDULES, Schedule
+from ...tensor import Array
+from ..classifier import MLPClassifier
+from ..perceptron import MultilayerPerceptron
+from ..regressor import MLPRegressor
+from ..session import Design, Session, Structure, network
 from .soundness import BINARIZER, check_attributes, check_design, check_parameters
-from .tensor_files import DTYPES, CheckpointError
 
 CLASSES: dict[str, type[MultilayerPerceptron]] = {make.__name__: make for make in (MLPClassifier, MLPRegressor)}
 REBUILT = {"_session", "_saved", "coefs_", "intercepts_"}  # from the network and the optimizer

@@ -26,19 +26,19 @@ from numba.core.compiler_lock import global_compiler_lock
 from numba.core.lowering import Lower
 from numba.core.registry import cpu_target
 
-from ...contract.code import Code, Place
-from ..kernels.products import tile_turn
-from ..machine import Arrangement, Epilogue, Machine
-from ..simd import host, vector
-from .calling_convention import KERNEL
-from .compilation import working
+from ..contract.code import Code, Place
+from .kernels.products import tile_turn
+from .native.calling_convention import KERNEL
+from .native.compilation import working
+from .runtime.machine import Arrangement, Epilogue, Machine
+from .simd import host, vector
 
 FOLDER = Path(__file__).parent
 # Modules that turn operators and calls into instructions: what calls them is what a reader looks for.
 MACHINERY = frozenset(
     str(FOLDER / name)
     for name in (
-        "words.py",
+        "native/calling_convention.py",
         "listing.py",
         *(f"simd/{m}.py" for m in ("register", "staging", "arithmetic", "memory", "avx512")),
     )

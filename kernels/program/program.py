@@ -1,0 +1,49 @@
+"""A recorded step: instructions in order, and what goes in and comes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from .instruction import TEMPORARY, Buffer, Instruction, View
+from .listing import listing
+
+
+@dataclass
+class Program:
+    """A recorded step: instructions in order, and what goes in and comes out.
+
+    arguments: the buffers that each run provides. results: what must be readable when a run ends. kept: persistent
+    memory that a step may have written when it is halted, and where the step keeps what was there before.
+    """
+
+    instructions: list[Instruction]
+    arguments: list[Buffer]
+    results: list[View]
+    kept: list[tuple[View, View]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # what passes changed
+    prologue: list[Instruction] = field(default_factory=list)  # what runs once before the first step of each run
+
+    @property
+    def temporaries(self) -> list[Buffer]:
+        """The buffers that the step itself needs, in order of first use."""
+        found: dict[Buffer, None] = {}
+        for instruction in self.instructions:
+            for view in [*instruction.reads, *instruction.writes]:
+                if view.buffer.kind == TEMPORARY:
+                    found[view.buffer] = None
+        return list(found)
+
+    @property
+    def lasting(self) -> list[View]:
+        """What must be readable when a run ends."""
+        return [*self.results, *(copy for _, copy in self.kept)]
+
+    @property
+    def flops(self) -> int:
+        return sum(instruction.flops for instruction in self.instructions)
+
+    def __len__(self) -> int:
+        return len(self.instructions)
+
+    def __str__(self) -> str:
+        return listing(self.instructions, self.temporaries, self.notes)

@@ -1,0 +1,1 @@
+"""What estimators are written to and taken from: checkpoints, ONNX, scikit-learn."""
