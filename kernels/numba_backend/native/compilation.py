@@ -100,7 +100,7 @@ def _target_machine() -> Any:
 # ---- on disk ------------------------------------------------------------------------------------------------------
 
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 ROOMS = ("contract", "program", "numba_backend")  # of which modules are imported while kernels are built
 # What Numba compiles for and how, as its environment variables say.
 SETTINGS = ("CPU_NAME", "CPU_FEATURES", "ENABLE_AVX", "OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "DEBUGINFO_DEFAULT")
