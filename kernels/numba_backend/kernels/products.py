@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from numba import types
 
+from ...contract import ACTIVATIONS, OUTPUT_ACTIVATIONS
 from ..native.calling_convention import (
     advance,
     columns,
@@ -31,7 +32,7 @@ from ..native.calling_convention import (
 )
 from ..native.partition import COLUMN_UNIT, share_of, splits_rows
 from ..simd import staged, store, store_masked, transpose_block
-from .elementwise import ACTIVATIONS, OUTPUT_GRADIENTS
+from .activations import expression
 from .micro_kernel import make_tile, tallest
 
 DEPTH = 1024  # most rows of a packed panel: 128 KiB of float32 at 32 columns, a part of the L2 cache
@@ -193,6 +194,6 @@ def gradient_epilogue(function):
 
 
 EPILOGUES = {
-    **{name: activation_epilogue(function) for name, function in ACTIVATIONS.items()},
-    **{name: gradient_epilogue(function) for name, function in OUTPUT_GRADIENTS.items()},
+    **{name: activation_epilogue(expression(name)) for name in ACTIVATIONS if name != "identity"},
+    **{f"{name}_gradient": gradient_epilogue(expression(f"{name}_gradient")) for name in OUTPUT_ACTIVATIONS},
 }
