@@ -14,7 +14,7 @@ from backends import loaded
 import tinynet as tn
 from tinynet import nn, optim
 from tinynet.backends import running_on
-from tinynet.training.trainer.snapshot import Snapshot
+from tinynet.training.snapshot import Snapshot
 
 RNG = np.random.default_rng(0)
 X, LABELS = RNG.normal(size=(48, 5)).astype(np.float32), RNG.integers(0, 3, 48)
