@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import subprocess
 import sys
 import textwrap
 import time
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from children import finished
 
 import kernels
 import tinynet as tn
@@ -45,8 +45,8 @@ START = """
 def printed(body, root=ROOT, timeout=200, **environment):
     """What a process of its own prints."""
     code = textwrap.dedent(START) + textwrap.dedent(body)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=timeout, cwd=root,
-                          env={**os.environ, "PYTHONPATH": str(root), **environment})  # fmt: skip
+    done = finished([sys.executable, "-c", code], timeout, cwd=root,
+                    env={**os.environ, "PYTHONPATH": str(root), **environment})  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout.split()
 
