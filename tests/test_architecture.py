@@ -25,7 +25,7 @@ STOREYS = [
     "kernels.hardware", "kernels.loader", "kernels.testing", "kernels.explanation", "kernels", "kernels.__main__",
     "tinynet.version", "tinynet.checks tinynet.files tinynet.termination", "tinynet.backends", "tinynet.tensor", "tinynet.tensor_files",
     "tinynet.functional", "tinynet.gradients tinynet.randomness tinynet.history", "tinynet.nn",
-    "tinynet.onnx tinynet.interoperability", "tinynet.optim", "tinynet.snapshot", "tinynet.step", "tinynet.compiled", "tinynet.schedule",
+    "tinynet.onnx tinynet.interoperability", "tinynet.optim", "tinynet.reachable", "tinynet.snapshot", "tinynet.step", "tinynet.compiled", "tinynet.schedule",
     "tinynet.scheduled",
     "tinynet.data tinynet.metrics", "tinynet.callbacks", "tinynet.stepping", "tinynet.training",
     "tinynet.checkpoint", "tinynet.estimators", "tinynet.experiment",

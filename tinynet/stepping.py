@@ -17,7 +17,7 @@ from kernels.program import Profile, Program, Runner, flag, profile
 
 from .backends import current
 from .optim.transformations import Transformation, apply_transformations
-from .snapshot import runs_only_ours
+from .reachable import runs_only_ours
 from .step import MOST_RECORDINGS, NotReplayable, Step
 from .tensor import Array, Tensor
 

@@ -71,6 +71,7 @@ class Tape:
         self.part = FORWARD  # of the step, which comes now
         self.refused: str | None = None  # why what was recorded is not the whole step
         self.flags: dict[str, Array] = {}  # what watches raise, by dtype
+        self.read: list[tuple[Array, bytes]] = []  # by value, and what was there
 
     def add(self, kind: str, array: Array) -> Buffer:
         """A buffer for an array's memory."""
@@ -227,6 +228,18 @@ def flag(dtype: Any) -> Array | None:
     """An array of one element for watches of the step to raise, if this thread records."""
     tape = _tape.get()
     return None if tape is None else tape.flag(dtype)
+
+
+def read_by_value(array: Array) -> None:
+    """Says, if this thread records, that the step takes an array's numbers as constants, as they are now."""
+    tape = _tape.get()
+    if tape is not None:
+        tape.read.append((array, array.tobytes()))
+
+
+def taping() -> bool:
+    """Whether this thread records."""
+    return _tape.get() is not None
 
 
 def refuse(why: str) -> None:
