@@ -508,7 +508,7 @@ def test_refusals():
     assert refused(never, X, LABELS).startswith("the step never calls backward()")
     for parameter in model.parameters():
         parameter.grad = None
-    assert "is a gradient that the step before left" in refused(accumulating, X, LABELS)
+    assert "adds to gradients that were there before the step" in refused(accumulating, X, LABELS)
     assert "whole numbers are converted anew" in refused(whole, X, LABELS)
     del optimizer.zero_grad
     assert re.search(r"x of call 0, .* of shape \(50, 6\) is an array made outside", refused(outside, X, LABELS))

@@ -21,7 +21,6 @@ from ..contract.checks import axis_length
 from ..contract.declaration import DECLARATIONS
 from .instruction import (
     ARGUMENT,
-    BACKWARD,
     FLAG,
     FORWARD,
     PERSISTENT,
@@ -266,24 +265,15 @@ def difference(first: Program, second: Program) -> str | None:
             elif (a.shape, a.strides, a.dtype, a.offset) != (b.shape, b.strides, b.dtype, b.offset):
                 return f"{where} had shape {a.shape} the first time and {b.shape} the second"
             elif not _same_memory(a.buffer, b.buffer, pairs):
-                return f"{where} of shape {a.shape} {_anew(one, name)}"
+                return (
+                    f"{where} of shape {a.shape} is an array made outside of the kernels and new in every step: pass "
+                    f"it to the step as an argument, or make it once, before the step, in the step's dtype (whole "
+                    f"numbers are converted anew each time)"
+                )
     for a, b in zip(first.results, second.results, strict=True):
         if not _same_memory(a.buffer, b.buffer, pairs):
             return "it returned something else the second time"
     return None
-
-
-def _anew(instruction: Instruction, operand: str) -> str:
-    """What an operand is that is other memory in every step."""
-    if (instruction.part, instruction.kernel, operand) == (BACKWARD, "add", "a"):
-        return (
-            "is a gradient that the step before left, and to which backward() adds: call zero_grad() within the step, "
-            "or give the Trainer transforms=[Accumulate(n)]"
-        )
-    return (
-        "is an array made outside of the kernels and new in every step: pass it to the step as an argument, or make "
-        "it once, before the step, in the step's dtype (whole numbers are converted anew each time)"
-    )
 
 
 def _calls(program: Program) -> list[Instruction]:
