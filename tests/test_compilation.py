@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import subprocess
 import sys
 import textwrap
 import time
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from children import finished
 
 import kernels
 import tinynet as tn
@@ -45,8 +45,8 @@ START = """
 def printed(body, root=ROOT, timeout=200, **environment):
     """What a process of its own prints."""
     code = textwrap.dedent(START) + textwrap.dedent(body)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=timeout, cwd=root,
-                          env={**os.environ, "PYTHONPATH": str(root), **environment})  # fmt: skip
+    done = finished([sys.executable, "-c", code], timeout, cwd=root,
+                    env={**os.environ, "PYTHONPATH": str(root), **environment})  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout.split()
 
@@ -124,7 +124,13 @@ def test_the_key_depends_on_cpu_and_settings(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "edited", ["contract/random.py", "contract/declaration.py", "numba_backend/kernels/micro_kernel.py", "numba_backend/simd/vector.py"]
+    "edited",
+    [
+        "contract/random.py",
+        "contract/declaration.py",
+        "numba_backend/kernels/micro_kernel.py",
+        "numba_backend/simd/vector.py",
+    ],
 )
 def test_an_edited_source_changes_the_key(tmp_path, edited):
     shutil.copytree(ROOT / "kernels", tmp_path / "kernels", ignore=shutil.ignore_patterns("__pycache__"))
