@@ -124,7 +124,13 @@ def test_the_key_depends_on_cpu_and_settings(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "edited", ["contract/random.py", "contract/declaration.py", "numba_backend/kernels/micro_kernel.py", "numba_backend/simd/vector.py"]
+    "edited",
+    [
+        "contract/random.py",
+        "contract/declaration.py",
+        "numba_backend/kernels/micro_kernel.py",
+        "numba_backend/simd/vector.py",
+    ],
 )
 def test_an_edited_source_changes_the_key(tmp_path, edited):
     shutil.copytree(ROOT / "kernels", tmp_path / "kernels", ignore=shutil.ignore_patterns("__pycache__"))
