@@ -21,7 +21,7 @@ START = """
     import os, signal, sys, threading, time, warnings
     import numpy as np
     import kernels
-    from kernels.numba_backend import compilation
+    from kernels.numba_backend.native import compilation
     warnings.simplefilter("ignore")  # Python warns of forks beside threads, which is what is tested
 
     def ended(child, seconds=100):
@@ -174,10 +174,10 @@ needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 
 @needs_fork
-@pytest.mark.parametrize("held", ["compilation._lock", "shortcut._writing", "team._founding", "team.team_of(2)._busy"])
+@pytest.mark.parametrize("held", ["compilation._lock", "call_cache._writing", "team._founding", "team.team_of(2)._busy"])
 def test_a_child_does_not_wait_for_locks_of_its_parent(held):
     body = f"""
-        from kernels.numba_backend import shortcut, team
+        from kernels.numba_backend.runtime import call_cache, team
         backend, done, x = kernels.load("numba", threads=2), threading.Event(), np.ones((300, 300), np.float32)
         expected = backend.matmul(x, x)
         taken = threading.Event()

@@ -250,8 +250,10 @@ def _users(module: str) -> bool:
 
 @cache
 def _mentioned(code: CodeType) -> tuple[frozenset[str], frozenset[str]]:
-    """The names that a function's code, and that of functions within it, looks up, and its strings; those of globals
-    and imports alone."""
+    """The names that a function's code looks up, with its strings, and those of globals and imports alone.
+
+    Functions within it included.
+    """
     names, of_module, left = set(code.co_names), set[str](), [*code.co_consts]
     for instruction in get_instructions(code):
         if instruction.opname in LOOKUPS:
