@@ -101,7 +101,7 @@ def nothing(graph: Graph, path: str, module: nn.Module, x: Value) -> Value:
 
 
 def check_columns(path: str, module: nn.Module, x: Value, expected: int) -> None:
-    """Refuses a layer that does not fit behind those before it."""
+    """Refuses a layer that does not fit after those before it."""
     if x.columns != expected:
         raise ValueError(f"{module!r} at {path!r} takes {expected} columns, but gets {x.columns}")
 
@@ -206,7 +206,7 @@ def silu(graph: Graph, path: str, module: Any, x: Value) -> Value:
 
 
 def sequential(graph: Graph, path: str, module: nn.Sequential, x: Value) -> Value:
-    """One module behind the other."""
+    """One module after the other."""
     for name, child in module.children():
         x = append(graph, joined(path, name), child, x)
     return x
@@ -293,7 +293,7 @@ def element_type(dtype: Any) -> int:
 
 @singledispatch
 def network_and_ending(model: Any) -> tuple[nn.Module, Ending]:
-    """The network, and what the file gives out behind it. Estimators have a rule of their own."""
+    """The network, and what the file gives out after it. Estimators have their own rule."""
     raise TypeError(f"model is a {type(model).__name__}, expected a Module or one of tinynet's estimators")
 
 
@@ -338,8 +338,8 @@ def export_onnx(
 
     Raises:
         ImportError: onnx is not installed.
-        TypeError: a module that cannot be exported, as modules of one's own, dtypes that are mixed, or classes that are
-            neither numbers nor texts.
+        TypeError: a module that cannot be exported, as the user's own modules, dtypes that are mixed, or classes that
+            are neither numbers nor texts.
         ValueError: layers that do not fit together, an estimator that is not fitted, or more than 2 GiB of parameters.
         OSError: path cannot be written.
     """
@@ -364,7 +364,7 @@ def export_onnx(
 
 
 def field(number: int, content: Pieces) -> Pieces:
-    """A field of a message, which holds the content's bytes, behind their number."""
+    """A field of a message, which holds the content's bytes, after their number."""
     length_delimited = 2  # the wire type of messages, texts and bytes
     return [varint(number << 3 | length_delimited) + varint(sum(map(len, content))), *content]
 
@@ -390,7 +390,7 @@ def initializer(name: str, array: Array) -> Pieces:
 
 
 def serialised(graph: Graph, taken: Output, outputs: list[Output]) -> Pieces:
-    """The file's bytes, arrays as they lie in memory. Raises ValueError where they are too many."""
+    """The file's bytes, arrays as they are in memory. Raises ValueError where they are too many."""
     from onnx import GraphProto, ModelProto, helper
 
     size = sum(array.nbytes for array in graph.initializers.values())

@@ -20,8 +20,8 @@ from ..nn import Module
 from ..optim import Optimizer
 from ..optim.transformations import Transform, Transformation, apply_transformations
 from ..tensor import Array, Tensor
+from .reachable import runs_only_ours
 from .scheduled import Schedules
-from .snapshot import runs_only_ours
 from .step import MOST_RECORDINGS, NotReplayable, Step
 
 NO_VALUES = np.zeros(1)[None]  # the same for all steps
