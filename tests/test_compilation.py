@@ -174,7 +174,9 @@ needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 
 @needs_fork
-@pytest.mark.parametrize("held", ["compilation._lock", "call_cache._writing", "team._founding", "team.team_of(2)._busy"])
+@pytest.mark.parametrize(
+    "held", ["compilation._lock", "call_cache._writing", "team._founding", "team.team_of(2)._busy"]
+)
 def test_a_child_does_not_wait_for_locks_of_its_parent(held):
     body = f"""
         from kernels.numba_backend.runtime import call_cache, team
