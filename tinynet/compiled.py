@@ -126,7 +126,7 @@ class CompiledStep:
             Tensor(array.reshape(output.shape).copy()) for output, array in zip(recorded.outputs, results, strict=False)
         )
         for leaf, gradient in zip(recorded.with_grad, results[len(outputs) :], strict=True):
-            leaf.grad = gradient.reshape(leaf.shape)
+            leaf.grad = gradient if gradient.shape == leaf.shape else gradient.reshape(leaf.shape)
         return outputs[0] if len(outputs) == 1 else outputs
 
 

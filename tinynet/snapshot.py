@@ -28,7 +28,7 @@ SMALL = 64  # bytes of whole numbers, such as dropout's seed, which a step takes
 MOST_BYTES = 4096  # of a user's array that no kernel reads where it is: its numbers are constants of the step
 
 _data, _trained, _writeable = attrgetter("data"), attrgetter("requires_grad"), attrgetter("flags.writeable")
-_bytes, _values = methodcaller("tobytes"), methodcaller("values")
+_bytes = methodcaller("tobytes")
 _FUNCTION = tuple(map(attrgetter, ("__code__", "__defaults__", "__kwdefaults__")))
 
 
@@ -56,6 +56,7 @@ class Snapshot:
         self._constants = [array for array, _ in read] + constants
         self._bytes = [value for _, value in read] + [*map(_bytes, constants)]
         self._picks = [(itemgetter(*names, names[0]), space) for space, names in found.picked]
+        self._values = [space.values() for space in found.namespaces]  # which show what there is at any time
         self._keys, self._sets = [*map(tuple, found.dicts)], [*map(frozenset, found.sets)]
         self._sizes = self._lengths()
         self._then = list(self._now())
@@ -87,7 +88,7 @@ class Snapshot:
     def _now(self) -> Iterator[Any]:
         found = self._found
         return chain(
-            chain.from_iterable(map(_values, found.namespaces)),
+            chain.from_iterable(self._values),
             chain.from_iterable(found.lists),
             chain.from_iterable([pick(space) for pick, space in self._picks]),
             map(_data, self.tensors),

@@ -175,8 +175,7 @@ class Executor:
     def _array(self, view: View) -> Array:
         if view.buffer.array is not None:
             return persistent(view, view.buffer.array)
-        start = self.plan.offsets[view.buffer]
-        return view.on(self._memory[start : start + view.buffer.nbytes])
+        return view.on(self._memory, self.plan.offsets[view.buffer])
 
     def _encode(self, order: Sequence[Sequence[int]], calls: Sequence[Arrangement]) -> None:
         """Writes the rows of words, those of a phase together, a barrier behind its last."""
