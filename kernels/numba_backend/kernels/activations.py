@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 
+from ...contract.activations import SELU_ALPHA, SELU_SCALE
 from .. import simd
 from ..simd import select
 
@@ -42,6 +43,14 @@ def elu(x, alpha):
 
 def elu_gradient(grad, y, alpha):
     return grad * select(y > 0.0, 1.0, y + alpha)
+
+
+def selu(x):
+    return elu(x, SELU_ALPHA) * SELU_SCALE
+
+
+def selu_gradient(grad, y):
+    return grad * select(y > 0.0, SELU_SCALE, y + SELU_SCALE * SELU_ALPHA)
 
 
 def gelu(x):
