@@ -248,6 +248,25 @@ def silu_gradient(backend: Backend, grad: Floats, x: Floats, *, out: Floats) -> 
     backend.multiply(grad, slope, out=out)
 
 
+@activation(lambda x: x * np.tanh(np.logaddexp(0, x)))
+def mish(backend: Backend, x: Floats, *, out: Floats) -> None:
+    """out = x * tanh(softplus(x)) (Misra 2019, arXiv 1908.08681)."""
+    backend.multiply(x, backend.tanh(backend.softplus(x)), out=out)
+
+
+def _mish_slope(x: Any) -> Any:
+    t = np.tanh(np.logaddexp(0, x))
+    return t + x * _sigmoid(x) * (1 - t * t)
+
+
+@gradient(lambda grad, x: grad * _mish_slope(x))
+def mish_gradient(backend: Backend, grad: Floats, x: Floats, *, out: Floats) -> None:
+    """out = grad * (t + x * sigmoid(x) * (1 - t**2)), t = tanh(softplus(x))."""
+    t = backend.tanh(backend.softplus(x))
+    steep = backend.multiply(backend.multiply(x, backend.sigmoid(x)), backend.subtract(1.0, backend.multiply(t, t)))
+    backend.multiply(grad, backend.add(t, steep), out=out)
+
+
 @activation(lambda x: np.logaddexp(0, x))
 def softplus(backend: Backend, x: Floats, *, out: Floats) -> None:
     """out = ln(1 + e**x), computed as max(x, 0) + ln(1 + e**-|x|) so that nothing overflows."""

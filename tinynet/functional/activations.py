@@ -111,6 +111,12 @@ def silu(x: Tensor) -> Tensor:
     return elementwise("silu", x)
 
 
+@activation("Mish")
+def mish(x: Tensor) -> Tensor:
+    """x * tanh(softplus(x))."""
+    return elementwise("mish", x)
+
+
 @activation("Softplus")
 def softplus(x: Tensor) -> Tensor:
     """ln(1 + e**x)."""

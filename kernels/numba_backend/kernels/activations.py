@@ -93,5 +93,21 @@ def silu_gradient(grad, x):
     return grad * (s * (1.0 + x * (1.0 - s)))
 
 
+def _exp_and_tanh_softplus(x):
+    """e = e**x, and tanh(softplus(x)) = ((1 + e)**2 - 1) / ((1 + e)**2 + 1): one exponential. From 20 on it is 1."""
+    e = simd.exp(simd.minimum(x, 20.0))
+    n = e * (e + 2.0)
+    return e, n / (n + 2.0)
+
+
+def mish(x):
+    return x * _exp_and_tanh_softplus(x)[1]
+
+
+def mish_gradient(grad, x):
+    e, t = _exp_and_tanh_softplus(x)
+    return grad * (t + x * (e / (e + 1.0)) * (1.0 - t * t))
+
+
 def softplus_gradient(grad, x):
     return grad * simd.sigmoid(x)
