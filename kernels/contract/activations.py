@@ -7,12 +7,10 @@ kernel's case from its reference, a backend finds its own expression under the k
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -22,8 +20,7 @@ if TYPE_CHECKING:
     from .backend import Backend
 
 
-@dataclass(frozen=True)
-class Reference:
+class Reference(NamedTuple):
     """The exact answer: ``function`` of the kernel's inputs by name, in float64, independent of every backend.
 
     The last array is drawn from [low, high]. options: numbers that each further input takes. cancels: the error is
@@ -56,8 +53,7 @@ def activation(
         REFERENCES[name] = Reference(reference, low, high, options, cancels)
         if not options:
             ACTIVATIONS.append(name)
-        composed = next(iter(inspect.signature(function).parameters)) == "backend"
-        return (fused if composed else required)("(...)->(...)", in_place=("x",))(function)
+        return (fused if "backend" in function.__annotations__ else required)("(...)->(...)", in_place=("x",))(function)
 
     return decorate
 
@@ -73,7 +69,7 @@ def gradient(reference: Callable[..., Any], low: float = -6, high: float = 6) ->
         name = function.__name__.removesuffix("_gradient")
         options = REFERENCES[name].options
         REFERENCES[function.__name__] = Reference(reference, low, high, options)
-        if not options and "y" in inspect.signature(function).parameters:
+        if not options and "y" in function.__annotations__:
             OUTPUT_ACTIVATIONS.append(name)
         return fused("(...),(...)->(...)", in_place=("grad",))(function)
 
@@ -136,6 +132,23 @@ def elu(backend: Backend, x: Floats, alpha: float = 1.0, *, out: Floats) -> None
 def elu_gradient(backend: Backend, grad: Floats, y: Floats, alpha: float = 1.0, *, out: Floats) -> None:
     """out = grad where y > 0, else grad * (y + alpha); y = elu(x, alpha)."""
     slope = backend.where(backend.greater(y, 0.0), 1.0, backend.add(y, alpha))
+    backend.multiply(grad, slope, out=out)
+
+
+# With weights and inputs of mean 0 and variance 1, these two keep both through any number of layers.
+SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
+
+
+@activation(lambda x: SELU_SCALE * _elu(x, SELU_ALPHA))
+def selu(backend: Backend, x: Floats, *, out: Floats) -> None:
+    """out = scale * elu(x, alpha), alpha = 1.6733, scale = 1.0507 (Klambauer et al. 2017, arXiv 1706.02515)."""
+    backend.multiply(backend.elu(x, SELU_ALPHA), SELU_SCALE, out=out)
+
+
+@gradient(lambda grad, y: grad * np.where(y > 0, SELU_SCALE, y + SELU_SCALE * SELU_ALPHA), low=-1.7)
+def selu_gradient(backend: Backend, grad: Floats, y: Floats, *, out: Floats) -> None:
+    """out = scale * grad where y > 0, else grad * (y + scale * alpha); y = selu(x)."""
+    slope = backend.where(backend.greater(y, 0.0), SELU_SCALE, backend.add(y, SELU_SCALE * SELU_ALPHA))
     backend.multiply(grad, slope, out=out)
 
 
@@ -229,6 +242,25 @@ def silu_gradient(backend: Backend, grad: Floats, x: Floats, *, out: Floats) -> 
     s = backend.sigmoid(x)
     slope = backend.multiply(s, backend.add(backend.multiply(x, backend.subtract(1.0, s)), 1.0))
     backend.multiply(grad, slope, out=out)
+
+
+@activation(lambda x: x * np.tanh(np.logaddexp(0, x)))
+def mish(backend: Backend, x: Floats, *, out: Floats) -> None:
+    """out = x * tanh(softplus(x)) (Misra 2019, arXiv 1908.08681)."""
+    backend.multiply(x, backend.tanh(backend.softplus(x)), out=out)
+
+
+def _mish_slope(x: Any) -> Any:
+    t = np.tanh(np.logaddexp(0, x))
+    return t + x * _sigmoid(x) * (1 - t * t)
+
+
+@gradient(lambda grad, x: grad * _mish_slope(x))
+def mish_gradient(backend: Backend, grad: Floats, x: Floats, *, out: Floats) -> None:
+    """out = grad * (t + x * sigmoid(x) * (1 - t**2)), t = tanh(softplus(x))."""
+    t = backend.tanh(backend.softplus(x))
+    steep = backend.multiply(backend.multiply(x, backend.sigmoid(x)), backend.subtract(1.0, backend.multiply(t, t)))
+    backend.multiply(grad, backend.add(t, steep), out=out)
 
 
 @activation(lambda x: np.logaddexp(0, x))
