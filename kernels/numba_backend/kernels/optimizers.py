@@ -9,6 +9,7 @@ import math
 
 from ..native.calling_convention import advance, columns, contiguous, inlined, joined_part, number, pointer, row, rows
 from ..simd import select, sqrt, vector
+from .entry import PART, Entry, Split, by_first
 from .row_passes import row_pass
 
 doubles = vector("float64", 1)
@@ -120,9 +121,9 @@ def adam_numbers(f, words):
     return *numbers, f(root), f(hyper[3]), f(shrink), f(coupled)
 
 
-AVERAGED = {"sgd": 3, "rmsprop": 4, "adam": 4}  # arrays of the parameter's shape: itself, gradient, averages
-BUILDERS = {
-    "sgd": sgd,
-    "rmsprop": two_averages(rmsprop, rmsprop_numbers),
-    "adam": two_averages(adam, adam_numbers),
+ONE_AVERAGE, TWO_AVERAGES = (Split(PART, 0, ("ij",) * arrays + ("**",)) for arrays in (3, 4))
+ENTRIES = {
+    "sgd": Entry(sgd, ONE_AVERAGE, by_first("sgd")),
+    "rmsprop": Entry(two_averages(rmsprop, rmsprop_numbers), TWO_AVERAGES, by_first("rmsprop")),
+    "adam": Entry(two_averages(adam, adam_numbers), TWO_AVERAGES, by_first("adam")),
 }
