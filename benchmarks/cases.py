@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from kernels import DECLARATIONS
+from kernels.contract import activations
 from kernels.contract.random import drop_below, random_bits
 from kernels.testing import CASES
 
@@ -36,7 +37,6 @@ PRODUCTS = {
 LINEAR_LAYERS = {"small": [(32, 64, 128)], "medium": [(128, 784, 512)], "large": [(512, 2048, 2048)]}
 
 FUNCTIONS = "exp expm1 log log1p sqrt sin cos tanh erf absolute sign negative"
-PLAIN_ACTIVATIONS = "sigmoid relu gelu gelu_tanh silu softplus"
 LOSSES = "sigmoid_cross_entropy squared_error absolute_error poisson_nll"
 
 
@@ -81,6 +81,17 @@ def products() -> list[Timed]:
     ]
 
 
+def of_activations() -> list[Timed]:
+    """Every activation, then every gradient, with the first of its options' values."""
+    return [
+        line
+        for gradients in (False, True)
+        for kernel, reference in activations.REFERENCES.items()
+        if kernel.endswith("_gradient") == gradients and kernel not in FUNCTIONS.split()
+        for line in lines("activations", kernel, ELEMENTS, **reference.variants[0])
+    ]
+
+
 TIMED: list[Timed] = [
     *lines("arithmetic", "add subtract multiply divide power maximum minimum greater", ELEMENTS, mode="same"),
     *lines("arithmetic", "add multiply", GRIDS, "+ row", mode="same,row"),
@@ -88,11 +99,7 @@ TIMED: list[Timed] = [
     *lines("arithmetic", "multiply", ELEMENTS, "+ number", mode="same,number"),
     *lines("arithmetic", "where cast fill", ELEMENTS),
     *lines("functions", FUNCTIONS, ELEMENTS),
-    *lines("activations", PLAIN_ACTIVATIONS, ELEMENTS),
-    *lines("activations", "tanh_gradient", ELEMENTS),
-    *lines("activations", " ".join(f"{name}_gradient" for name in PLAIN_ACTIVATIONS.split()), ELEMENTS),
-    *lines("activations", "leaky_relu leaky_relu_gradient", ELEMENTS, slope=0.01),
-    *lines("activations", "elu elu_gradient", ELEMENTS, alpha=1.0),
+    *of_activations(),
     *products(),
     *lines("products", "linear", LINEAR_LAYERS, "+ bias", bias=True, activation="identity"),
     *lines("products", "linear", LINEAR_LAYERS, "+ bias, relu", bias=True, activation="relu"),

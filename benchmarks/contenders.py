@@ -78,7 +78,7 @@ def _expressions(problem: Problem) -> list[tuple[str, Callable[..., Any], bool]]
     """Name, function and whether to work block by block."""
     line, found = problem.line, []
     long = line.family in IN_BLOCKS and len(line.shape) == 1 and line.shape[0] > 2 * BLOCK
-    for expression in EXPRESSIONS[line.kernel]:
+    for expression in EXPRESSIONS.get(line.kernel, ()):
         single = isinstance(expression, np.ufunc) or expression.__name__ == "<lambda>"
         name = expression.__name__
         name = f"{'np' if hasattr(np, name) else 'special'}.{name}" if isinstance(expression, np.ufunc) else name

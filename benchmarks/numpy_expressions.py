@@ -1,7 +1,8 @@
 """The fastest NumPy and SciPy expressions known for each kernel: in place, with ``out=``, nothing allocated.
 
 Where which of several is fastest depends on shape or machine, all are listed, and the one that is measured fastest
-competes. Parameters are the kernel's own, its results, and arrays to work in, made beforehand:
+competes. So does the numpy backend's kernel, alone where nothing is listed. Parameters are the kernel's own, its
+results, and arrays to work in, made beforehand:
 
 - ``t``, ``u``   float arrays of the largest operand's shape; ``mask`` is a bool one
 - ``row``        a float array (r, 1), one number a row
@@ -376,8 +377,6 @@ EXPRESSIONS: dict[str, tuple[Any, ...]] = {
     "transpose": (transpose, transpose_in_strips),
     "one_hot": (one_hot, one_hot_by_take),
     "watch_within": (watch_within, watch_within_by_extremes),
-    "scheduled_dropout_mask": (),
-    "dropout_mask": (),  # the numpy backend's own, which always competes
     **TRAINING,
     **{
         function.__name__: (function,)

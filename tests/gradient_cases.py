@@ -9,6 +9,7 @@ import numpy as np
 
 from tinynet import Tensor, nn
 from tinynet import functional as F
+from tinynet.functional.activations import ACTIVATIONS
 from tinynet.nn.module import Module
 
 
@@ -63,6 +64,15 @@ def one(function, shapes=((3, 4),), low=-2.0, high=2.0):
     return {"": Row(function, shapes, low, high)}
 
 
+OPTIONS = {"leaky_relu": 0.2, "elu": 0.7, "gelu": "tanh"}
+
+
+def elementwise(function, option):
+    """An activation as it is, and with an option that is not the usual one."""
+    rows = {"": Row(function), "1-D": Row(function, ((7,),)), "scalar": Row(function, ((),))}
+    return rows if option is None else rows | {f"{option}": Row(lambda x: function(x, option))}
+
+
 FUNCTIONS: dict[str, dict[str, Row]] = {
     "add": arithmetic(F.add),
     "subtract": arithmetic(F.subtract),
@@ -79,14 +89,7 @@ FUNCTIONS: dict[str, dict[str, Row]] = {
     "sin": one(F.sin),
     "cos": one(F.cos),
     "erf": one(F.erf),
-    "tanh": one(F.tanh),
-    "sigmoid": one(F.sigmoid) | {"scalar": Row(F.sigmoid, ((),))},
-    "relu": one(F.relu) | {"1-D": Row(F.relu, ((7,),))},
-    "leaky_relu": one(lambda x: F.leaky_relu(x, 0.2)),
-    "elu": one(lambda x: F.elu(x, 0.7)),
-    "gelu": one(F.gelu) | {"tanh": Row(lambda x: F.gelu(x, "tanh"))},
-    "silu": one(F.silu),
-    "softplus": one(F.softplus),
+    **{name: elementwise(activation.function, OPTIONS.get(name)) for name, activation in ACTIVATIONS.items()},
     "softmax": one(F.softmax),
     "log_softmax": one(F.log_softmax),
     "matmul": {

@@ -1,7 +1,7 @@
 """The kernel contract: every kernel's meaning, what a backend provides, and how calls are checked."""
 
 # Importing a module of declarations registers them.
-from . import elementwise, losses, normalisation, optimizers, products, random, reductions, rows, watches
+from . import activations, elementwise, losses, normalisation, optimizers, products, random, reductions, rows, watches
 from .backend import Backend
 from .declaration import ACTIVATIONS, DECLARATIONS, OUTPUT_ACTIVATIONS, Declaration, Operand
 
@@ -12,6 +12,7 @@ __all__ = [
     "Operand",
     "ACTIVATIONS",
     "OUTPUT_ACTIVATIONS",
+    "activations",
     "elementwise",
     "losses",
     "normalisation",

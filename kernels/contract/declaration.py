@@ -36,12 +36,13 @@ Probability = float
 """In [0, 1)."""
 Activation = str
 """One of ACTIVATIONS."""
-ACTIVATIONS = ("identity", "relu", "sigmoid", "tanh", "gelu", "gelu_tanh", "silu", "softplus")
-"""What ``linear`` can end with. A backend's own ``linear`` knows them all, so a new activation joins on purpose."""
+ACTIVATIONS = ["identity"]
+"""What ``linear`` can end with: those that ``activations`` declares without options join. A backend's own ``linear``
+knows them all."""
 OutputActivation = str
 """One of OUTPUT_ACTIVATIONS."""
-OUTPUT_ACTIVATIONS = ("relu", "sigmoid", "tanh")
-"""Activations whose derivative is a function of their output alone."""
+OUTPUT_ACTIVATIONS: list[str] = []
+"""Those of them whose derivative is a function of their output alone."""
 CHOICES = {"Activation": ACTIVATIONS, "OutputActivation": OUTPUT_ACTIVATIONS}
 
 Function = TypeVar("Function", bound=Callable[..., Any])

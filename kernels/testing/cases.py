@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from ..contract import ACTIVATIONS, OUTPUT_ACTIVATIONS
+from ..contract import ACTIVATIONS, DECLARATIONS, OUTPUT_ACTIVATIONS
+from ..contract.activations import REFERENCES, Reference
 
 Array = np.ndarray[Any, Any]
 Arguments = dict[str, Any]
@@ -56,25 +57,23 @@ def unary(reference: Callable[[Array], Array], low: float = -2, high: float = 2,
     )
 
 
-def activation(reference: Callable[..., Array], variants: tuple[Arguments, ...] = ({},), tolerance: float = 8) -> Case:
-    return Case(
-        lambda draw, shape: {"x": draw(*shape, low=-6, high=6)}, reference, tolerance=tolerance, variants=variants
-    )
+def activation(name: str, reference: Reference) -> Case:
+    """The case of an activation or its gradient, from the reference beside its declaration."""
+    *gradients, saved = [operand.name for operand in DECLARATIONS[name].inputs if operand.is_array]
 
+    def arguments(draw: Draw, shape: tuple[int, ...]) -> Arguments:
+        given = {gradient: draw(*shape) for gradient in gradients}
+        return {**given, saved: draw(*shape, low=reference.low, high=reference.high)}
 
-def gradient(
-    reference: Callable[..., Array],
-    saved: str,
-    low: float = -6,
-    high: float = 6,
-    variants: tuple[Arguments, ...] = ({},),
-) -> Case:
+    def magnitude(**given: Array) -> Array:
+        return np.abs(given["grad"]) * 4 if gradients else np.abs(given[saved])
+
     return Case(
-        lambda draw, shape: {"grad": draw(*shape), saved: draw(*shape, low=low, high=high)},
-        reference,
-        variants=variants,
-        tolerance=32,
-        magnitude=lambda grad, **rest: np.abs(grad) * 4,
+        arguments,
+        reference.function,
+        tolerance=32 if gradients else 8,
+        magnitude=magnitude if gradients or reference.cancels else None,
+        variants=reference.variants,
     )
 
 
@@ -119,22 +118,7 @@ def sigmoid(x: Array) -> Array:
     return np.asarray(special.expit(x))
 
 
-def normal_density(x: Array) -> Array:
-    return np.asarray(np.exp(-0.5 * x * x) / np.sqrt(2 * np.pi))
-
-
-def gelu_tanh(x: Array) -> Array:
-    return np.asarray(0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * x * (1 + 0.044715 * x * x))))
-
-
-def gelu_tanh_slope(x: Array) -> Array:
-    t = np.tanh(np.sqrt(2 / np.pi) * x * (1 + 0.044715 * x * x))
-    inner = np.sqrt(2 / np.pi) * (1 + 3 * 0.044715 * x * x)
-    return np.asarray(0.5 * (1 + t) + 0.5 * x * (1 - t * t) * inner)
-
-
 def elementwise_cases() -> dict[str, Case]:
-    slopes, alphas = ({"slope": 0.01}, {"slope": 0.3}), ({"alpha": 1.0}, {"alpha": 0.5})
     return {
         "add": pair_case(np.add),
         "subtract": pair_case(np.subtract),
@@ -167,37 +151,10 @@ def elementwise_cases() -> dict[str, Case]:
         "sqrt": unary(np.sqrt, 0, 100),
         "sin": unary(np.sin, -100, 100),
         "cos": unary(np.cos, -100, 100),
-        "tanh": unary(np.tanh, -10, 10),
         "erf": unary(special.erf, -5, 5),
         "absolute": unary(np.abs),
         "sign": unary(np.sign),
-        "tanh_gradient": gradient(lambda grad, y: grad * (1 - y * y), "y", -1, 1),
-        "sigmoid": activation(sigmoid),
-        "sigmoid_gradient": gradient(lambda grad, y: grad * (y * (1 - y)), "y", 0, 1),
-        "relu": activation(lambda x: np.maximum(x, 0)),
-        "relu_gradient": gradient(lambda grad, y: np.where(y > 0, grad, 0), "y"),
-        "leaky_relu": activation(lambda x, slope: np.where(x > 0, x, slope * x), slopes),
-        "leaky_relu_gradient": gradient(
-            lambda grad, y, slope: np.where(y > 0, grad, slope * grad), "y", variants=slopes
-        ),
-        "elu": activation(lambda x, alpha: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))), alphas),
-        "elu_gradient": gradient(
-            lambda grad, y, alpha: grad * np.where(y > 0, 1, y + alpha), "y", low=-0.5, variants=alphas
-        ),
-        "gelu": Case(
-            lambda draw, shape: {"x": draw(*shape, low=-6, high=6)},
-            lambda x: 0.5 * x * (1 + special.erf(x / np.sqrt(2))),
-            magnitude=lambda x: np.abs(x),
-        ),
-        "gelu_gradient": gradient(lambda grad, x: grad * (special.ndtr(x) + x * normal_density(x)), "x"),
-        "gelu_tanh": Case(
-            lambda draw, shape: {"x": draw(*shape, low=-6, high=6)}, gelu_tanh, magnitude=lambda x: np.abs(x)
-        ),
-        "gelu_tanh_gradient": gradient(lambda grad, x: grad * gelu_tanh_slope(x), "x"),
-        "silu": activation(lambda x: x * sigmoid(x)),
-        "silu_gradient": gradient(lambda grad, x: grad * (sigmoid(x) * (1 + x * (1 - sigmoid(x)))), "x"),
-        "softplus": activation(lambda x: np.logaddexp(0, x)),
-        "softplus_gradient": gradient(lambda grad, x: grad * sigmoid(x), "x"),
+        **{name: activation(name, reference) for name, reference in REFERENCES.items()},
     }  # fmt: skip
 
 
@@ -207,13 +164,10 @@ def transposed(x: Array, flag: bool) -> Array:
 
 def product_cases() -> dict[str, Case]:
     flags = tuple({"transpose_a": a, "transpose_b": b} for a in (False, True) for b in (False, True))
-    elementwise = elementwise_cases()
-    functions: dict[str, Any] = {name: elementwise[name].reference for name in ACTIVATIONS if name != "identity"}
-    functions["identity"] = lambda z: z
-    slopes: dict[str, Any] = {name: elementwise[f"{name}_gradient"].reference for name in OUTPUT_ACTIVATIONS}
 
     def linear(x: Array, weight: Array, bias: Array | None, activation: str) -> Any:
-        return functions[activation](x @ weight + (0 if bias is None else bias))
+        z = x @ weight + (0 if bias is None else bias)
+        return z if activation == "identity" else REFERENCES[activation].function(z)
 
     def linear_magnitude(x: Array, weight: Array, bias: Array | None, activation: str) -> Any:
         return 2 * (np.abs(x) @ np.abs(weight) + (0 if bias is None else np.abs(bias)))
@@ -262,7 +216,7 @@ def product_cases() -> dict[str, Case]:
                 "b": draw(*(mkn[:0:-1] if transpose_b else mkn[1:])),
                 "y": draw(mkn[0], mkn[2], low=-1, high=1),
             },
-            lambda a, b, y, activation, transpose_a, transpose_b: slopes[activation](
+            lambda a, b, y, activation, transpose_a, transpose_b: REFERENCES[f"{activation}_gradient"].function(
                 transposed(a, transpose_a) @ transposed(b, transpose_b), y
             ),
             shapes=PRODUCTS,

@@ -114,9 +114,7 @@ def linear(graph: Graph, path: str, module: nn.Linear, x: Value) -> Value:
         y = graph.node(path, "MatMul", x.name, weight)
     else:
         y = graph.node(path, "Gemm", x.name, weight, graph.array(joined(path, "bias"), module.bias.data))
-    if module.activation != "identity":
-        y = graph.node(path, FUSED[module.activation], y)
-    return Value(y, module.out_features)
+    return ACTIVATIONS[module.activation](graph, path, module, Value(y, module.out_features))
 
 
 def batch_norm(graph: Graph, path: str, module: nn.BatchNorm1d, x: Value) -> Value:
@@ -157,7 +155,7 @@ def embedding(graph: Graph, path: str, module: nn.Embedding, x: Value) -> Value:
 # first three composed of operators that have them; Erf is computed in float32, whose error is below 1e-7.
 
 
-def leaky_relu(graph: Graph, path: str, module: nn.LeakyReLU, x: Value) -> Value:
+def leaky_relu(graph: Graph, path: str, module: Any, x: Value) -> Value:
     """max(x, 0) + slope min(x, 0)."""
     if graph.dtype == np.float32:
         return Value(graph.node(path, "LeakyRelu", x.name, alpha=float(module.negative_slope)), x.columns)
@@ -166,7 +164,7 @@ def leaky_relu(graph: Graph, path: str, module: nn.LeakyReLU, x: Value) -> Value
     return Value(graph.node(path, "Add", graph.node(path, "Relu", x.name), below), x.columns)
 
 
-def elu(graph: Graph, path: str, module: nn.ELU, x: Value) -> Value:
+def elu(graph: Graph, path: str, module: Any, x: Value) -> Value:
     """max(x, 0) + alpha (e**min(x, 0) - 1)."""
     if graph.dtype == np.float32:
         return Value(graph.node(path, "Elu", x.name, alpha=float(module.alpha)), x.columns)
@@ -176,7 +174,7 @@ def elu(graph: Graph, path: str, module: nn.ELU, x: Value) -> Value:
     return Value(graph.node(path, "Add", graph.node(path, "Relu", x.name), below), x.columns)
 
 
-def softplus(graph: Graph, path: str, module: nn.Softplus, x: Value) -> Value:
+def softplus(graph: Graph, path: str, module: Any, x: Value) -> Value:
     """max(x, 0) + ln(1 + e**-|x|)."""
     if graph.dtype == np.float32:
         return Value(graph.node(path, "Softplus", x.name), x.columns)
@@ -185,7 +183,7 @@ def softplus(graph: Graph, path: str, module: nn.Softplus, x: Value) -> Value:
     return Value(graph.node(path, "Add", graph.node(path, "Relu", x.name), small), x.columns)
 
 
-def gelu(graph: Graph, path: str, module: nn.GELU, x: Value) -> Value:
+def gelu(graph: Graph, path: str, module: Any, x: Value) -> Value:
     """x (1 + erf(x / sqrt 2)) / 2, or x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x**3))) / 2."""
     if module.approximate == "tanh":
         cube = graph.node(path, "Mul", graph.node(path, "Mul", x.name, x.name), x.name)
@@ -202,7 +200,7 @@ def gelu(graph: Graph, path: str, module: nn.GELU, x: Value) -> Value:
     return Value(graph.node(path, "Mul", half, graph.node(path, "Add", s, graph.number(1.0))), x.columns)
 
 
-def silu(graph: Graph, path: str, module: nn.SiLU, x: Value) -> Value:
+def silu(graph: Graph, path: str, module: Any, x: Value) -> Value:
     """x sigmoid(x)."""
     return Value(graph.node(path, "Mul", x.name, graph.node(path, "Sigmoid", x.name)), x.columns)
 
@@ -222,22 +220,24 @@ def residual(graph: Graph, path: str, module: nn.Residual, x: Value) -> Value:
     return Value(graph.node(path, "Add", x.name, y.name), x.columns)
 
 
-FUSED = {"relu": "Relu", "sigmoid": "Sigmoid", "tanh": "Tanh"}
+ACTIVATIONS: dict[str, Rule] = {
+    "identity": nothing,
+    "relu": operator("Relu"),
+    "leaky_relu": leaky_relu,
+    "elu": elu,
+    "gelu": gelu,
+    "silu": silu,
+    "softplus": softplus,
+    "tanh": operator("Tanh"),
+    "sigmoid": operator("Sigmoid"),
+}
 RULES: dict[type[nn.Module], Rule] = {
     nn.Linear: linear,
     nn.BatchNorm1d: batch_norm,
     nn.LayerNorm: layer_norm,
     nn.Embedding: embedding,
     nn.Dropout: nothing,
-    nn.Identity: nothing,
-    nn.ReLU: operator("Relu"),
-    nn.LeakyReLU: leaky_relu,
-    nn.ELU: elu,
-    nn.GELU: gelu,
-    nn.SiLU: silu,
-    nn.Softplus: softplus,
-    nn.Tanh: operator("Tanh"),
-    nn.Sigmoid: operator("Sigmoid"),
+    **{nn.ACTIVATIONS[name]: rule for name, rule in ACTIVATIONS.items()},
     nn.Softmax: operator("Softmax", axis=-1),
     nn.LogSoftmax: operator("LogSoftmax", axis=-1),
     nn.Sequential: sequential,

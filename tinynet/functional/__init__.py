@@ -3,7 +3,9 @@
 from typing import Any
 
 from ..tensor import Tensor
-from .activations import elu, gelu, leaky_relu, log_softmax, relu, sigmoid, silu, softmax, softplus, tanh
+from . import activations
+from .activations import *  # noqa: F403 - every activation, as it is declared there
+from .activations import log_softmax, relu, sigmoid, softmax, tanh
 from .arithmetic import (
     absolute,
     add,
@@ -33,12 +35,12 @@ from .losses import (
 from .shaping import argmax, concatenate, max, mean, reshape, sum, take, transpose
 
 __all__ = [
+    *activations.ACTIVATIONS,
     "absolute", "add", "argmax", "batch_norm", "batch_norm_inference", "binary_cross_entropy_with_logits",
-    "concatenate", "cos", "cross_entropy", "divide", "dropout", "elu", "embedding", "erf", "exp", "gelu", "huber_loss",
-    "l1_loss",
-    "layer_norm", "leaky_relu", "linear", "log", "log_softmax", "matmul", "max", "maximum", "mean", "minimum",
-    "mse_loss", "multiply", "negative", "poisson_nll_loss", "power", "relu", "reshape", "sigmoid", "silu", "sin",
-    "softmax", "softplus", "sqrt", "subtract", "sum", "take", "tanh", "transpose",
+    "concatenate", "cos", "cross_entropy", "divide", "dropout", "embedding", "erf", "exp", "huber_loss", "l1_loss",
+    "layer_norm", "linear", "log", "log_softmax", "matmul", "max", "maximum", "mean", "minimum",
+    "mse_loss", "multiply", "negative", "poisson_nll_loss", "power", "reshape", "sin",
+    "softmax", "sqrt", "subtract", "sum", "take", "transpose",
 ]  # fmt: skip
 
 # Tensor's operators and methods are these functions: `x.relu()` is `relu(x)`.

@@ -1,66 +1,114 @@
-"""Differentiable activations. Each is one kernel forward and one backward."""
+"""Differentiable activations, each one kernel forward and one backward; softmax along rows.
+
+What ``activation`` is put on also becomes a module of the name given there, and a choice wherever one is offered.
+"""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from kernels import DECLARATIONS
+
 from ..backends import current
+from ..checks import check_number
 from ..tensor import Tensor, result
 
-
-def tanh(x: Tensor) -> Tensor:
-    """tanh x."""
-    y = current().tanh(x.array)
-    return result(y, (x,), lambda g: (current().tanh_gradient(g, y),), x.shape)
+Function = TypeVar("Function", bound=Callable[..., Tensor])
+Check = Callable[[str, Any], Any]
 
 
-def sigmoid(x: Tensor) -> Tensor:
-    """1 / (1 + e**-x)."""
-    y = current().sigmoid(x.array)
-    return result(y, (x,), lambda g: (current().sigmoid_gradient(g, y),), x.shape)
+@dataclass(frozen=True)
+class Activation:
+    """A function of a tensor and options that works on each element. checks: of its options, by name."""
+
+    function: Callable[..., Tensor]
+    module: str  # its class's name in tinynet.nn
+    checks: dict[str, Check]
 
 
+ACTIVATIONS: dict[str, Activation] = {}
+
+
+def activation(module: str, **checks: Check) -> Callable[[Function], Function]:
+    """Registers a differentiable function: the name of its module, and a check for each option."""
+
+    def decorate(function: Function) -> Function:
+        if [*checks] != [*inspect.signature(function).parameters][1:]:
+            raise TypeError(f"{function.__name__}: checks are of {[*checks]}, expected one for each option, in order")
+        ACTIVATIONS[function.__name__] = Activation(function, module, checks)
+        return function
+
+    return decorate
+
+
+def elementwise(kernel: str, x: Tensor, *options: float) -> Tensor:
+    """A kernel's result, differentiated by the kernel NAME_gradient, from the input or the output as that declares."""
+    y, gradient = getattr(current(), kernel)(x.array, *options), f"{kernel}_gradient"
+    saved = y if DECLARATIONS[gradient].parameter_names[1] == "y" else x.array
+    return result(y, (x,), lambda g: (getattr(current(), gradient)(g, saved, *options),), x.shape)
+
+
+@activation("ReLU")
 def relu(x: Tensor) -> Tensor:
     """max(x, 0)."""
-    y = current().relu(x.array)
-    return result(y, (x,), lambda g: (current().relu_gradient(g, y),), x.shape)
+    return elementwise("relu", x)
 
 
+def at_least_0(name: str, value: Any) -> float:
+    """A finite number >= 0."""
+    return check_number(name, value, 0, expected="a number >= 0")
+
+
+@activation("LeakyReLU", negative_slope=at_least_0)
 def leaky_relu(x: Tensor, negative_slope: float = 0.01) -> Tensor:
     """x where x > 0, else negative_slope * x."""
-    if not negative_slope >= 0:
-        raise ValueError(f"negative_slope is {negative_slope}, expected a number >= 0")
-    y = current().leaky_relu(x.array, negative_slope)
-    return result(y, (x,), lambda g: (current().leaky_relu_gradient(g, y, negative_slope),), x.shape)
+    return elementwise("leaky_relu", x, at_least_0("negative_slope", negative_slope))
 
 
+@activation("ELU", alpha=at_least_0)
 def elu(x: Tensor, alpha: float = 1.0) -> Tensor:
     """x where x > 0, else alpha * (e**x - 1)."""
-    if not alpha >= 0:
-        raise ValueError(f"alpha is {alpha}, expected a number >= 0")
-    y = current().elu(x.array, alpha)
-    return result(y, (x,), lambda g: (current().elu_gradient(g, y, alpha),), x.shape)
+    return elementwise("elu", x, at_least_0("alpha", alpha))
 
 
+def none_or_tanh(name: str, value: Any) -> str:
+    """GELU's two ways."""
+    if value not in ("none", "tanh"):
+        raise ValueError(f"{name} is {value!r}, expected 'none' or 'tanh'")
+    return str(value)
+
+
+@activation("GELU", approximate=none_or_tanh)
 def gelu(x: Tensor, approximate: str = "none") -> Tensor:
     """x * Phi(x), Phi the normal distribution function; with approximate="tanh", its tanh approximation."""
-    if approximate == "tanh":
-        y = current().gelu_tanh(x.array)
-        return result(y, (x,), lambda g: (current().gelu_tanh_gradient(g, x.array),), x.shape)
-    if approximate != "none":
-        raise ValueError(f"approximate is {approximate!r}, expected 'none' or 'tanh'")
-    y = current().gelu(x.array)
-    return result(y, (x,), lambda g: (current().gelu_gradient(g, x.array),), x.shape)
+    return elementwise("gelu_tanh" if none_or_tanh("approximate", approximate) == "tanh" else "gelu", x)
 
 
+@activation("Sigmoid")
+def sigmoid(x: Tensor) -> Tensor:
+    """1 / (1 + e**-x)."""
+    return elementwise("sigmoid", x)
+
+
+@activation("Tanh")
+def tanh(x: Tensor) -> Tensor:
+    """tanh x."""
+    return elementwise("tanh", x)
+
+
+@activation("SiLU")
 def silu(x: Tensor) -> Tensor:
     """x * sigmoid(x)."""
-    y = current().silu(x.array)
-    return result(y, (x,), lambda g: (current().silu_gradient(g, x.array),), x.shape)
+    return elementwise("silu", x)
 
 
+@activation("Softplus")
 def softplus(x: Tensor) -> Tensor:
     """ln(1 + e**x)."""
-    y = current().softplus(x.array)
-    return result(y, (x,), lambda g: (current().softplus_gradient(g, x.array),), x.shape)
+    return elementwise("softplus", x)
 
 
 def softmax(x: Tensor) -> Tensor:

@@ -46,7 +46,7 @@ def matmul(a: Tensor, b: Tensor, transpose_a: bool = False, transpose_b: bool = 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, activation: str = "identity") -> Tensor:
     """activation(x weight + bias), one fused kernel. x (rows, in), weight (in, out), bias (out,).
 
-    activation: identity, relu, sigmoid or tanh.
+    activation: identity, or one whose gradient follows from its output, such as relu.
     """
     if activation not in FROM_OUTPUT:
         raise ValueError(f"linear: activation is {activation!r}, expected one of {', '.join(FROM_OUTPUT)}")

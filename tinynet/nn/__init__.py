@@ -1,28 +1,25 @@
 """Layers, activations, containers, losses and initialisers, under PyTorch's names."""
 
+from typing import TYPE_CHECKING
+
 from . import init
-from .activations import (
-    ACTIVATIONS,
-    ELU,
-    GELU,
-    Identity,
-    LeakyReLU,
-    LogSoftmax,
-    ReLU,
-    Sigmoid,
-    SiLU,
-    Softmax,
-    Softplus,
-    Tanh,
-)  # fmt: skip
+from .activations import ACTIVATIONS, LogSoftmax, Softmax
 from .containers import NORMS, Residual, Sequential, multilayer_perceptron
 from .layers import BatchNorm1d, Dropout, Embedding, LayerNorm, Linear
 from .losses import BCEWithLogitsLoss, CrossEntropyLoss, HuberLoss, L1Loss, MSELoss, PoissonNLLLoss
 from .module import Module, Parameter
 
 __all__ = [
-    "ACTIVATIONS", "BCEWithLogitsLoss", "BatchNorm1d", "CrossEntropyLoss", "Dropout", "ELU", "Embedding", "GELU",
-    "HuberLoss", "Identity", "L1Loss", "LayerNorm", "LeakyReLU", "Linear", "LogSoftmax", "MSELoss", "Module", "NORMS",
-    "Parameter", "PoissonNLLLoss", "ReLU", "Residual", "Sequential", "SiLU", "Sigmoid", "Softmax", "Softplus", "Tanh",
-    "init", "multilayer_perceptron",
+    "ACTIVATIONS", "BCEWithLogitsLoss", "BatchNorm1d", "CrossEntropyLoss", "Dropout", "Embedding", "HuberLoss",
+    "L1Loss", "LayerNorm", "Linear", "LogSoftmax", "MSELoss", "Module", "NORMS", "Parameter", "PoissonNLLLoss",
+    "Residual", "Sequential", "Softmax", "init", "multilayer_perceptron",
 ]  # fmt: skip
+
+# ReLU and all others, each made from its function.
+_modules = {module.__name__: module for module in ACTIVATIONS.values()}
+globals().update(_modules)
+__all__ += _modules
+
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> type[Module]: ...

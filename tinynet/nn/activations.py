@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from typing import Any, ClassVar
+
 from .. import functional as F
+from ..functional.activations import Activation
 from ..tensor import Tensor
 from .module import Module
 
@@ -14,84 +19,49 @@ class Identity(Module):
         return x
 
 
-class ReLU(Module):
-    """y = max(x, 0)."""
+class Elementwise(Module):
+    """y = function(x, options), the options kept as attributes."""
+
+    function: ClassVar[Callable[..., Tensor]]
+    options: ClassVar[tuple[str, ...]]
+
+    def chosen(self) -> dict[str, Any]:
+        """The options' values by name."""
+        return {name: getattr(self, name) for name in self.options}
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(x)
-
-
-class LeakyReLU(Module):
-    """y = x where x > 0, else negative_slope * x."""
-
-    def __init__(self, negative_slope: float = 0.01):
-        if not negative_slope >= 0:
-            raise ValueError(f"negative_slope is {negative_slope!r}, expected a number >= 0")
-        self.negative_slope = negative_slope
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.leaky_relu(x, self.negative_slope)
+        return type(self).function(x, **self.chosen())
 
     def extra_repr(self) -> str:
-        return f"negative_slope={self.negative_slope}"
+        shown = {name: repr(value) if isinstance(value, str) else value for name, value in self.chosen().items()}
+        return ", ".join(f"{name}={value}" for name, value in shown.items() if value != "'none'")
 
 
-class ELU(Module):
-    """y = x where x > 0, else alpha * (e**x - 1)."""
+def module_of(activation: Activation) -> type[Module]:
+    """The class of an activation: its function's formula, options and checks, under the name that it gives."""
+    itself = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    options = list(inspect.signature(activation.function).parameters.values())[1:]
+    signature = inspect.Signature([itself, *options])
 
-    def __init__(self, alpha: float = 1.0):
-        if not alpha >= 0:
-            raise ValueError(f"alpha is {alpha!r}, expected a number >= 0")
-        self.alpha = alpha
+    def initialise(self: Module, *values: Any, **named: Any) -> None:
+        try:
+            given = signature.bind(self, *values, **named)
+        except TypeError as error:
+            raise TypeError(f"{type(self).__name__}: {error}") from None
+        given.apply_defaults()
+        for name, check in activation.checks.items():
+            check(name, given.arguments[name])
+            setattr(self, name, given.arguments[name])
 
-    def forward(self, x: Tensor) -> Tensor:
-        return F.elu(x, self.alpha)
-
-    def extra_repr(self) -> str:
-        return f"alpha={self.alpha}"
-
-
-class GELU(Module):
-    """y = x * Phi(x), exactly or, with approximate="tanh", approximately."""
-
-    def __init__(self, approximate: str = "none"):
-        if approximate not in ("none", "tanh"):
-            raise ValueError(f"approximate is {approximate!r}, expected 'none' or 'tanh'")
-        self.approximate = approximate
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.gelu(x, self.approximate)
-
-    def extra_repr(self) -> str:
-        return "" if self.approximate == "none" else "approximate='tanh'"
-
-
-class Sigmoid(Module):
-    """y = 1 / (1 + e**-x)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.sigmoid(x)
-
-
-class Tanh(Module):
-    """y = tanh x."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.tanh(x)
-
-
-class SiLU(Module):
-    """y = x * sigmoid(x)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.silu(x)
-
-
-class Softplus(Module):
-    """y = ln(1 + e**x)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.softplus(x)
+    initialise.__signature__ = signature  # type: ignore[attr-defined]
+    contents = {
+        "__doc__": f"y = {activation.function.__doc__}",
+        "__module__": __name__,
+        "__init__": initialise,
+        "function": staticmethod(activation.function),
+        "options": tuple(activation.checks),
+    }
+    return type(activation.module, (Elementwise,), contents)
 
 
 class Softmax(Module):
@@ -110,12 +80,6 @@ class LogSoftmax(Module):
 
 ACTIVATIONS: dict[str, type[Module]] = {
     "identity": Identity,
-    "relu": ReLU,
-    "leaky_relu": LeakyReLU,
-    "elu": ELU,
-    "gelu": GELU,
-    "sigmoid": Sigmoid,
-    "tanh": Tanh,
-    "silu": SiLU,
-    "softplus": Softplus,
+    **{name: module_of(activation) for name, activation in F.activations.ACTIVATIONS.items()},
 }
+globals().update({module.__name__: module for module in ACTIVATIONS.values()})  # where pickle looks for them

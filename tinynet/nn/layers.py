@@ -31,7 +31,7 @@ def initial(initialiser: Initialiser, shape: tuple[int, ...]) -> Array:
 class Linear(Module):
     """y = x weight + bias. weight (in_features, out_features), as in scikit-learn's coefs_; bias (out_features,).
 
-    activation: identity, or relu, sigmoid or tanh fused into the product. initialiser: a name from nn.init or a
+    activation: one of F.layers.FROM_OUTPUT, such as relu, fused into the product. initialiser: a name from nn.init or a
     function of the shape; He's for ReLU networks by default.
     """
 

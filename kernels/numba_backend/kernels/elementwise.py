@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 
+from ...contract import DECLARATIONS
+from ...contract.activations import REFERENCES
 from .. import simd
 from ..native.calling_convention import (
     advance,
@@ -21,6 +23,7 @@ from ..native.calling_convention import (
     to_line,
 )
 from ..simd import select, staged, store, store_masked
+from .activations import expression
 
 # Registers a turn of the inner loops: a function is a chain of instructions that wait for each other, and the CPU looks
 # ahead over a few hundred, so chains that are to overlap have to lie side by side.
@@ -266,100 +269,21 @@ POWERS = {
 }
 
 
-def relu(x):
-    return simd.fast_maximum(0.0, x)
-
-
-def leaky_relu(x, slope):
-    return select(x > 0.0, x, x * slope)
-
-
-def elu(x, alpha):
-    return select(x > 0.0, x, simd.expm1(simd.minimum(x, 0.0)) * alpha)
-
-
-def gelu(x):
-    return 0.5 * x * (1.0 + simd.erf(x * math.sqrt(0.5)))
-
-
-def _gelu_inner(x):
-    return simd.tanh(math.sqrt(2 / math.pi) * x * (1.0 + 0.044715 * (x * x)))
-
-
-def gelu_tanh(x):
-    return 0.5 * x * (1.0 + _gelu_inner(x))
-
-
-def silu(x):
-    return x * simd.sigmoid(x)
-
-
-def tanh_gradient(grad, y):
-    return grad * (1.0 - y * y)
-
-
-def sigmoid_gradient(grad, y):
-    return grad * (y * (1.0 - y))
-
-
-def relu_gradient(grad, y):
-    return select(y > 0.0, grad, 0.0)
-
-
-def leaky_relu_gradient(grad, y, slope):
-    return select(y > 0.0, grad, grad * slope)
-
-
-def elu_gradient(grad, y, alpha):
-    return grad * select(y > 0.0, 1.0, y + alpha)
-
-
-def gelu_gradient(grad, x):
-    density = simd.exp(-0.5 * (x * x)) * (1 / math.sqrt(2 * math.pi))
-    return grad * (0.5 + 0.5 * simd.erf(x * math.sqrt(0.5)) + x * density)
-
-
-def gelu_tanh_gradient(grad, x):
-    t, square = _gelu_inner(x), x * x
-    slope = math.sqrt(2 / math.pi) * (1.0 + 3 * 0.044715 * square)
-    return grad * (0.5 * (1.0 + t) + 0.5 * (x * (1.0 - t * t)) * slope)
-
-
-def silu_gradient(grad, x):
-    s = simd.sigmoid(x)
-    return grad * (s * (1.0 + x * (1.0 - s)))
-
-
-def softplus_gradient(grad, x):
-    return grad * simd.sigmoid(x)
-
-
-ACTIVATIONS = {
-    "relu": relu,
-    "sigmoid": simd.sigmoid,
-    "tanh": simd.tanh,
-    "gelu": gelu,
-    "gelu_tanh": gelu_tanh,
-    "silu": silu,
-    "softplus": simd.softplus,
-}
-
 FUNCTIONS = (simd.exp, simd.expm1, simd.log, simd.log1p, simd.sqrt, simd.sin, simd.cos, simd.erf, simd.absolute)
-GRADIENTS = [tanh_gradient, sigmoid_gradient, relu_gradient, gelu_gradient, gelu_tanh_gradient, silu_gradient]
-GRADIENTS += [softplus_gradient]
 
-OUTPUT_GRADIENTS = {function.__name__: function for function in (relu_gradient, sigmoid_gradient, tanh_gradient)}
+
+def elementwise(name):
+    """The kernel of an activation or its gradient: of as many arrays and numbers as it is declared with."""
+    inputs = DECLARATIONS[name].inputs
+    arrays = sum(operand.is_array for operand in inputs)
+    return (one_array if arrays == 1 else two_arrays)(expression(name), out=len(inputs))
+
 
 BUILDERS = {
     **{function.__name__: one_array(function) for function in FUNCTIONS},
-    **{name: one_array(function) for name, function in ACTIVATIONS.items()},
+    **{name: elementwise(name) for name in REFERENCES},
     "negative": one_array(lambda x: -x),
     "sign": one_array(sign),
-    "leaky_relu": one_array(leaky_relu, out=2),
-    "elu": one_array(elu, out=2),
-    **{function.__name__: two_arrays(function) for function in GRADIENTS},
-    "leaky_relu_gradient": two_arrays(leaky_relu_gradient, out=3),
-    "elu_gradient": two_arrays(elu_gradient, out=3),
     "add": broadcast(lambda a, b: a + b),
     "subtract": broadcast(lambda a, b: a - b),
     "multiply": broadcast(lambda a, b: a * b),

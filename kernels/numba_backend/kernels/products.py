@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numba import types
 
+from ...contract import ACTIVATIONS, OUTPUT_ACTIVATIONS
 from ..native.calling_convention import (
     advance,
     columns,
@@ -35,7 +36,7 @@ from ..native.calling_convention import (
 )
 from ..native.partition import COLUMN_UNIT, share_of, splits_rows
 from ..simd import staged, store, store_masked, transpose_block
-from .elementwise import ACTIVATIONS, OUTPUT_GRADIENTS
+from .activations import expression
 from .entry import PART, Arrangement, Entry, Epilogue, Split
 from .micro_kernel import make_tile, tallest
 
@@ -199,8 +200,8 @@ def gradient_epilogue(function):
 
 
 EPILOGUES = {
-    **{name: activation_epilogue(function) for name, function in ACTIVATIONS.items()},
-    **{name: gradient_epilogue(function) for name, function in OUTPUT_GRADIENTS.items()},
+    **{name: activation_epilogue(expression(name)) for name in ACTIVATIONS if name != "identity"},
+    **{f"{name}_gradient": gradient_epilogue(expression(f"{name}_gradient")) for name in OUTPUT_ACTIVATIONS},
 }
 
 

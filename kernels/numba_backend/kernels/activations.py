@@ -1,0 +1,88 @@
+"""Activations and their gradients, as expressions over vectors: one function for each that the contract declares.
+
+The functions are staged: Python over vector registers, evaluated when a kernel is compiled. Kernels of their own and
+the epilogues of products are made from them.
+"""
+
+from __future__ import annotations
+
+import math
+
+from .. import simd
+from ..simd import select
+
+
+def expression(name):
+    """The function of that name, of this module or of ``simd``."""
+    found = globals().get(name) or getattr(simd, name, None)
+    if found is None:
+        raise NotImplementedError(f"{__name__} lacks {name!r}, which the contract declares as an activation")
+    return found
+
+
+def relu(x):
+    return simd.fast_maximum(0.0, x)
+
+
+def relu_gradient(grad, y):
+    return select(y > 0.0, grad, 0.0)
+
+
+def leaky_relu(x, slope):
+    return select(x > 0.0, x, x * slope)
+
+
+def leaky_relu_gradient(grad, y, slope):
+    return select(y > 0.0, grad, grad * slope)
+
+
+def elu(x, alpha):
+    return select(x > 0.0, x, simd.expm1(simd.minimum(x, 0.0)) * alpha)
+
+
+def elu_gradient(grad, y, alpha):
+    return grad * select(y > 0.0, 1.0, y + alpha)
+
+
+def gelu(x):
+    return 0.5 * x * (1.0 + simd.erf(x * math.sqrt(0.5)))
+
+
+def gelu_gradient(grad, x):
+    density = simd.exp(-0.5 * (x * x)) * (1 / math.sqrt(2 * math.pi))
+    return grad * (0.5 + 0.5 * simd.erf(x * math.sqrt(0.5)) + x * density)
+
+
+def _gelu_tanh_inner(x):
+    return simd.tanh(math.sqrt(2 / math.pi) * x * (1.0 + 0.044715 * (x * x)))
+
+
+def gelu_tanh(x):
+    return 0.5 * x * (1.0 + _gelu_tanh_inner(x))
+
+
+def gelu_tanh_gradient(grad, x):
+    t, square = _gelu_tanh_inner(x), x * x
+    slope = math.sqrt(2 / math.pi) * (1.0 + 3 * 0.044715 * square)
+    return grad * (0.5 * (1.0 + t) + 0.5 * (x * (1.0 - t * t)) * slope)
+
+
+def sigmoid_gradient(grad, y):
+    return grad * (y * (1.0 - y))
+
+
+def tanh_gradient(grad, y):
+    return grad * (1.0 - y * y)
+
+
+def silu(x):
+    return x * simd.sigmoid(x)
+
+
+def silu_gradient(grad, x):
+    s = simd.sigmoid(x)
+    return grad * (s * (1.0 + x * (1.0 - s)))
+
+
+def softplus_gradient(grad, x):
+    return grad * simd.sigmoid(x)
