@@ -81,6 +81,10 @@ def elementwise_loss(loss, slope, parameter=False):
     return Entry(build, Split(ROWS, 0, ("i*", "i*", "*i", *("",) * (out_operand - 3), "*i", "i*")))
 
 
+def quantile_error(d, quantile):
+    return simd.maximum((1.0 - quantile) * d, -quantile * d)
+
+
 def clipped(d, delta):
     return simd.minimum(simd.maximum(d, -delta), delta)
 
@@ -90,6 +94,11 @@ ENTRIES = {
     "sigmoid_cross_entropy": elementwise_loss(lambda z, t: simd.softplus(z) - t * z, lambda z, t: simd.sigmoid(z) - t),
     "squared_error": elementwise_loss(lambda z, t: (z - t) * (z - t), lambda z, t: (z - t) * 2.0),
     "absolute_error": elementwise_loss(lambda z, t: abs(z - t), lambda z, t: sign(z - t)),
+    "quantile_error": elementwise_loss(
+        lambda z, t, quantile: quantile_error(z - t, quantile),
+        lambda z, t, quantile: quantile_error(sign(z - t), quantile) * sign(z - t),
+        parameter=True,
+    ),
     "huber": elementwise_loss(
         # With c the clipped difference d, both branches are c (d - c / 2).
         lambda z, t, delta: clipped(z - t, delta) * ((z - t) - 0.5 * clipped(z - t, delta)),
