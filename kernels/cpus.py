@@ -70,7 +70,7 @@ def _mounts() -> Iterator[tuple[str, str, str]]:
 
 
 def _unescaped(octal: re.Match[str]) -> str:
-    """A character of a path that would part the line, such as the space of \\040."""
+    r"""A character of a path that would part the line, such as the space of \040."""
     return chr(int(octal[0][1:], 8))
 
 

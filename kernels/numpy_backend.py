@@ -1,6 +1,6 @@
 """NumPy: ufuncs for vector operations, BLAS for products, SciPy for the functions NumPy lacks.
 
-Each kernel is the fastest NumPy expression known to us that needs no compiled code of our own.
+Each kernel is the fastest NumPy expression known to us that needs no compiled code of ours.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def fill(value: float, out: Array) -> None:
 
 
 def scratch(grad: Array, out: Array) -> Array | None:
-    """Where the slope may be computed: in out, unless the gradient lies there."""
+    """Where the slope may be computed: in out, unless the gradient is there."""
     return None if np.may_share_memory(grad, out) else out
 
 

@@ -5,7 +5,8 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 LIMIT = 120.0  # seconds: enough for a slow machine, so what takes longer hangs
@@ -45,3 +46,23 @@ def finished(
     done = subprocess.CompletedProcess(command, process.returncode, output, errors)
     assert not check or done.returncode == 0, done
     return done
+
+
+def forked(work: Callable[[], int], limit: float = LIMIT) -> int:
+    """What a forked child returns from its work, its exit status; it is killed after `limit` seconds."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Python warns of forks beside threads, which is what is tested
+        child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            status = work()
+        finally:
+            os._exit(status)
+    watchdog = threading.Timer(limit, os.kill, (child, signal.SIGKILL))
+    watchdog.daemon = True
+    watchdog.start()
+    try:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    finally:
+        watchdog.cancel()

@@ -3,12 +3,12 @@
 import io
 import os
 import random
-import subprocess
 import zipfile
 from functools import cache
 
 import numpy as np
 import pytest
+from children import finished
 from refusals import said, written
 from test_checkpoint import ENVIRONMENT, mutated, python
 
@@ -137,6 +137,6 @@ def test_a_table_that_takes_too_much_memory_is_refused(tmp_path):
         except ValueError as error:
             print(error)
     """
-    done = subprocess.run(python(body), env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+    done = finished(python(body), env=ENVIRONMENT)
     assert done.returncode == 0, done.stderr
     assert path.stat().st_size < 1e6 and done.stdout == f"{path}: the table takes more memory than there is\n"

@@ -42,12 +42,16 @@ MACHINE_KERNELS = [*ENTRIES, *map(Epilogue, EPILOGUES)]
 SCALAR_LOOPS = {
     "argmax_columns": "plain loops by design: positions down columns are asked for too rarely to be worth vectors",
     "softmax_cross_entropy": "each row's weight and scale: one multiplication a row beside the passes over its classes",
+    "to_indices": "plain loops by design: a comparison for each category, beside the row of a table that it names",
 }
 # Main loops that do not fill a register of float32, and why.
 NARROW = {
     "argmax_columns": "as above",
     "cast_to_float64": "the result's lanes are twice as wide",
     "gather_labels": "moves int64, one at a time",
+    "to_indices": "as above",
+    "watch_below": "compares int64, in registers of the width that LLVM prefers on this CPU",
+    "one_hot": "stores zeros, in registers of the width that LLVM prefers on this CPU",
 }
 
 

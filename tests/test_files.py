@@ -9,9 +9,11 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from children import finished, started
 from test_checkpoint import ENVIRONMENT, ROOT, python
 
 import tinynet as tn
@@ -145,7 +147,7 @@ def test_an_open_file_is_written_where_it_stands(tmp_path):
 
 def command(*arguments, stdout):
     words = [sys.executable, str(ROOT / "train.py"), *SMALL[:-1], *arguments]
-    done = subprocess.run(words, env=ENVIRONMENT, stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=LIMIT)
+    done = finished(words, LIMIT, env=ENVIRONMENT, stdout=stdout)
     assert done.returncode == 0, done.stderr
     return done.stdout, done.stderr
 
@@ -211,7 +213,7 @@ def test_ctrl_c_ends_the_wait_for_a_pipe_that_nobody_reads(tmp_path):
         except KeyboardInterrupt:
             print("interrupted")
     """
-    done = subprocess.run(python(body), env=ENVIRONMENT, capture_output=True, text=True, timeout=LIMIT)
+    done = finished(python(body), LIMIT, env=ENVIRONMENT)
     assert done.stdout == "interrupted\n", done.stderr
 
 
@@ -227,7 +229,7 @@ def test_files_of_killed_writers_go_and_those_of_living_ones_stay(tmp_path):
             from tinynet.files import write_atomically
             write_atomically(Path({str(path)!r}), (os.kill(os.getpid(), 9) for _ in range(1)))
         """
-        subprocess.run(python(body), env=ENVIRONMENT, timeout=LIMIT, check=False)
+        finished(python(body), LIMIT, env=ENVIRONMENT)
         (killed,) = os.listdir(tmp_path)
         for other in (killed[:-1], f".y.{'0' * 16}.tmp", f".x.{'0' * 15}.tmp", f"a.x.{'0' * 16}.tmp"):
             (tmp_path / other).touch()
@@ -273,21 +275,18 @@ def test_writers_at_once_leave_one_whole_file(tmp_path):
             write_atomically(Path({str(path)!r}), [sys.argv[1].encode() * 50] * 20)
     """
     slow = "import os; os.fsync = lambda descriptor: None\n"  # what the disk does is no matter here
-    children = []
-    try:
-        for letter in "abcd":
-            words = python(body)
-            children.append(subprocess.Popen([*words[:-1], slow + words[-1], letter], env=ENVIRONMENT))
+    with ExitStack() as stack:
+        words = python(body)
+        children = [
+            stack.enter_context(started([*words[:-1], slow + words[-1], letter], LIMIT, env=ENVIRONMENT))
+            for letter in "abcd"
+        ]
         until = time.monotonic() + LIMIT
         while any(child.poll() is None for child in children) and time.monotonic() < until:
             if path.exists():
                 content = path.read_bytes()
                 assert len(content) == 1000 and len(set(content)) == 1
         assert [child.poll() for child in children] == [0] * 4
-    finally:
-        for child in children:
-            child.kill()
-            child.wait()
     assert os.listdir(tmp_path) == ["x"]
 
 

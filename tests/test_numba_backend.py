@@ -154,7 +154,7 @@ def test_threads_that_sleep_between_calls_all_wake():
         import numpy as np
         import kernels
         from kernels import numba_backend
-        from kernels.numba_backend import machine
+        from kernels.numba_backend.runtime import machine
         machine.SHARED_FROM, numba_backend.at_once = 0, lambda threads: threads
         backend, x = kernels.load("numba", threads=4), np.ones(4096, np.float32)
         out = np.empty_like(x)

@@ -1,7 +1,6 @@
 """A network is trained by one thread, or read by several; a forked child does not wait for threads that it has not."""
 
 import os
-import subprocess
 import sys
 import textwrap
 import threading
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from children import finished
 
 import tinynet as tn
 from tinynet import nn, optim
@@ -175,11 +175,5 @@ FORKED = """
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
 def test_a_child_forked_during_a_fit_does_not_hang(backend):
     code = textwrap.dedent(FORKED.format(backend=backend))
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=400,
-    )
+    done = finished([sys.executable, "-c", code], 400, env={**os.environ, "PYTHONPATH": str(ROOT)})
     assert done.stdout == "True False (500, 3)\n", done

@@ -13,8 +13,8 @@ from kernels.program import Buffer, Instruction, View
 from kernels.program.work import operations
 from tinynet import Tensor, nn
 from tinynet.optim import SGD, Adam
-from tinynet.training.trainer.stepping import NonFiniteLoss
-from tinynet.training.trainer.trainer import Trainer
+from tinynet.training.stepping import NonFiniteLoss
+from tinynet.training.trainer import Trainer
 
 ROWS, BATCH = 64, 16
 RUNNERS = ["naive", "numpy", "numba"]

@@ -195,7 +195,7 @@ def test_each_instruction_opens_to_its_code(made):
     assert len(items) == len(entries)
     for item, entry in zip(items, entries, strict=True):
         assert entry["operands"] in item and "This loop does" in item
-        assert "instructions a turn" in item or "Its code stands at instruction" in item
+        assert "instructions a turn" in item or "Its code is shown at instruction" in item
     assert "and to the loop where it spends its time" in page.text("main")[0]
     of_numpy = Page(made("numpy")[0].read_text())
     assert any("BLAS" in code or "blas" in code for code in of_numpy.text("pre"))

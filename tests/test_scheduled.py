@@ -10,7 +10,7 @@ from tinynet import nn, optim
 from tinynet.checkpoints import checkpoint
 from tinynet.estimators.optimizers import Horizon
 from tinynet.schedule import Cosine, Exponential, LinearWarmup, ReduceOnPlateau, Schedule
-from tinynet.training.trainer.scheduled import Schedules
+from tinynet.training.scheduled import Schedules
 
 
 def model():

@@ -229,3 +229,66 @@ def test_a_team_serves_as_long_as_a_backend_of_its_number_is_left(become):
     assert become(6)
     kept = None
     assert become(0)
+
+
+# ---- programs -----------------------------------------------------------------------------------------------------
+
+
+def scored(weight):
+    """A recorded step whose loss is that of the same weights each time."""
+
+    @tn.compile
+    def step(x):
+        weight.grad = None
+        loss = ((tn.Tensor(x) @ weight).tanh() @ weight).sum()
+        loss.backward()
+        return loss
+
+    return step
+
+
+def test_a_profile_says_on_how_many_threads_it_ran(monkeypatch):
+    """One where another caller has the team: its readings are not those of threads that never began."""
+    backend, step = kernels.load("numba", threads=2), scored(tn.nn.Parameter(X * 0.01))
+    monkeypatch.setattr("kernels.numba_backend.runtime.executor.Choice.next", lambda self: self.threads)
+    monkeypatch.setattr("kernels.numba_backend.runtime.executor.Choice.fastest", property(lambda self: self.threads))
+    with running_on(backend):
+        for _ in range(4):
+            step(X)
+        together = step.profile(X).timings
+        with team.team_of(2)._busy:
+            alone = step.profile(X).timings
+    assert (together.threads, alone.threads) == (2, 1)
+    assert alone.begins.min() == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_replays_what_its_parent_is_replaying():
+    """The child has none of the threads that hold the turn of a program."""
+    body = """
+        sys.path.insert(0, "tests")
+        from test_threads import X, scored
+        import tinynet as tn
+        from tinynet.backends import running_on
+        step, stop = scored(tn.nn.Parameter(X * 0.01)), threading.Event()
+        with running_on(kernels.load("numba", threads=1)):
+            expected = [step(X).item() for _ in range(4)][-1]
+            def replay():
+                with running_on(backend):
+                    while not stop.is_set():
+                        step(X)
+            backend = tn.backends.current()
+            replaying = threading.Thread(target=replay)
+            replaying.start()
+            try:
+                for _ in range(8):
+                    time.sleep(0.01)
+                    child = os.fork()
+                    if child == 0:
+                        os._exit(0 if step(X).item() == expected else 1)
+                    print(ended(child, 20))
+            finally:
+                stop.set()
+                replaying.join(60)
+    """
+    assert printed(body) == ["0"] * 8

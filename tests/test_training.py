@@ -18,7 +18,7 @@ import kernels
 import tinynet as tn
 from tinynet import Tensor, backends, nn, optim, schedule
 from tinynet import functional as F
-from tinynet.training.trainer import trainer as training
+from tinynet.training import trainer as training
 
 ROOT = Path(__file__).parent.parent
 RNG = np.random.default_rng(0)

@@ -149,3 +149,59 @@ def test_refusals():
     run = trainer("numba", scheduled={"dropout": lambda *_: 1.5})
     with pytest.raises(ValueError, match=r"dropout for epoch 1, step 1 is 1.5"):
         run.fit(X, LABELS)
+
+
+ORDERS = {
+    "a float dtype": (lambda n: np.arange(n) * 1.0, TypeError, "order.. returned an array of dtype float64"),
+    "a mask": (lambda n: np.ones(n, bool), TypeError, "order.. returned an array of dtype bool"),
+    "too few": (lambda n: np.arange(n - 3), ValueError, r"order.. returned an array of shape .59,., expected .62,."),
+    "too many": (lambda n: np.arange(n + 3) % n, ValueError, r"order.. returned an array of shape .65,."),
+    "two axes": (lambda n: np.arange(n)[:, None], ValueError, r"order.. returned an array of shape .62, 1.,"),
+    "nothing": (lambda n: None, TypeError, "order.. returned a NoneType"),
+    "a generator": (lambda n: (i for i in range(n)), TypeError, "order.. returned a generator"),
+    "a Tensor": (lambda n: tn.Tensor(np.arange(n)), TypeError, "order.. returned a Tensor"),
+    "a row below": (lambda n: np.arange(n) - 1, ValueError, r"holds -1, expected whole numbers in \[0, 62\)"),
+    "a row above": (lambda n: np.arange(n, dtype=np.uint64) + 1, ValueError, r"holds 62, expected whole numbers in"),
+}
+
+
+@pytest.mark.parametrize("compiles", [False, True])
+@pytest.mark.parametrize("name", ORDERS)
+def test_a_bad_order_is_refused(name, compiles):
+    """From the second epoch on, with all as it was before that epoch."""
+    make, kind, said = ORDERS[name]
+    run = trainer("numba", compiles)
+    run.order = lambda rows: make(rows) if run.epoch else np.arange(rows)
+    run.fit(X, LABELS, batch_size=10)
+    before = [array.copy() for array in state(run)], run.step, run.epoch
+    for _ in range(2):
+        with pytest.raises(kind, match=said):
+            run.fit(X, LABELS, batch_size=10)
+        assert same(before[0], state(run)) and before[1:] == (run.step, run.epoch)
+
+
+def test_orders_of_other_kinds():
+    """Lists, other whole numbers, strides and rows that come twice are orders as well."""
+    found = []
+    for make in (list, np.int32, lambda a: np.repeat(a, 2)[::2], np.uint8, np.int64):
+        run = trainer("numba")
+        run.order = lambda rows, make=make: make(np.arange(rows) // 2)
+        found.append(run.fit(X, LABELS, epochs=3, batch_size=10).step_loss)
+    assert all(losses == found[0] for losses in found)
+
+
+@pytest.mark.parametrize("what", ["optimizer", "loss_function", "clip_norm"])
+def test_a_callback_that_exchanges_what_a_step_calls(what):
+    found = []
+    for compiles in (False, True):
+
+        def exchange(run, history):
+            if run.epoch == 2:
+                made = {"optimizer": lambda: optim.SGD(run.model.parameters(), lr=0.1, momentum=0.9),
+                        "loss_function": lambda: nn.CrossEntropyLoss(label_smoothing=0.3), "clip_norm": lambda: 0.01}  # fmt: skip
+                setattr(run, what, made[what]())
+
+        run = trainer("numba", compiles, callbacks=[exchange])
+        history = run.fit(X, LABELS, epochs=5, batch_size=10)
+        found.append((history.step_loss, state(run)))
+    assert found[0][0] == found[1][0] and same(found[0][1], found[1][1])

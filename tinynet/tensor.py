@@ -33,10 +33,13 @@ def no_grad() -> Iterator[None]:
 
 
 @contextmanager
-def noting_leaves() -> Iterator[list[Tensor]]:
-    """Within the block (and its thread) the leaves that ``backward`` reaches are collected, each once."""
-    found: dict[int, Tensor] = {}
-    token, leaves = _leaves.set(found), list[Tensor]()
+def noting_leaves() -> Iterator[list[tuple[Tensor, Array | None]]]:
+    """Within the block (and its thread) the leaves that ``backward`` reaches are collected, each once.
+
+    With each comes the gradient that was there when it was reached first.
+    """
+    found: dict[int, tuple[Tensor, Array | None]] = {}
+    token, leaves = _leaves.set(found), list[tuple[Tensor, Array | None]]()
     try:
         yield leaves
     finally:
@@ -308,7 +311,7 @@ def _accumulate(leaf: Tensor, gradient: Array, backend: Any) -> None:
     gradient = gradient.reshape(leaf.shape)
     leaves = _leaves.get()
     if leaves is not None:
-        leaves[id(leaf)] = leaf
+        leaves.setdefault(id(leaf), (leaf, leaf.grad))
     if leaf.grad is None:
         leaf.grad = gradient
     elif gradient.ndim:

@@ -200,7 +200,7 @@ def aarch64(instruction: Instruction, frame_pointer: bool = False) -> Operation:
     """An AArch64 instruction. frame_pointer: whether x29 points into the function's stack frame."""
     name, operands = instruction.mnemonic, instruction.operands
     apple = ARM_APPLE.fullmatch(name)
-    if apple:  # there the arrangement stands behind the mnemonic: fmul.4s v0, v1, v2
+    if apple:  # there the arrangement follows the mnemonic: fmul.4s v0, v1, v2
         name = apple[1]
         operands = tuple(
             re.sub(r"\bv(\d+)\b(?!\.)(\[)?", lambda v: f"v{v[1]}.{apple[2][-1] if v[2] else apple[2]}{v[2] or ''}", o)

@@ -103,7 +103,7 @@ class Loop:
 
 
 def where(place: Place) -> str:
-    """File and line, the file relative to the folder that holds this package where it lies in there."""
+    """File and line, the file relative to the folder that holds this package where it is in there."""
     path, number = place
     try:
         path = Path(path).relative_to(PACKAGE.parent).as_posix()

@@ -4,7 +4,7 @@ The bound is an estimate of a core's cycles a turn, the largest of: vector opera
 loads, two; stores, one; shuffles, one; divisions and square roots, which occupy their unit for ``DIVISION_CYCLES``; all
 instructions, of which six are decoded; and the longest chain of operations that wait for each other from turn to turn,
 which is known only where every turn takes the same path. These are the numbers of Intel's Golden Cove with registers
-of 512 bits (https://uops.info); other cores start a little more or less. Data is taken to lie in the first-level cache:
+of 512 bits (https://uops.info); other cores start a little more or less. Data is taken to be in the first-level cache:
 where it comes from memory, that is the bound, and no instruction shows it.
 """
 
@@ -95,7 +95,7 @@ class Mix:
 
     @property
     def spills(self) -> int:
-        """Accesses to slots of the stack, where registers lie that there was no room for."""
+        """Accesses to slots of the stack, for values that no register was left for."""
         return sum(o.spill for o in self.operations)
 
     @property

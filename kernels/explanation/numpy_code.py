@@ -100,7 +100,7 @@ def dispatch(name: str, kinds: Sequence[np.dtype[Any]]) -> str:
 
 
 def blas() -> str:
-    """The library behind NumPy's products."""
+    """The library that computes NumPy's products."""
     try:
         from threadpoolctl import threadpool_info
     except ImportError:

@@ -40,7 +40,7 @@ class Ceilings:
         """The least time under the roof: arithmetic and memory go on at the same time, so the longer of the two.
 
         footprint: bytes at different places, if what is read and written again counts twice in bytes_moved. As much of
-        them as a level holds may lie there from the instruction before, and only the rest comes from further away.
+        them as a level holds may be there from the instruction before, and only the rest comes from further away.
         """
         distinct, nearer, memory = bytes_moved if footprint is None else footprint, 0, 0.0
         for level in LEVELS:

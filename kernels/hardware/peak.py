@@ -160,7 +160,7 @@ def seconds_of(times: list[tuple[float, float]]) -> float:
 
 
 def own_cpu(threads: int) -> Callable[[], None] | None:
-    """What gives each of the threads a CPU of its own, if there are as many CPUs as threads.
+    """What gives each of the threads its own CPU, if there are as many CPUs as threads.
 
     Else two of them may share one for longer than all bursts last. With fewer threads than CPUs the system chooses: it
     knows which CPUs are of one core.
@@ -201,7 +201,7 @@ def gflops(dtype: str, threads: int, budget: float, lanes: int | None = None) ->
 
 
 def gigabytes(level: str, threads: int, budget: float, stream: str = "copy") -> float:
-    """Billions of bytes a second, read and written, by threads that each work on arrays of their own.
+    """Billions of bytes a second, read and written, by threads that each work on their own arrays.
 
     A thread's arrays fill half of its L1 or L2; all threads' together half of the L3, or four times that of memory.
     """

@@ -1,12 +1,12 @@
 """A training step as a program: recorded kernel calls, passes over them, and what runs them."""
 
 from ..contract.backend import Backend
-from .instruction import BACKWARD, FORWARD, OPTIMIZER, PARTS, Buffer, Instruction, View
+from .instruction import ARGUMENT, BACKWARD, FORWARD, OPTIMIZER, PARTS, PERSISTENT, Buffer, Instruction, View
 from .interpreter import Interpreter, Runner
 from .passes import PASSES, optimise
 from .profile import Profile, Row, profile
 from .program import Program
-from .recording import Tape, difference, flag, recorder, recording, refuse, within
+from .recording import Tape, difference, extent, flag, read_by_value, recorder, recording, refuse, taping, within
 from .timings import Timings
 
 
@@ -19,8 +19,7 @@ def prepare(program: Program, backend: Backend) -> Runner:
 
 
 __all__ = [
-    "BACKWARD", "FORWARD", "OPTIMIZER", "PARTS", "PASSES", "Buffer", "Instruction", "Interpreter", "Profile",
-    "Program", "Row", "Runner", "Tape", "Timings", "View", "difference", "flag",
-    "optimise", "prepare", "profile", "recorder",
-    "recording", "refuse", "within",
+    "ARGUMENT", "BACKWARD", "FORWARD", "OPTIMIZER", "PARTS", "PASSES", "PERSISTENT", "Buffer", "Instruction",
+    "Interpreter", "Profile", "Program", "Row", "Runner", "Tape", "Timings", "View", "difference", "extent", "flag",
+    "optimise", "prepare", "profile", "read_by_value", "recorder", "recording", "refuse", "taping", "within",
 ]  # fmt: skip

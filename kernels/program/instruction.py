@@ -77,9 +77,9 @@ class View:
         low, high = sum(r for r in reach if r < 0), sum(r for r in reach if r > 0)
         return self.offset + low, self.offset + high + self.dtype.itemsize
 
-    def on(self, memory: Array) -> Array:
-        """The array, where its buffer's bytes are ``memory``."""
-        return np.ndarray(self.shape, self.dtype, memory.data, self.offset, self.strides)
+    def on(self, memory: Array, start: int = 0) -> Array:
+        """The array, where its buffer's bytes are ``memory`` from ``start`` on."""
+        return np.ndarray(self.shape, self.dtype, memory, start + self.offset, self.strides)
 
     def __str__(self) -> str:
         return f"{self.buffer.name}({'x'.join(map(str, self.shape))})"

@@ -80,8 +80,7 @@ class Interpreter:
     def _array(self, view: View) -> Array:
         buffer = view.buffer
         if buffer.kind == TEMPORARY:
-            start = self.plan.offsets[buffer]
-            return view.on(self._memory[start : start + buffer.nbytes])
+            return view.on(self._memory, self.plan.offsets[buffer])
         if buffer.kind == ARGUMENT:
             return view.on(self._arguments[buffer.number])
         assert buffer.array is not None

@@ -21,7 +21,6 @@ from ..contract.checks import axis_length
 from ..contract.declaration import DECLARATIONS
 from .instruction import (
     ARGUMENT,
-    BACKWARD,
     FLAG,
     FORWARD,
     PERSISTENT,
@@ -71,6 +70,7 @@ class Tape:
         self.part = FORWARD  # of the step, which comes now
         self.refused: str | None = None  # why what was recorded is not the whole step
         self.flags: dict[str, Array] = {}  # what watches raise, by dtype
+        self.read: list[tuple[Array, bytes]] = []  # by value, and what was there
 
     def add(self, kind: str, array: Array) -> Buffer:
         """A buffer for an array's memory."""
@@ -229,6 +229,18 @@ def flag(dtype: Any) -> Array | None:
     return None if tape is None else tape.flag(dtype)
 
 
+def read_by_value(array: Array) -> None:
+    """Says, if this thread records, that the step takes an array's numbers as constants, as they are now."""
+    tape = _tape.get()
+    if tape is not None:
+        tape.read.append((array, array.tobytes()))
+
+
+def taping() -> bool:
+    """Whether this thread records."""
+    return _tape.get() is not None
+
+
 def refuse(why: str) -> None:
     """Says, if this thread records, that what it does cannot be replayed."""
     tape = _tape.get()
@@ -253,24 +265,15 @@ def difference(first: Program, second: Program) -> str | None:
             elif (a.shape, a.strides, a.dtype, a.offset) != (b.shape, b.strides, b.dtype, b.offset):
                 return f"{where} had shape {a.shape} the first time and {b.shape} the second"
             elif not _same_memory(a.buffer, b.buffer, pairs):
-                return f"{where} of shape {a.shape} {_anew(one, name)}"
+                return (
+                    f"{where} of shape {a.shape} is an array made outside of the kernels and new in every step: pass "
+                    f"it to the step as an argument, or make it once, before the step, in the step's dtype (whole "
+                    f"numbers are converted anew each time)"
+                )
     for a, b in zip(first.results, second.results, strict=True):
         if not _same_memory(a.buffer, b.buffer, pairs):
             return "it returned something else the second time"
     return None
-
-
-def _anew(instruction: Instruction, operand: str) -> str:
-    """What an operand is that is other memory in every step."""
-    if (instruction.part, instruction.kernel, operand) == (BACKWARD, "add", "a"):
-        return (
-            "is a gradient that the step before left, and to which backward() adds: call zero_grad() within the step, "
-            "or give the Trainer transforms=[Accumulate(n)]"
-        )
-    return (
-        "is an array made outside of the kernels and new in every step: pass it to the step as an argument, or make "
-        "it once, before the step, in the step's dtype (whole numbers are converted anew each time)"
-    )
 
 
 def _calls(program: Program) -> list[Instruction]:

@@ -25,7 +25,7 @@ CASES: dict[str, Case] = {
 # No 0.5: np.power(-inf, 0.5) is NaN or infinity depending on how the exponent is shaped.
 SPECIAL_VALUES = (0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 1e-40, -1e-40, 1e18, -1e18, 0.25)
 LAYOUTS = ("contiguous", "strided", "special")
-CANARY = 12345.0  # fills the padding of strided rows: it must still stand there afterwards
+CANARY = 12345.0  # fills the padding of strided rows: it must still be there afterwards
 
 
 @dataclass(frozen=True)
@@ -237,7 +237,7 @@ class _Call:
 
 
 def _padding(value: Any) -> Array | None:
-    """A copy of what lies around a strided array's elements, or None where nothing does."""
+    """A copy of what is around a strided array's elements, or None where nothing does."""
     if not isinstance(value, np.ndarray) or value.base is None or value.dtype.kind != "f":
         return None
     around = value.base.copy()

@@ -1,7 +1,7 @@
 """From a table of raw values to a data set: is the target a class or a number?
 
 A target of text or truth values names classes. A target of numbers names classes when all are whole, at most 20 of
-them are distinct, and each stands for two rows on average; otherwise it is a quantity. A `task` given by the user
+them are distinct, and each occurs in two rows on average; otherwise it is a quantity. A `task` given by the user
 overrides the rule.
 """
 
@@ -24,10 +24,10 @@ _EXACT = 2.0**53  # beyond it float64 no longer holds every whole number
 
 @dataclass(frozen=True)
 class Table:
-    """Features that are numbers already, and a target as it stood in its source.
+    """Features that are numbers already, and a target as it was in its source.
 
     `target` is of any integer, float, bool or text dtype, or of objects that are all str or all int; shape (n,), or
-    (n, outputs) for numbers. `place(row)` says where a row stands in the source, as in "line 7".
+    (n, outputs) for numbers. `place(row)` says where a row is in the source, as in "line 7".
     """
 
     source: str
@@ -43,7 +43,7 @@ class Table:
 
 
 def column_position(source: str, header: Sequence[str], target: str | None) -> int:
-    """Where the target stands among the columns: by name, else by position as text, which may be negative.
+    """The target's place among the columns: by name, else by position as text, which may be negative.
 
     Raises:
         ValueError: no target given, or none such; the message has the near misses, or the columns.
@@ -61,7 +61,7 @@ def column_position(source: str, header: Sequence[str], target: str | None) -> i
 
 
 def first_line(error: Exception) -> str:
-    """What a library says of damaged bytes, in the middle of a sentence of ours."""
+    """What a library says of damaged bytes, for use within a sentence."""
     said = error.args[0] if error.args and isinstance(error.args[0], str) else str(error)
     return said.strip().partition("\n")[0] or type(error).__name__
 
@@ -131,7 +131,7 @@ def _infer(table: Table) -> Task:
 
 
 def _encode(table: Table) -> tuple[Array, tuple[Label, ...]]:
-    """Codes 0..C-1 and the sorted labels they stand for."""
+    """Codes 0..C-1 and the sorted labels they mean."""
     target = table.target
     name = table.target_names[0]
     if target.ndim != 1:
@@ -177,7 +177,7 @@ def _numbers(table: Table) -> Array:
 
 
 def _first_text(table: Table) -> str:
-    """The first value that is not a number, and where it stands."""
+    """The first value that is not a number, and where it is."""
     for row, value in enumerate(table.target.tolist()):
         try:
             float(value)

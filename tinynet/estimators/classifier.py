@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import ClassifierMixin, _fit_context
@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..tensor import Array
 from .objectives import LOG_LOSS, Loss
+from .parameters import parameter
 from .perceptron import MultilayerPerceptron, dense
 
 
@@ -24,80 +25,21 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
     """Minimises the log-loss, or any other, of a multilayer perceptron: scikit-learn's MLPClassifier, and more.
 
     Parameters, attributes and methods are scikit-learn's, with the same defaults and the same random numbers: initial
-    weights, order of batches and held-out rows. Beyond them:
-
-    loss: "log_loss", or a function of the network's raw outputs, a Tensor, and the targets that returns a scalar
-    Tensor. Targets are labels (rows,) for three classes or more, else a Tensor (rows, outputs) of 0 and 1.
-    class_weight: None, "balanced" or a dict.
-    activation also takes tinynet's other activations; activation, norm ("none", "batch", "layer") and dropout (the
-    probability behind a layer) one for all hidden layers or a list.
-    learning_rate also takes tinynet's schedules, by name or as objects, for "sgd" and "adam".
-    weight_decay is decoupled, as AdamW's; max_grad_norm bounds a step's gradient.
-    scoring, for early stopping: None for accuracy, "loss", a scorer's name or a scorer.
-    callbacks: functions of (trainer, history) that hear each epoch's end; True stops.
-    backend: a name or a loaded one; threads: how many it may use; dtype: of weights and outputs.
+    weights, order of batches and held-out rows.
 
     verbose shows a progress bar on a terminal. Sparse matrices are made dense. Raises ValueError for parameters that
     contradict each other.
     """
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **MultilayerPerceptron._parameter_constraints,
-        "loss": [StrOptions({"log_loss"}), callable],
-        "class_weight": [StrOptions({"balanced"}), dict, None],
-    }
-
-    def __init__(
-        self,
-        hidden_layer_sizes: Any = (100,),
-        activation: Any = "relu",
-        *,
-        solver: str = "adam",
-        alpha: float = 0.0001,
-        batch_size: int | str = "auto",
-        learning_rate: Any = "constant",
-        learning_rate_init: float = 0.001,
-        power_t: float = 0.5,
-        max_iter: int = 200,
-        shuffle: bool = True,
-        random_state: Any = None,
-        tol: float = 1e-4,
-        verbose: Any = False,
-        warm_start: bool = False,
-        momentum: float = 0.9,
-        nesterovs_momentum: bool = True,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-8,
-        n_iter_no_change: float = 10,
-        max_fun: int = 15000,
-        backend: Any = None,
-        dtype: Any = "float32",
-        class_weight: Any = None,
-        dropout: Any = 0.0,
-        norm: Any = "none",
-        loss: Any = "log_loss",
-        weight_decay: float = 0.0,
-        max_grad_norm: float | None = None,
-        scoring: Any = None,
-        callbacks: Any = None,
-        threads: int | None = None,
-    ):
-        self.hidden_layer_sizes, self.activation, self.solver, self.alpha = (
-            hidden_layer_sizes, activation, solver, alpha
-        )  # fmt: skip
-        self.batch_size, self.learning_rate, self.learning_rate_init = batch_size, learning_rate, learning_rate_init
-        self.power_t, self.max_iter, self.shuffle, self.random_state = power_t, max_iter, shuffle, random_state
-        self.tol, self.verbose, self.warm_start, self.momentum = tol, verbose, warm_start, momentum
-        self.nesterovs_momentum, self.early_stopping = nesterovs_momentum, early_stopping
-        self.validation_fraction, self.beta_1, self.beta_2 = validation_fraction, beta_1, beta_2
-        self.epsilon, self.n_iter_no_change, self.max_fun = epsilon, n_iter_no_change, max_fun
-        self.backend, self.dtype, self.class_weight = backend, dtype, class_weight
-        self.dropout, self.norm, self.loss = dropout, norm, loss
-        self.weight_decay, self.max_grad_norm, self.scoring = weight_decay, max_grad_norm, scoring
-        self.callbacks, self.threads = callbacks, threads
+    class_weight: str | dict[Any, float] | None = parameter(
+        [StrOptions({"balanced"}), dict, None], "`balanced`, or a dict; in `partial_fit` a dict only", default=None,
+        after="dtype",
+    )  # fmt: skip
+    loss: str | Callable[..., Any] = parameter(
+        [StrOptions({"log_loss"}), callable],
+        "`log_loss`, or a function of the network's raw outputs and the targets that returns a scalar `Tensor`",
+        default="log_loss", after="norm",
+    )  # fmt: skip
 
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
     def fit(self, X: Any, y: Any, sample_weight: Any = None, eval_set: Any = None) -> Self:

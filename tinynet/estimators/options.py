@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 from sklearn.metrics import get_scorer_names
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
@@ -16,6 +17,7 @@ from ..nn import ACTIVATIONS, NORMS
 from ..schedule import SCHEDULES, Schedule
 from ..training.callbacks import EarlyStopping
 from .objectives import takes_weights
+from .parameters import Parameters, parameter
 
 HIDDEN_ACTIVATIONS = {"logistic", *ACTIVATIONS} - {"sigmoid"}  # scikit-learn's four, and tinynet's others
 SCIKIT_RATES = ("constant", "invscaling", "adaptive")
@@ -26,40 +28,113 @@ def at_least(kind: type, least: int) -> Any:
     return Interval(kind, least, None, closed="left")
 
 
-CONSTRAINTS: dict[str, Any] = {
-    "hidden_layer_sizes": ["array-like", at_least(Integral, 1)],
-    "activation": [StrOptions(HIDDEN_ACTIVATIONS), list, tuple],
-    "solver": [StrOptions({"lbfgs", "sgd", "adam"})],
-    "alpha": [at_least(Real, 0)],
-    "batch_size": [StrOptions({"auto"}), at_least(Integral, 1)],
-    "learning_rate": [StrOptions({*SCIKIT_RATES, *SCHEDULES}), Schedule],
-    "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
-    "power_t": [at_least(Real, 0)],
-    "max_iter": [at_least(Integral, 1)],
-    "shuffle": ["boolean"],
-    "random_state": ["random_state"],
-    "tol": [at_least(Real, 0)],
-    "verbose": ["verbose"],
-    "warm_start": ["boolean"],
-    "momentum": [Interval(Real, 0, 1, closed="both")],
-    "nesterovs_momentum": ["boolean"],
-    "early_stopping": ["boolean"],
-    "validation_fraction": [Interval(Real, 0, 1, closed="left")],
-    "beta_1": [Interval(Real, 0, 1, closed="left")],
-    "beta_2": [Interval(Real, 0, 1, closed="left")],
-    "epsilon": [Interval(Real, 0, None, closed="neither")],
-    "n_iter_no_change": [at_least(Integral, 1), Options(Real, {np.inf})],
-    "max_fun": [at_least(Integral, 1)],
-    "backend": [str, Backend, None],
-    "threads": [at_least(Integral, 1), None],
-    "dtype": [StrOptions({"float32", "float64"}), type, np.dtype],
-    "dropout": [Interval(Real, 0, 1, closed="left"), list, tuple],
-    "norm": [StrOptions(set(NORMS)), list, tuple],
-    "weight_decay": [at_least(Real, 0)],
-    "max_grad_norm": [Interval(Real, 0, None, closed="neither"), None],
-    "scoring": [StrOptions({"loss", *get_scorer_names()}), callable, None],
-    "callbacks": [list, tuple, None],
-}
+class PerceptronParameters(Parameters):
+    """What both estimators take: scikit-learn's parameters in its order with its defaults, then tinynet's."""
+
+    hidden_layer_sizes: ArrayLike = parameter(
+        ["array-like", at_least(Integral, 1)], "units of each hidden layer", default=(100,), kw_only=False
+    )
+    activation: str | Sequence[str] = parameter(
+        [StrOptions(HIDDEN_ACTIVATIONS), list, tuple],
+        "`identity`, `logistic`, `tanh`, `relu`; also tinynet's others (`gelu`, `silu`, ...), and a list, a name for "
+        "each hidden layer",
+        default="relu", kw_only=False,
+    )  # fmt: skip
+    solver: str = parameter(
+        [StrOptions({"lbfgs", "sgd", "adam"})],
+        "`adam` and `sgd` on recorded steps; `lbfgs` by SciPy, always in float64", default="adam",
+    )  # fmt: skip
+    alpha: float = parameter([at_least(Real, 0)], "strength of the L2 penalty", default=0.0001)
+    batch_size: int | str = parameter(
+        [StrOptions({"auto"}), at_least(Integral, 1)], "rows of a batch; `auto` is min(200, rows)", default="auto"
+    )
+    learning_rate: str | Schedule = parameter(
+        [StrOptions({*SCIKIT_RATES, *SCHEDULES}), Schedule],
+        "`constant`, `invscaling`, `adaptive`, for `sgd`; also tinynet's schedules, by name or as an object, for "
+        "`adam` too",
+        default="constant",
+    )
+    learning_rate_init: float = parameter(
+        [Interval(Real, 0, None, closed="neither")], "the first learning rate", default=0.001
+    )
+    power_t: float = parameter([at_least(Real, 0)], "the exponent of `invscaling`", default=0.5)
+    max_iter: int = parameter([at_least(Integral, 1)], "the most epochs; for `lbfgs` iterations", default=200)
+    shuffle: bool = parameter(["boolean"], "whether each epoch has its own order of rows", default=True)
+    random_state: int | np.random.RandomState | None = parameter(
+        ["random_state"],
+        "a seed or generator for initial weights, order of rows, held-out rows and dropout",
+        default=None,
+    )
+    tol: float = parameter([at_least(Real, 0)], "the least improvement that counts", default=1e-4)
+    verbose: bool | int = parameter(
+        ["verbose"],
+        "whether a terminal shows a progress bar, instead of a line an iteration; `lbfgs` shows none",
+        default=False,
+    )
+    warm_start: bool = parameter(
+        ["boolean"], "whether `fit` goes on with the weights; other hidden layers are refused", default=False
+    )
+    momentum: float = parameter([Interval(Real, 0, 1, closed="both")], "the momentum of `sgd`", default=0.9)
+    nesterovs_momentum: bool = parameter(["boolean"], "whether the momentum of `sgd` is Nesterov's", default=True)
+    early_stopping: bool = parameter(
+        ["boolean"], "the same rows are held out, the same rule stops; or an `eval_set` decides", default=False
+    )
+    validation_fraction: float = parameter(
+        [Interval(Real, 0, 1, closed="left")], "the share of rows that early stopping holds out", default=0.1
+    )
+    beta_1: float = parameter(
+        [Interval(Real, 0, 1, closed="left")], "decay of `adam`'s average of gradients", default=0.9
+    )
+    beta_2: float = parameter(
+        [Interval(Real, 0, 1, closed="left")], "decay of `adam`'s average of their squares", default=0.999
+    )
+    epsilon: float = parameter(
+        [Interval(Real, 0, None, closed="neither")], "what `adam` adds to the root of the latter", default=1e-8
+    )
+    n_iter_no_change: float = parameter(
+        [at_least(Integral, 1), Options(Real, {np.inf})], "epochs without improvement that end a fit", default=10
+    )
+    max_fun: int = parameter([at_least(Integral, 1)], "the most evaluations of the loss by `lbfgs`", default=15000)
+    backend: str | Backend | None = parameter(
+        [str, Backend, None], "a name or a loaded backend; `None` is the process's", default=None
+    )
+    dtype: DTypeLike = parameter(
+        [StrOptions({"float32", "float64"}), type, np.dtype], "of weights and outputs, `float32` or `float64`",
+        default="float32",
+    )  # fmt: skip
+    dropout: float | Sequence[float] = parameter(
+        [Interval(Real, 0, 1, closed="left"), list, tuple],
+        "probability after each hidden layer, one for all or a list", default=0.0,
+    )  # fmt: skip
+    norm: str | Sequence[str] = parameter(
+        [StrOptions(set(NORMS)), list, tuple],
+        "`none`, `batch` or `layer`, before each activation, one for all or a list", default="none",
+    )  # fmt: skip
+    weight_decay: float = parameter(
+        [at_least(Real, 0)],
+        "decoupled, as in AdamW: before each update, weights (not biases) shrink by the factor 1 - rate * "
+        "`weight_decay`; with `sgd` too",
+        default=0.0,
+    )
+    max_grad_norm: float | None = parameter(
+        [Interval(Real, 0, None, closed="neither"), None],
+        "the largest norm of a step's gradient, of all layers together, without that of the penalty `alpha`",
+        default=None,
+    )
+    scoring: str | Callable[..., float] | None = parameter(
+        [StrOptions({"loss", *get_scorer_names()}), callable, None],
+        "what early stopping watches: `None` for accuracy or R2, `loss`, a scorer or its name", default=None,
+    )  # fmt: skip
+    callbacks: Sequence[Callable[..., Any]] | None = parameter(
+        [list, tuple, None],
+        "functions of (trainer, history), called after each epoch; one that returns True stops the fit", default=None,
+    )  # fmt: skip
+    threads: int | None = parameter(
+        [at_least(Integral, 1), None],
+        "how many the backend may use, where it takes that (numba); `None` is the CPUs that the process may use, or "
+        "fewer, as `NUMBA_NUM_THREADS` or `OMP_NUM_THREADS` says",
+        default=None,
+    )
 
 
 def of_each_layer(name: str, value: Any, layers: int, accepts: Callable[[Any], bool], expected: str) -> tuple[Any, ...]:

@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, is_classifier
@@ -19,15 +19,13 @@ from ..tensor import Array
 from .early_stopping import Validation
 from .lbfgs import minimise
 from .objectives import Loss, targets
-from .options import CONSTRAINTS, hidden_layers, refuse_contradictions, schedule
+from .options import PerceptronParameters, hidden_layers, refuse_contradictions, schedule
 from .session import Design, Session, Structure
 from .stochastic import train
 
 
-class MultilayerPerceptron(BaseEstimator):  # type: ignore[misc]
+class MultilayerPerceptron(PerceptronParameters, BaseEstimator):  # type: ignore[misc]
     """scikit-learn's base class of perceptrons, on tinynet's networks."""
-
-    _parameter_constraints: ClassVar[dict[str, Any]] = CONSTRAINTS
 
     def _settle_loss(self) -> tuple[str, Loss]:
         """The output activation for the targets that were seen, and the loss: a kernel's name or a function."""
@@ -105,7 +103,7 @@ class MultilayerPerceptron(BaseEstimator):  # type: ignore[misc]
         chosen = schedule(self)
         return Design(
             structure, loss, float(self.alpha), self.solver, float(self.epsilon), float(self.weight_decay),
-            self.max_grad_norm, chosen, self.learning_rate if chosen is None else "constant",
+            self.max_grad_norm, chosen, str(self.learning_rate) if chosen is None else "constant",
             float(self.learning_rate_init), float(self.power_t),
         )  # fmt: skip
 

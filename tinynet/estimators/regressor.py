@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from collections.abc import Callable
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import RegressorMixin, _fit_context
@@ -14,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..tensor import Array
 from .objectives import REGRESSION, Loss
+from .parameters import FIRST, parameter
 from .perceptron import MultilayerPerceptron, dense
 
 
@@ -21,77 +23,18 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):  # type: ignore[misc]
     """Minimises the squared error, or another loss, of a multilayer perceptron: scikit-learn's MLPRegressor.
 
     Parameters, attributes and methods are scikit-learn's, with the same defaults and the same random numbers: initial
-    weights, order of batches and held-out rows. Beyond them:
-
-    loss: also "huber" (delta 1), "absolute_error", or a function of the predictions and the targets, Tensors
-    (rows, outputs), that returns a scalar Tensor.
-    activation also takes tinynet's other activations; activation, norm ("none", "batch", "layer") and dropout (the
-    probability behind a layer) one for all hidden layers or a list.
-    learning_rate also takes tinynet's schedules, by name or as objects, for "sgd" and "adam".
-    weight_decay is decoupled, as AdamW's; max_grad_norm bounds a step's gradient.
-    scoring, for early stopping: None for R2, "loss", a scorer's name or a scorer.
-    callbacks: functions of (trainer, history) that hear each epoch's end; True stops.
-    backend: a name or a loaded one; threads: how many it may use; dtype: of weights and outputs.
+    weights, order of batches and held-out rows.
 
     verbose shows a progress bar on a terminal. Sparse matrices are made dense. Raises ValueError for parameters that
     contradict each other.
     """
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **MultilayerPerceptron._parameter_constraints,
-        "loss": [StrOptions(set(REGRESSION)), callable],
-    }
-
-    def __init__(
-        self,
-        loss: Any = "squared_error",
-        hidden_layer_sizes: Any = (100,),
-        activation: Any = "relu",
-        *,
-        solver: str = "adam",
-        alpha: float = 0.0001,
-        batch_size: int | str = "auto",
-        learning_rate: Any = "constant",
-        learning_rate_init: float = 0.001,
-        power_t: float = 0.5,
-        max_iter: int = 200,
-        shuffle: bool = True,
-        random_state: Any = None,
-        tol: float = 1e-4,
-        verbose: Any = False,
-        warm_start: bool = False,
-        momentum: float = 0.9,
-        nesterovs_momentum: bool = True,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-8,
-        n_iter_no_change: float = 10,
-        max_fun: int = 15000,
-        backend: Any = None,
-        dtype: Any = "float32",
-        dropout: Any = 0.0,
-        norm: Any = "none",
-        weight_decay: float = 0.0,
-        max_grad_norm: float | None = None,
-        scoring: Any = None,
-        callbacks: Any = None,
-        threads: int | None = None,
-    ):
-        self.loss = loss
-        self.hidden_layer_sizes, self.activation, self.solver, self.alpha = (
-            hidden_layer_sizes, activation, solver, alpha
-        )  # fmt: skip
-        self.batch_size, self.learning_rate, self.learning_rate_init = batch_size, learning_rate, learning_rate_init
-        self.power_t, self.max_iter, self.shuffle, self.random_state = power_t, max_iter, shuffle, random_state
-        self.tol, self.verbose, self.warm_start, self.momentum = tol, verbose, warm_start, momentum
-        self.nesterovs_momentum, self.early_stopping = nesterovs_momentum, early_stopping
-        self.validation_fraction, self.beta_1, self.beta_2 = validation_fraction, beta_1, beta_2
-        self.epsilon, self.n_iter_no_change, self.max_fun = epsilon, n_iter_no_change, max_fun
-        self.backend, self.dtype, self.dropout, self.norm = backend, dtype, dropout, norm
-        self.weight_decay, self.max_grad_norm, self.scoring = weight_decay, max_grad_norm, scoring
-        self.callbacks, self.threads = callbacks, threads
+    loss: str | Callable[..., Any] = parameter(
+        [StrOptions(set(REGRESSION)), callable],
+        "`squared_error`, `poisson`; also `huber` (delta 1), `absolute_error`, or a function of the predictions and "
+        "the targets that returns a scalar `Tensor`",
+        default="squared_error", kw_only=False, after=FIRST,
+    )  # fmt: skip
 
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
     def fit(self, X: Any, y: Any, sample_weight: Any = None, eval_set: Any = None) -> Self:

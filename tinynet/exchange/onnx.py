@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable
 from functools import singledispatch
@@ -10,6 +9,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import DTypeLike
+
+from kernels import DECLARATIONS
 
 from .. import nn
 from ..checks import check_positive, choose
@@ -101,7 +103,7 @@ def nothing(graph: Graph, path: str, module: nn.Module, x: Value) -> Value:
 
 
 def check_columns(path: str, module: nn.Module, x: Value, expected: int) -> None:
-    """Refuses a layer that does not fit behind those before it."""
+    """Refuses a layer that does not fit after those before it."""
     if x.columns != expected:
         raise ValueError(f"{module!r} at {path!r} takes {expected} columns, but gets {x.columns}")
 
@@ -114,7 +116,7 @@ def linear(graph: Graph, path: str, module: nn.Linear, x: Value) -> Value:
         y = graph.node(path, "MatMul", x.name, weight)
     else:
         y = graph.node(path, "Gemm", x.name, weight, graph.array(joined(path, "bias"), module.bias.data))
-    return ACTIVATIONS[module.activation](graph, path, module, Value(y, module.out_features))
+    return append(graph, path, nn.ACTIVATIONS[module.activation](), Value(y, module.out_features))
 
 
 def batch_norm(graph: Graph, path: str, module: nn.BatchNorm1d, x: Value) -> Value:
@@ -151,62 +153,84 @@ def embedding(graph: Graph, path: str, module: nn.Embedding, x: Value) -> Value:
     return Value(graph.node(path, "Reshape", y, shape), columns)
 
 
-# Runtimes commonly lack float64 kernels for LeakyRelu, Elu, Softplus and Erf: onnxruntime does. Float64 models get the
-# first three composed of operators that have them; Erf is computed in float32, whose error is below 1e-7.
+# Runtimes commonly lack float64 kernels for these and for Erf: onnxruntime does. Float64 models get the composition
+# instead; Erf is computed in float32, whose error is below 1e-7.
+IN_FLOAT32 = {"leaky_relu": "LeakyRelu", "elu": "Elu", "softplus": "Softplus"}
+OPERATORS = {
+    "absolute": "Abs", "add": "Add", "cos": "Cos", "divide": "Div", "exp": "Exp", "log": "Log", "maximum": "Max",
+    "minimum": "Min", "multiply": "Mul", "negative": "Neg", "power": "Pow", "relu": "Relu", "sigmoid": "Sigmoid",
+    "sign": "Sign", "sin": "Sin", "sqrt": "Sqrt", "subtract": "Sub", "tanh": "Tanh",
+}  # fmt: skip
 
 
-def leaky_relu(graph: Graph, path: str, module: Any, x: Value) -> Value:
-    """max(x, 0) + slope min(x, 0)."""
-    if graph.dtype == np.float32:
-        return Value(graph.node(path, "LeakyRelu", x.name, alpha=float(module.negative_slope)), x.columns)
-    below = graph.node(path, "Min", x.name, graph.number(0.0))
-    below = graph.node(path, "Mul", below, graph.number(float(module.negative_slope)))
-    return Value(graph.node(path, "Add", graph.node(path, "Relu", x.name), below), x.columns)
+class Composer:
+    """A backend that computes nothing: a kernel's call becomes nodes of a graph, and an array the name of an edge."""
+
+    def __init__(self, graph: Graph, path: str):
+        self.graph, self.path = graph, path
+
+    def node(self, operator: str, *operands: str | float, **attributes: Any) -> str:
+        names = [operand if isinstance(operand, str) else self.graph.number(float(operand)) for operand in operands]
+        return self.graph.node(self.path, operator, *names, **attributes)
+
+    def cast(self, x: str, to: DTypeLike) -> str:
+        return self.node("Cast", x, to=element_type(np.dtype(to)))
+
+    def erf(self, x: str, out: None = None) -> str:
+        if self.graph.dtype == np.float32:
+            return self.node("Erf", x)
+        return self.cast(self.node("Erf", self.cast(x, np.float32)), self.graph.dtype)
+
+    def expm1(self, x: str, out: None = None) -> str:
+        return self.node("Sub", self.node("Exp", x), 1.0)
+
+    def log1p(self, x: str, out: None = None) -> str:
+        return self.node("Log", self.node("Add", x, 1.0))
+
+    def greater(self, a: str | float, b: str | float, out: None = None) -> str:
+        return self.cast(self.node("Greater", a, b), self.graph.dtype)
+
+    def where(self, condition: str, a: str | float, b: str | float, out: None = None) -> str:
+        return self.node("Where", self.cast(condition, np.bool_), a, b)
+
+    def __getattr__(self, kernel: str) -> Callable[..., str]:
+        """Any other kernel: ONNX's operator, or its composition, whose last call gives the result."""
+
+        def call(*operands: str | float, out: None = None) -> str:
+            if kernel in OPERATORS:
+                return self.node(OPERATORS[kernel], *operands)
+            composition = DECLARATIONS[kernel].composition
+            if composition is None:
+                raise TypeError(f"{kernel} at {self.path!r} cannot be written as ONNX, which has no such operator")
+            composition(self, *operands, out=None)
+            return str(self.graph.nodes[-1].output[0])
+
+        return call
 
 
-def elu(graph: Graph, path: str, module: Any, x: Value) -> Value:
-    """max(x, 0) + alpha (e**min(x, 0) - 1)."""
-    if graph.dtype == np.float32:
-        return Value(graph.node(path, "Elu", x.name, alpha=float(module.alpha)), x.columns)
-    below = graph.node(path, "Exp", graph.node(path, "Min", x.name, graph.number(0.0)))
-    below = graph.node(path, "Sub", below, graph.number(1.0))
-    below = graph.node(path, "Mul", below, graph.number(float(module.alpha)))
-    return Value(graph.node(path, "Add", graph.node(path, "Relu", x.name), below), x.columns)
+def activation(kernel: str) -> Rule:
+    """The rule of the activation that this kernel computes: an operator, or its composition of operators."""
 
+    def rule(graph: Graph, path: str, module: Any, x: Value) -> Value:
+        options = [float(value) for value in module.chosen().values()]
+        if graph.dtype == np.float32 and kernel in IN_FLOAT32:
+            alpha: dict[str, Any] = dict(zip(["alpha"], options, strict=False))  # the option, where there is one
+            y = graph.node(path, IN_FLOAT32[kernel], x.name, **alpha)
+        else:
+            y = getattr(Composer(graph, path), kernel)(x.name, *options)
+        return Value(y, x.columns)
 
-def softplus(graph: Graph, path: str, module: Any, x: Value) -> Value:
-    """max(x, 0) + ln(1 + e**-|x|)."""
-    if graph.dtype == np.float32:
-        return Value(graph.node(path, "Softplus", x.name), x.columns)
-    small = graph.node(path, "Exp", graph.node(path, "Neg", graph.node(path, "Abs", x.name)))
-    small = graph.node(path, "Log", graph.node(path, "Add", small, graph.number(1.0)))
-    return Value(graph.node(path, "Add", graph.node(path, "Relu", x.name), small), x.columns)
+    return rule
 
 
 def gelu(graph: Graph, path: str, module: Any, x: Value) -> Value:
-    """x (1 + erf(x / sqrt 2)) / 2, or x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x**3))) / 2."""
-    if module.approximate == "tanh":
-        cube = graph.node(path, "Mul", graph.node(path, "Mul", x.name, x.name), x.name)
-        inner = graph.node(path, "Add", x.name, graph.node(path, "Mul", cube, graph.number(0.044715)))
-        s = graph.node(path, "Tanh", graph.node(path, "Mul", inner, graph.number(math.sqrt(2 / math.pi))))
-    else:
-        s = graph.node(path, "Mul", x.name, graph.number(math.sqrt(0.5)))
-        if graph.dtype == np.float32:
-            s = graph.node(path, "Erf", s)
-        else:
-            s = graph.node(path, "Erf", graph.node(path, "Cast", s, to=element_type(np.float32)))
-            s = graph.node(path, "Cast", s, to=element_type(graph.dtype))
-    half = graph.node(path, "Mul", x.name, graph.number(0.5))
-    return Value(graph.node(path, "Mul", half, graph.node(path, "Add", s, graph.number(1.0))), x.columns)
-
-
-def silu(graph: Graph, path: str, module: Any, x: Value) -> Value:
-    """x sigmoid(x)."""
-    return Value(graph.node(path, "Mul", x.name, graph.node(path, "Sigmoid", x.name)), x.columns)
+    """Of the two kernels the one that the option names."""
+    kernel = "gelu_tanh" if module.approximate == "tanh" else "gelu"
+    return Value(getattr(Composer(graph, path), kernel)(x.name), x.columns)
 
 
 def sequential(graph: Graph, path: str, module: nn.Sequential, x: Value) -> Value:
-    """One module behind the other."""
+    """One module after the other."""
     for name, child in module.children():
         x = append(graph, joined(path, name), child, x)
     return x
@@ -220,17 +244,7 @@ def residual(graph: Graph, path: str, module: nn.Residual, x: Value) -> Value:
     return Value(graph.node(path, "Add", x.name, y.name), x.columns)
 
 
-ACTIVATIONS: dict[str, Rule] = {
-    "identity": nothing,
-    "relu": operator("Relu"),
-    "leaky_relu": leaky_relu,
-    "elu": elu,
-    "gelu": gelu,
-    "silu": silu,
-    "softplus": softplus,
-    "tanh": operator("Tanh"),
-    "sigmoid": operator("Sigmoid"),
-}
+ACTIVATIONS: dict[str, Rule] = {name: activation(name) for name in nn.ACTIVATIONS} | {"identity": nothing, "gelu": gelu}
 RULES: dict[type[nn.Module], Rule] = {
     nn.Linear: linear,
     nn.BatchNorm1d: batch_norm,
@@ -293,7 +307,7 @@ def element_type(dtype: Any) -> int:
 
 @singledispatch
 def network_and_ending(model: Any) -> tuple[nn.Module, Ending]:
-    """The network, and what the file gives out behind it. Estimators have a rule of their own."""
+    """The network, and what the file gives out after it. Estimators have their own rule."""
     raise TypeError(f"model is a {type(model).__name__}, expected a Module or one of tinynet's estimators")
 
 
@@ -338,8 +352,8 @@ def export_onnx(
 
     Raises:
         ImportError: onnx is not installed.
-        TypeError: a module that cannot be exported, as modules of one's own, dtypes that are mixed, or classes that are
-            neither numbers nor texts.
+        TypeError: a module that cannot be exported, as the user's own modules, dtypes that are mixed, or classes that
+            are neither numbers nor texts.
         ValueError: layers that do not fit together, an estimator that is not fitted, or more than 2 GiB of parameters.
         OSError: path cannot be written.
     """
@@ -364,7 +378,7 @@ def export_onnx(
 
 
 def field(number: int, content: Pieces) -> Pieces:
-    """A field of a message, which holds the content's bytes, behind their number."""
+    """A field of a message, which holds the content's bytes, after their number."""
     length_delimited = 2  # the wire type of messages, texts and bytes
     return [varint(number << 3 | length_delimited) + varint(sum(map(len, content))), *content]
 
@@ -390,7 +404,7 @@ def initializer(name: str, array: Array) -> Pieces:
 
 
 def serialised(graph: Graph, taken: Output, outputs: list[Output]) -> Pieces:
-    """The file's bytes, arrays as they lie in memory. Raises ValueError where they are too many."""
+    """The file's bytes, arrays as they are in memory. Raises ValueError where they are too many."""
     from onnx import GraphProto, ModelProto, helper
 
     size = sum(array.nbytes for array in graph.initializers.values())

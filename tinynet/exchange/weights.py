@@ -16,7 +16,7 @@ SKLEARN_ACTIVATIONS = {"identity": "identity", "logistic": "sigmoid", "tanh": "t
 def from_sklearn(estimator: Any) -> nn.Sequential:
     """A fitted MLPClassifier or MLPRegressor as Sequential(Linear, ..., Linear), activations fused; weights are copied.
 
-    It returns what stands before the estimator's ``out_activation_``: for classifiers logits, whose softmax, or with
+    It returns what comes before the estimator's ``out_activation_``: for classifiers logits, whose softmax, or with
     two classes or several labels whose sigmoid, is ``predict_proba``, columns in the order of ``classes_``; for
     regressors the prediction, in one column an output, or with loss="poisson" its logarithm.
 
@@ -105,7 +105,7 @@ def from_torch_state_dict(model: nn.Module, arrays: Mapping[str, Any]) -> nn.Mod
 
     arrays: name -> array, as in ``{name: t.numpy() for name, t in module.state_dict().items()}``; the tensors of the
     CPU can be given as they are. Linear weights, which PyTorch keeps (out, in), are transposed. The names are those of
-    PyTorch's module, so positions must agree: where it has an activation of its own, so must model. Values are
+    PyTorch's module, so positions must agree: where it has an activation as a module, so must model. Values are
     converted to the model's dtype. BatchNorm1d's num_batches_tracked is of no use here.
 
     All names and shapes are checked before anything is written.

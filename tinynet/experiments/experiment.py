@@ -103,7 +103,7 @@ class Rung:
     brings: str
     backend: Backend
     eager: bool
-    reference: bool = False  # stands beside the ladder
+    reference: bool = False  # not a rung, but what the ladder is compared with
 
 
 @dataclass
@@ -120,7 +120,7 @@ class Run:
     profile: Profile | None = None
     unprofiled: str = "the steps ran eagerly"  # why there is none, where one was wanted
     rung: Rung | None = None  # where the run is one of a ladder's
-    interrupted: bool = False  # by Ctrl-C, in training or behind it
+    interrupted: bool = False  # by Ctrl-C, in training or after it
 
     @property
     def label(self) -> str:
@@ -267,7 +267,7 @@ class Experiment:
         """A recorded step's profile; without Numba there are no ceilings to hold it against."""
         train = self.split.train
         profile = trainer.profile(train.features, train.target, self.options.batch_size)
-        # Without an executor the program runs on one thread, and array libraries beneath it on threads of their own.
+        # Without an executor the program runs on one thread, and array libraries beneath it on their own threads.
         threads = hardware.blas_threads() if backend.executor is None else profile.timings.threads
         with contextlib.suppress(ImportError):
             profile = profile.under(ceilings(self.options.dtype, threads))
@@ -282,7 +282,7 @@ def fastest_profiled(runs: Sequence[Run]) -> Run | None:
 
 
 def other_ceilings(profile: Profile) -> list[hardware.Ceilings]:
-    """Those of one thread and of all, without the profile's own; none where there are none to hold it against."""
+    """Those of one thread and of all, without the profile's own; empty where the profile has none."""
     if profile.ceilings is None:
         return []
     counts = {1, hardware.cpu_count()} - {profile.ceilings.threads}

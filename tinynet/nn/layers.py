@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from kernels.program import read_by_value
+
 from .. import functional as F
 from ..checks import check_fraction, check_positive, choose
 from ..randomness import draw_seed
@@ -92,6 +94,7 @@ class Dropout(Module):
     @property
     def p(self) -> float:
         """The probability, in [0, 1)."""
+        read_by_value(self.rate)
         return float(self.rate[0])
 
     @p.setter

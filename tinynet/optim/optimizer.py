@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from kernels.program import OPTIMIZER, within
+from kernels.program import OPTIMIZER, read_by_value, within
 
 from ..backends import current
 from ..checks import check_above_0, check_at_least_0, check_fraction, choose
@@ -51,7 +51,14 @@ class ParameterGroup(MutableMapping[str, Any]):
             return self["beta1"], self["beta2"]
         if name not in self.names:
             raise KeyError(name)
-        return float(self.hyper[self.names.index(name)])
+        place = self.names.index(name)
+        read_by_value(self.hyper[place : place + 1])  # kernels read it where it is; a step's own code does not
+        return float(self.hyper[place])
+
+    @property
+    def count(self) -> float:
+        """How often the group was updated, where that is counted."""
+        return float(self.hyper[self.names.index("step")])
 
     def __setitem__(self, name: str, value: Any) -> None:
         if name == "betas":
@@ -147,10 +154,10 @@ class Optimizer:
         having = {id(parameter): parameter for parameter in updated}
         for key in [key for key in following if key not in having]:  # falls behind
             del following[key]
-            self._count_alone(key, group, group["step"])
+            self._count_alone(key, group, group.count)
         for key, parameter in having.items():
             if key not in following and key not in self._own:  # joins
-                if group["step"]:
+                if group.count:
                     self._count_alone(key, group, 0.0)
                 else:
                     following[key] = parameter

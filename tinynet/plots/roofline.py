@@ -1,6 +1,6 @@
 """The roofline: what each instruction of a step does, under what the machine can do at most.
 
-Over the arithmetic intensity I (operations a byte) stand the operations a second. Horizontal lines are the measured
+The operations a second, over the arithmetic intensity I (operations a byte). Horizontal lines are the measured
 multiply-adds by lanes of a vector, slanted ones I x bandwidth of each level of memory. See kernels.hardware.ceilings.
 """
 
@@ -18,7 +18,7 @@ from .style import GROUPS, INK, MUTED, NARROW, PAPER, WIDE, legend_of_groups, ne
 
 SAME = 1.12  # ceilings that are nearer to each other share a label
 SMALLEST, LARGEST = 14.0, 700.0  # of a dot, square points
-ALONG = (0.1, 0.5, 0.1, 0.5)  # where on its line a level's label stands, so that none covers another
+ALONG = (0.1, 0.5, 0.1, 0.5)  # where on its line a level's label is, so that none covers another
 
 
 def dots(profile: Profile) -> list[Row]:
@@ -113,7 +113,7 @@ def _name_peaks(axes: Any, ceilings: Ceilings, others: Sequence[Ceilings], wide:
 
 
 def _together(measured: Sequence[Ceilings]) -> list[tuple[float, list[str]]]:
-    """Heights of the horizontal lines and their names; those of about the same height as one, the first one's first."""
+    """Heights of the horizontal lines, each with its names; those of about the same height share a line."""
     found: list[tuple[float, list[str]]] = []
     for ceilings in measured:
         for lanes, gflops in ceilings.gflops.items():

@@ -69,7 +69,7 @@ def _draw_losses(axes: Any, runs: Sequence[Run]) -> None:
     for position, run in enumerate(runs):
         losses = run.history.train_loss
         width = 8 * (len(runs) - 1 - position) / max(4, len(runs) - 1)
-        # Curves that agree lie on top of each other: earlier ones are wider, so that all are seen.
+        # Curves that agree cover each other: earlier ones are wider, so that all are seen.
         axes.plot(
             range(1, len(losses) + 1), losses, label=run.label, color=COLOURS[position % len(COLOURS)],
             linewidth=2 + width, alpha=0.75, marker="o" if len(losses) < 3 else None, markersize=4 + width,
@@ -90,7 +90,7 @@ def _on_a_log_axis(value: float, low: float, high: float) -> str:
 def _draw_bars(
     axes: Any, runs: Sequence[Run], values: Sequence[float], labels: Sequence[str], ratios: Sequence[str], room: float
 ) -> None:
-    """A bar for each run, from the top, and its label behind it. room: on a logarithmic axis, times the longest."""
+    """A bar for each run, from the top, and its label after it. room: on a logarithmic axis, times the longest."""
     colours = [COLOURS[i % len(COLOURS)] for i in range(len(runs))]
     drawn = axes.barh([run.label for run in runs], values, color=colours)
     for bar, value, label, ratio in zip(drawn, values, labels, ratios, strict=True):

@@ -73,7 +73,7 @@ def new_figure(width: float, height: float) -> Any:
 
 
 def legend_of_groups(figure: Any, profile: Profile, marks: bool, *others: Any) -> None:
-    """Below the picture: the groups that there are, and what else has a label."""
+    """Below the picture: the groups in use, and whatever else has a label."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 

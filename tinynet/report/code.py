@@ -32,7 +32,7 @@ def pieces_of(instructions: Sequence[Instruction], backend: Backend) -> list[lis
 
 
 def _pieces(instruction: Instruction, backend: Backend) -> list[Piece]:
-    """The explanation of a call on arrays that lie as the instruction's do."""
+    """The explanation of a call on arrays laid out as the instruction's are."""
     operands = tuple(_array(operand) if isinstance(operand, View) else operand for operand in instruction.operands)
     dtype = next((view.dtype for view in instruction.writes if view.dtype.kind == "f"), np.dtype("float32"))
     return [_piece(part) for part in explain_call(backend, instruction.kernel, operands, dtype.name).parts]

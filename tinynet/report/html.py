@@ -10,7 +10,7 @@ Cell = str | tuple[float, str]
 
 
 def shown(cell: Cell) -> str:
-    """A cell's content. A number's own value, all digits of it, stands beside what is shown."""
+    """A cell's content. A number's own value, all digits of it, goes with what is shown."""
     if isinstance(cell, str):
         return escape(cell)
     value, text = cell
@@ -18,7 +18,7 @@ def shown(cell: Cell) -> str:
 
 
 def table(caption: str, rows: Sequence[Sequence[Cell]]) -> str:
-    """A header and rows whose first cell names them; wider than a phone, it scrolls in a box of its own."""
+    """A header and rows whose first cell names them; wider than a phone, it scrolls in its own box."""
     header, *body = rows
     kinds = [' class="n"' if i and all(_is_number(row[i]) for row in body) else "" for i in range(len(header))]
     columns = "".join(f'<th scope="col"{kind}>{shown(cell)}</th>' for cell, kind in zip(header, kinds, strict=True))

@@ -1,4 +1,4 @@
-"""The page's sections: words, pictures, and behind each picture a table of its numbers."""
+"""The page's sections: words, pictures, and after each picture a table of its numbers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _picture(
 
 
 def microseconds(seconds: float) -> Cell:
-    """With two digits behind the point."""
+    """With two digits after the point."""
     return seconds, f"{1e6 * seconds:,.2f}"
 
 
@@ -72,7 +72,7 @@ def losses(runs: Sequence[Run]) -> str:
     """The curves, and each epoch's loss."""
     caption = "The mean loss of each epoch on the rows that train."
     if len(runs) > 1:
-        caption += " Curves that agree lie on top of each other: earlier ones are wider, so that all are seen."
+        caption += " Curves that agree cover each other: earlier ones are wider, so that all are seen."
     epochs = max(len(run.history.train_loss) for run in runs)
     rows: list[list[Cell]] = [["epoch", *(run.label for run in runs)]]
     for epoch in range(epochs):
@@ -93,7 +93,7 @@ def comparison(runs: Sequence[Run]) -> str:
 
 def ladder(runs: Sequence[Run]) -> str:
     """What each technique brings."""
-    return _speeds(runs, rungs.cells(runs), "The same net, one technique more at a time; below, what stands beside it.")
+    return _speeds(runs, rungs.cells(runs), "The same net, one technique more at a time; below, for comparison.")
 
 
 def _speeds(runs: Sequence[Run], cells: Sequence[Sequence[Cell]], said: str) -> str:
@@ -181,7 +181,7 @@ def timeline(run: Run, profile: Profile) -> str:
     caption = (
         f"The last step that was profiled ({run.label}). "
         + ("It ran on one thread. " if threads == 1 else "In gaps a thread waits for another. ")
-        + f"Looking at the clock behind each instruction costs {max(0.0, profile.cost_of_timing):.1%} of a step."
+        + f"Looking at the clock after each instruction costs {max(0.0, profile.cost_of_timing):.1%} of a step."
     )
     tips = {
         f"bar-{thread}-{row.number}": f"{_tip(row, profile)}; here {1e6 * (end - begin):.2f} us"
@@ -222,14 +222,14 @@ def listing(run: Run, profile: Profile) -> str:
 
 
 def _code(row: Row, pieces: Sequence[Piece], shown_at: dict[Piece, int]) -> str:
-    """What the instruction runs; code that an instruction above runs as well stands there alone."""
+    """What the instruction runs; code that an instruction above runs as well is shown there only."""
     found = ""
     for piece in pieces:
         name, sentence, text = piece
         before = shown_at.setdefault(piece, row.number)
         found += f"<h3>{escape(name)}</h3>{paragraph(sentence) if sentence else ''}"
         if before != row.number:
-            found += f'<p>Its code stands at <a href="#instruction-{before}">instruction {before}</a>.</p>'
+            found += f'<p>Its code is shown at <a href="#instruction-{before}">instruction {before}</a>.</p>'
         elif text:
             found += f'<pre tabindex="0" role="group" aria-label="Code of {escape(name)}">{escape(text)}</pre>'
     return found
@@ -249,7 +249,7 @@ def _item(row: Row, profile: Profile, longest: float, code: str) -> str:
     facts: list[tuple[str, Cell]] = [
         ("operands", operands_of(instruction)),
         ("share of the step", percent(row.seconds / profile.timings.step)),
-        ("waiting behind it", (row.waiting, f"{1e6 * row.waiting:,.2f} \N{MICRO SIGN}s")),
+        ("waiting after it", (row.waiting, f"{1e6 * row.waiting:,.2f} \N{MICRO SIGN}s")),
         ("arithmetic", (instruction.flops, f"{scaled(instruction.flops)}FLOP, {row.gflops:.1f} GFLOP/s")),
         ("read and written", (instruction.bytes, f"{scaled(instruction.bytes)}B, {row.gigabytes:.1f} GB/s")),
         ("of its roof", percent(row.of_roof)),

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
 
-from kernels.program import Profile, Program, profile
+from kernels.program import Profile, Program, profile, taping
+from kernels.program.interpreter import persistent, restore
 
 from ..backends import current
 from ..checks import check_positive
-from ..tensor import Array, Tensor
+from ..tensor import FLOATS, Array, Tensor, recording
 from .step import NotReplayable, Replay, Step
 
 MOST_NUMBERS = 32  # different ones in a row, each of which is a program of its own
@@ -23,7 +25,7 @@ class CompiledStep:
     decides_steps = False
 
     def __init__(self, step: Callable[..., Any], without: Collection[str] = ()):
-        self.step = step
+        self.step = self.__wrapped__ = step
         self._step = Step(step, without=without)
         self._last: Replay | None = None
         self._numbers = 0  # recorded in a row for nothing but other numbers
@@ -35,20 +37,45 @@ class CompiledStep:
             raise ValueError("the step has no program yet: call it once")
         return self._last.program or self._last.recording.program
 
-    def __call__(self, *arguments: Any) -> Any:
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        arguments = self._by_position(arguments, named) if named else arguments
+        if taping():  # within another step that is recorded, of which it is a part
+            return self.step(*arguments)
         with self._step.turn:
             prepared, arrays, key = _prepared(arguments)
             replay = self._step.ready(key)
             if replay is None:
-                return self._recorded(prepared, arrays, key)
+                return self._recorded(arguments, prepared, arrays, key)
             self._last, self._numbers = replay, 0
             assert replay.runner is not None
-            for leaf in replay.recording.leaves:
-                leaf.grad = None
+            for tensor in (*replay.recording.cleared, *replay.recording.with_grad):
+                tensor.grad = None
             replay.runner.leave_results()  # gradients of the last run that somebody else holds
             if replay.runner.run(1, [array[None] for array in arrays]) == 0:
-                return self.step(*prepared)  # which says what is wrong
+                return self._halted(replay, prepared)
+            _write_back(replay, arguments, arrays)
             return self._results(replay)
+
+    def _by_position(self, arguments: Sequence[Any], named: dict[str, Any]) -> tuple[Any, ...]:
+        """All arguments in order."""
+        bound = inspect.signature(self.step).bind(*arguments, **named)
+        bound.apply_defaults()
+        if bound.kwargs:
+            raise TypeError(f"the step takes {', '.join(bound.kwargs)} by name alone, expected by position as well")
+        return bound.args
+
+    def _halted(self, replay: Replay, prepared: Sequence[Any]) -> Any:
+        """The step, run eagerly, which says what is wrong; counters and the like are then as before."""
+        for tensor, gradient in replay.recording.begun:
+            tensor.grad = gradient
+        assert replay.program is not None
+        kept = [persistent(view, view.buffer.array) for view, _ in replay.program.kept if view.buffer.array is not None]
+        before = [(array, array.copy()) for array in kept]
+        try:
+            return self.step(*prepared)
+        except BaseException:
+            restore(before)
+            raise
 
     def profile(self, *arguments: Any, steps: int = 100) -> Profile:
         """Where the time of the step goes, kernel by kernel, in up to so many replays with these arguments at a time.
@@ -64,30 +91,28 @@ class CompiledStep:
                 raise ValueError("the step has not been replayed with such arguments: call it three times before")
             return profile(replay.runner, steps, [np.broadcast_to(a.copy(), (steps, *a.shape)) for a in arrays])
 
-    def _recorded(self, prepared: Sequence[Any], arrays: Sequence[Array], key: Any) -> Any:
+    def _recorded(self, arguments: Sequence[Any], prepared: Sequence[Any], arrays: Sequence[Array], key: Any) -> Any:
         """An eager call on copies of the arrays, which are then no other memory that the step knows."""
         if key not in self._step.replays:
             self._refuse_numbers(key)
         copies = {id(array): array.copy() for array in arrays}
+        for array in arrays:
+            copies[id(array)].flags.writeable = array.flags.writeable
         own = [_with_arrays(value, copies) for value in prepared]
         returned = self._step.record(key, current(), own, [copies[id(array)] for array in arrays])
         self._last = self._step.replays[key]
-        for buffer in dict.fromkeys(
-            view.buffer for i in self._last.recording.program.instructions for view in i.writes
-        ):
-            if buffer.kind == "argument":
-                arrays[buffer.number][...] = copies[id(arrays[buffer.number])]
+        for number in self._last.recording.written:
+            arrays[number][...] = copies[id(arrays[number])]
+        _write_back(self._last, arguments, arrays)
         return returned
 
     def _refuse_numbers(self, key: Any) -> None:
         """Refuses to record the step again and again for a number that is another in every call."""
-        shapes = [part for part in key[1:] if part[0] not in (int, float)]
-        alike = any(
-            [part for part in other[1:] if part[0] not in (int, float)] == shapes for other in self._step.replays
-        )
+        shapes = [part for part in key[1:] if not _is_number(part[0])]
+        alike = any([part for part in other[1:] if not _is_number(part[0])] == shapes for other in self._step.replays)
         self._numbers = self._numbers + 1 if alike else 0
         if self._numbers >= MOST_NUMBERS:
-            position = next(i for i, part in enumerate(key[1:]) if part[0] in (int, float))
+            position = next(i for i, part in enumerate(key[1:]) if _is_number(part[0]))
             raise NotReplayable(
                 f"argument {position} of the step was another number in each of {MOST_NUMBERS} calls, and each is a "
                 f"program of its own: pass it as an array or a Tensor of one element"
@@ -101,13 +126,13 @@ class CompiledStep:
             Tensor(array.reshape(output.shape).copy()) for output, array in zip(recorded.outputs, results, strict=False)
         )
         for leaf, gradient in zip(recorded.with_grad, results[len(outputs) :], strict=True):
-            leaf.grad = gradient.reshape(leaf.shape)
+            leaf.grad = gradient if gradient.shape == leaf.shape else gradient.reshape(leaf.shape)
         return outputs[0] if len(outputs) == 1 else outputs
 
 
 def _prepared(arguments: Sequence[Any]) -> tuple[list[Any], list[Array], Any]:
     """The arguments as the step gets them, their arrays, and what of them decides which program runs."""
-    prepared, arrays, key = list[Any](), list[Array](), list[Any]([current()])
+    prepared, arrays, key = list[Any](), list[Array](), list[Any]([(current(), recording())])
     for position, value in enumerate(arguments):
         if isinstance(value, Tensor | np.ndarray):
             value = _as_array(position, value)
@@ -117,9 +142,11 @@ def _prepared(arguments: Sequence[Any]) -> tuple[list[Any], list[Array], Any]:
                 array = array.copy()
                 value = Tensor(array) if isinstance(value, Tensor) else array
             arrays.append(array)
-            key.append((type(value), array.shape, array.dtype, same))
+            key.append((type(value), array.shape, array.dtype, array.flags.writeable, same))
         elif value is None or isinstance(value, bool | int | float | str):
             key.append((type(value), value.hex() if isinstance(value, float) else value))
+        elif isinstance(value, np.number):
+            key.append((type(value), value.tobytes()))
         else:
             raise TypeError(
                 f"argument {position} is a {type(value).__name__}, expected an array, a Tensor, a number, a string or "
@@ -130,13 +157,34 @@ def _prepared(arguments: Sequence[Any]) -> tuple[list[Any], list[Array], Any]:
 
 
 def _as_array(position: int, value: Tensor | Array) -> Tensor | Array:
-    """The argument with its elements side by side; whole numbers are int64."""
+    """The argument with its elements side by side, in a dtype that kernels take: whole numbers are int64."""
     if isinstance(value, Tensor):
         if value.requires_grad:
             raise TypeError(f"argument {position} requires a gradient, expected data: let the step make it a parameter")
         data = np.asarray(value.data, order="C")
         return value if data is value.data else Tensor(data)
-    return np.asarray(value, np.int64 if value.dtype.kind in "iub" else value.dtype, order="C")
+    dtype = value.dtype
+    if dtype.kind in "iu" and dtype != np.uint64:
+        dtype = np.dtype(np.int64)
+    elif dtype.kind == "f" and dtype not in FLOATS:
+        dtype = FLOATS[0]  # as Tensor makes of it
+    return np.asarray(value, dtype, order="C")
+
+
+def _is_number(kind: type) -> bool:
+    """Whether an argument of this type is a number, and none of a few."""
+    return kind is not bool and issubclass(kind, int | float | np.number)
+
+
+def _write_back(replay: Replay, arguments: Sequence[Any], arrays: Sequence[Array]) -> None:
+    """What the step wrote into arguments, where it got copies of them: of another layout, or of shared memory."""
+    if not replay.recording.written:
+        return
+    given = [value.data if isinstance(value, Tensor) else value for value in arguments]
+    given = [value for value in given if isinstance(value, np.ndarray)]
+    for number in replay.recording.written:
+        if not np.may_share_memory(given[number], arrays[number]):
+            given[number][...] = arrays[number]
 
 
 def _with_arrays(value: Any, arrays: dict[int, Array]) -> Any:

@@ -9,11 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from kernels import Backend
 from kernels.locks import reentrant_lock
-from kernels.program import Program, Runner, difference, optimise, prepare, recorder, recording
+from kernels.program import (
+    ARGUMENT,
+    PERSISTENT,
+    Program,
+    Runner,
+    difference,
+    extent,
+    optimise,
+    prepare,
+    recorder,
+    recording,
+)
 
 from ..backends import running_on
 from ..tensor import Array, Tensor, noting_leaves
@@ -22,6 +34,12 @@ from .snapshot import Snapshot
 MOST_RECORDINGS = 4  # of a step that does something else each time
 MOST_BYTES = 1 << 28  # that a step's programs may take; the least recently used go first
 INSTRUCTION_BYTES = 1 << 12  # that an instruction takes besides its temporaries, about
+ADDS = (
+    "backward() adds to gradients that were there before the step: call zero_grad() within the step, or give the "
+    "Trainer transforms=[Accumulate(n)]"
+)
+
+Gradients = Sequence[tuple[Tensor, Array | None]]
 
 
 class NotReplayable(ValueError):
@@ -30,13 +48,34 @@ class NotReplayable(ValueError):
 
 @dataclass
 class Recording:
-    """One eager run of a step: what it called, returned, which leaves got gradients, and what it depends on."""
+    """One eager run of a step: what it called, returned, which leaves got gradients, and what it depends on.
+
+    begun: tensors whose gradient, or that there was none, mattered when the step began; cleared: those of which the
+    step forgets what it finds.
+    """
 
     program: Program
     outputs: tuple[Tensor, ...]
-    leaves: list[Tensor]
     with_grad: list[Tensor]
     snapshot: Snapshot
+    begun: Gradients
+    cleared: list[Tensor]
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether the step would do again what it did."""
+        return self.snapshot.unchanged and all(tensor.grad is gradient for tensor, gradient in self.begun)
+
+    @cached_property
+    def written(self) -> list[int]:
+        """The numbers of the arguments that the step writes."""
+        views = [view for instruction in self.program.instructions for view in instruction.writes]
+        return sorted({view.buffer.number for view in views if view.buffer.kind == ARGUMENT})
+
+    @property
+    def adds(self) -> bool:
+        """Whether it read gradients that were there before."""
+        return any(gradient is not None for _, gradient in self.begun)
 
 
 @dataclass
@@ -76,7 +115,7 @@ class Step:
     def ready(self, key: Any) -> Replay | None:
         """What may run in the step's place for arguments of this kind, now."""
         replay = self.replays.get(key)
-        if replay is None or replay.runner is None or not replay.recording.snapshot.unchanged:
+        if replay is None or replay.runner is None or not replay.recording.unchanged:
             return None
         self.replays[key] = self.replays.pop(key)
         return replay
@@ -89,11 +128,13 @@ class Step:
         """
         replay = self.replays.pop(key, None)
         known = replay is not None and replay.recording.snapshot.unchanged
-        found, returned = self._recorded(backend, arguments, arrays)
+        before = [] if replay is None else [(t, t.grad) for t in replay.recording.snapshot.tensors]
+        found, returned = self._recorded(backend, arguments, arrays, before)
         if replay is None:
             replay = Replay(found)
         else:
             why = difference(replay.recording.program, found.program)
+            why = ADDS if why and (found.adds or replay.recording.adds) else why
             replay.recording, replay.differed = found, replay.differed + 1 if why and known else 0
             if why is not None:
                 replay.runner = replay.program = None
@@ -113,7 +154,10 @@ class Step:
                 del self.replays[other]
         self.replays[key] = replay
 
-    def _recorded(self, backend: Backend, arguments: Sequence[Any], arrays: Sequence[Array]) -> tuple[Recording, Any]:
+    def _recorded(
+        self, backend: Backend, arguments: Sequence[Any], arrays: Sequence[Array], before: Gradients
+    ) -> tuple[Recording, Any]:
+        """before: gradients that were there, as far as is known whose may matter."""
         with running_on(recorder(backend)), recording(arrays) as tape, noting_leaves() as leaves:
             returned = self.function(*arguments)
         if tape.refused:
@@ -126,8 +170,30 @@ class Step:
                 )
         if not leaves:
             raise NotReplayable("the step never calls backward() on what it computes, so there is nothing to train")
-        gradients = [(leaf, leaf.grad) for leaf in leaves if leaf.grad is not None]
+        gradients = [(leaf, leaf.grad) for leaf, _ in leaves if leaf.grad is not None]
         results = [output.array for output in outputs]
         results += [gradient if gradient.ndim else gradient.reshape(1) for _, gradient in gradients]
-        snapshot = Snapshot([self.function, *self.roots, *leaves])
-        return Recording(tape.program(results), outputs, leaves, [leaf for leaf, _ in gradients], snapshot), returned
+        program = tape.program(results)
+        memory = {extent(b.array) for _, _, b in tape.buffers if b.kind == PERSISTENT and b.array is not None}
+        snapshot = Snapshot([self.function, *self.roots, *(leaf for leaf, _ in leaves)], memory, tape.read)
+        begun, cleared = _gradients(snapshot.tensors, leaves, before, memory)
+        with_grad = [leaf for leaf, _ in gradients]
+        return Recording(program, outputs, with_grad, snapshot, begun, cleared), returned
+
+
+def _gradients(
+    tensors: Iterable[Tensor], leaves: Gradients, before: Gradients, memory: Collection[tuple[int, int]]
+) -> tuple[Gradients, list[Tensor]]:
+    """Which gradients matter when a step begins, and what of them it forgets.
+
+    leaves: what backward reached, with the gradients that it found there; before: those at the step's beginning.
+    """
+    known, reached = {id(tensor): gradient for tensor, gradient in before}, {id(leaf): found for leaf, found in leaves}
+    begun, cleared = list[tuple[Tensor, Array | None]](), list[Tensor]()
+    for tensor in tensors:
+        was, now = known.get(id(tensor)), reached.get(id(tensor), tensor.grad)
+        if was is not None and now is not was:
+            cleared.append(tensor)
+        elif was is None or id(tensor) in reached or extent(was) in memory:
+            begun.append((tensor, now))
+    return begun, cleared

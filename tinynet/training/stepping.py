@@ -20,8 +20,8 @@ from ..nn import Module
 from ..optim import Optimizer
 from ..optim.transformations import Transform, Transformation, apply_transformations
 from ..tensor import Array, Tensor
+from .reachable import runs_only_ours
 from .scheduled import Schedules
-from .snapshot import runs_only_ours
 from .step import MOST_RECORDINGS, NotReplayable, Step
 
 NO_VALUES = np.zeros(1)[None]  # the same for all steps
@@ -74,17 +74,25 @@ class Stepper:
         """Takes the data of a ``fit``."""
         trainer = self.trainer
         self.features, self.target, self._failed, self._halted = features, target, None, False
-        calls = {"model": trainer.model, "loss": trainer.loss_function, "optimizer": trainer.optimizer}
-        calls["transforms"] = trainer.transforms
-        self._depends.update(
-            calls, clip_norm=trainer.clip_norm, scheduled=trainer.schedules and trainer.schedules.names
-        )
+        self._note_calls()
         same = [array() for array in self._data]
-        ours = runs_only_ours([*list(calls.values())[:3], *trainer.transforms])
+        ours = runs_only_ours([trainer.model, trainer.loss_function, trainer.optimizer, *trainer.transforms])
         if not ours and not all(map(is_, same, (features, target))):
             self._step = Step(self.step, [self._depends])  # a user's code may know the data by another name
         self._data = weakref.ref(features), weakref.ref(target)
         self._note_arrays()
+
+    def _note_calls(self) -> None:
+        """Notes what a step calls; a callback may have exchanged it."""
+        trainer = self.trainer
+        self._depends.update(
+            model=trainer.model,
+            loss=trainer.loss_function,
+            optimizer=trainer.optimizer,
+            transforms=trainer.transforms,
+            clip_norm=trainer.clip_norm,
+            scheduled=trainer.schedules and trainer.schedules.names,
+        )
 
     def _note_arrays(self) -> None:
         trainer = self.trainer
@@ -107,6 +115,8 @@ class Stepper:
 
     def epoch_begins(self) -> None:
         """Notes what to fall back to, and switches the model to training."""
+        self._note_calls()
+        self._note_arrays()
         for array, copy in self._kept:
             np.copyto(copy, array)
         self.trainer.model.train()

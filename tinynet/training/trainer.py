@@ -179,7 +179,9 @@ class Trainer:
         check_positive("batch_size", batch_size)
         features, target = self._checked(X, y, "X", "y")
         size = min(batch_size, len(features))
-        batches = self.order(len(features))[: len(features) // size * size].reshape(-1, size)
+        batches = checked_order(self.order(len(features)), len(features))[: len(features) // size * size].reshape(
+            -1, size
+        )
         with running_on(self.backend), changing("profile", self, self.model, self.optimizer):
             self._check_fit(features, target)
             self._stepper.fit_begins(features, target)
@@ -292,6 +294,23 @@ class Trainer:
         return EVALUATION_ROWS if is_mean else size
 
 
+def checked_order(order: Any, rows: int) -> Array:
+    """What order() returned, as int64. Some rows may come more than once, and others not at all."""
+    if isinstance(order, list | tuple | range | np.ndarray):
+        found = np.asarray(order)
+        if found.dtype.kind not in "iu":
+            raise TypeError(f"order() returned an array of dtype {found.dtype}, expected whole numbers in [0, {rows})")
+        if found.shape != (rows,):
+            raise ValueError(f"order() returned an array of shape {found.shape}, expected ({rows},)")
+        outside = found[(found < 0) | (found >= rows)]
+        if outside.size:
+            raise ValueError(
+                f"order() returned an array that holds {outside[0]}, expected whole numbers in [0, {rows})"
+            )
+        return np.ascontiguousarray(found, np.int64)
+    raise TypeError(f"order() returned a {type(order).__name__}, expected an array of {rows} row numbers")
+
+
 def _reduction(loss_function: Any) -> str | None:
     """What a loss of tinynet's, or one like it, makes of its rows; None if it does not say."""
     found = getattr(loss_function, "reduction", None)
@@ -391,7 +410,7 @@ class _Run:
 
     def _epoch(self, bar: Any, last: bool) -> None:
         trainer, history, position = self.trainer, self.history, self.trainer.position
-        order = trainer.order(len(self.features))
+        order = checked_order(trainer.order(len(self.features)), len(self.features))
         self.row_weights = row_weights(trainer.loss_function, self.target)
         self.stepper.epoch_begins()
         history.learning_rate.append(trainer.optimizer.groups[0]["lr"])

@@ -31,8 +31,10 @@ SIDE_BY_SIDE = 4 if simd.host.vector_registers() >= 32 else 2
 
 
 def side_by_side(f):
-    """The vectors of a turn as one wide vector. Where f does not fill a register, LLVM would fill it with several: such
-    vectors stay as narrow as they were asked for."""
+    """The vectors of a turn as one wide vector.
+
+    Where f does not fill a register, LLVM would fill it with several: they stay as narrow as they were asked for.
+    """
     return f.with_lanes(SIDE_BY_SIDE * f.lanes) if f.lanes >= simd.host.lanes(f.dtype.name) else f
 
 

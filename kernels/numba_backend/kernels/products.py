@@ -135,8 +135,7 @@ def gemm(f):
 
 
 def tile_turn(f, operands, threads):
-    """What a turn of the loop over k does in the first tile of the first of so many threads: multiply-adds, counted by
-    lane, and loads."""
+    """The multiply-adds, counted by lane, and loads of a turn of the loop over k, in the first thread's first tile."""
     height, width = operands[3].shape
     whole_rows = splits_rows(height, width, threads)
     rows_used = share_of(height, 0, threads, 1)[1] if whole_rows else height

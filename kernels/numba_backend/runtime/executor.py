@@ -9,7 +9,6 @@ arguments move on; each thread advances them in its copy.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -17,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ...locks import lock
 from ...program import arena
 from ...program.dependencies import height
 from ...program.instruction import ARGUMENT, TEMPORARY, Array, View
@@ -162,7 +162,7 @@ class Executor:
         self._moves = np.array([(word, 0) for word, _, _ in self._moving], np.int64).reshape(-1, 2)
         self._shared, self._done = np.zeros(2 * GENERATION, np.int64), np.array([0, len(program)], np.int64)
         self._launcher = Launcher(address_of("executor", lambda: _walker(timed=False)))
-        self._turn = threading.Lock()
+        self._turn = lock()
         self.choice = Choice(machine.threads)
         self._kept = [(self._array(view), self._array(copy)) for view, copy in program.kept]
         self._holders = arena.holders(self._memory)
@@ -177,8 +177,7 @@ class Executor:
     def _array(self, view: View) -> Array:
         if view.buffer.array is not None:
             return persistent(view, view.buffer.array)
-        start = self.plan.offsets[view.buffer]
-        return view.on(self._memory[start : start + view.buffer.nbytes])
+        return view.on(self._memory, self.plan.offsets[view.buffer])
 
     def _encode(self, order: Sequence[Sequence[int]], calls: Sequence[Arrangement]) -> None:
         """Writes the rows of words, those of a phase together, a barrier behind its last."""
@@ -223,8 +222,7 @@ class Executor:
     def run(self, steps: int, arguments: Sequence[Array]) -> int:
         """See kernels.program.Runner. Callers on several threads take turns: code and arena are one run's."""
         with self._turn:
-            threads = self.choice.next()
-            seconds = self._run(self._launcher, threads, steps, arguments)
+            threads, seconds = self._run(self._launcher, self.choice.next(), steps, arguments)
             self.choice.note(threads, seconds / steps)
             return int(self._done[0])
 
@@ -233,7 +231,8 @@ class Executor:
         with self._turn:
             threads, count = self.choice.fastest, len(self.program)
             readings = np.zeros((threads, READINGS * count + 2), np.int64)
-            seconds = self._run(_timed_launcher(), threads, steps, arguments, readings)
+            threads, seconds = self._run(_timed_launcher(), threads, steps, arguments, readings)
+        readings = readings[:threads]
         began, ended = readings[:, -2:].T
         unit = seconds / max(1, ended[0] - began[0])
         in_program_order = np.argsort(self._order)
@@ -244,8 +243,8 @@ class Executor:
 
     def _run(
         self, launcher: Launcher, threads: int, steps: int, arguments: Sequence[Array], readings: Array | None = None
-    ) -> float:
-        """Runs the steps on so many threads; seconds."""
+    ) -> tuple[int, float]:
+        """Runs the steps on so many threads, or on one where others are busy or cannot start: which, and seconds."""
         places = [address(argument) for argument in arguments]
         for i, (word, position, offset) in enumerate(self._moving):
             self._code[:, word] = places[position] + offset
@@ -255,14 +254,14 @@ class Executor:
             kernel.run(arrays)
         started = time.perf_counter()
         if threads > 1:
-            team_of(threads).run(launcher, operands)
+            threads = team_of(threads).run(launcher, operands)
         else:
             launcher.run(operands)
         seconds = time.perf_counter() - started
         if self._done[0] < steps:
             self._flags[...] = 0
             restore(self._kept)
-        return seconds
+        return threads, seconds
 
 
 @cache

@@ -37,8 +37,7 @@ class Machine:
         return max(1, self.width * 4 // np.dtype(dtype).itemsize)
 
     def recipe(self, name: str, char: str) -> tuple[str, Callable[[], Callable[..., None]], Any]:
-        """How a kernel or an Epilogue is compiled for a dtype, given by its character: its key, what builds its
-        function, its signature."""
+        """How a kernel or Epilogue is compiled for a dtype's character: key, builder of its function, signature."""
         dtype = np.dtype(char).name
         f = vector(dtype, self.lanes(dtype))
         if type(name) is Epilogue:

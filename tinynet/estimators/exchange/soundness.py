@@ -18,7 +18,7 @@ from ...nn import NORMS
 from ...schedule import SCHEDULES, Schedule
 from ..classifier import MLPClassifier
 from ..objectives import LOG_LOSS, OUTPUT_ACTIVATIONS, REGRESSION
-from ..options import CONSTRAINTS, HIDDEN_ACTIVATIONS, SCIKIT_RATES
+from ..options import HIDDEN_ACTIVATIONS, SCIKIT_RATES
 from ..perceptron import MultilayerPerceptron
 from ..session import Design, Structure
 
@@ -54,6 +54,7 @@ BINARIZER: dict[str, Any] = {
     "y_type_": [StrOptions({"binary", "multiclass", "multilabel-indicator"})],
     "sparse_input_": ["boolean"],
 }
+CONSTRAINTS = MultilayerPerceptron._parameter_constraints
 KERNELS = (*LOG_LOSS.values(), *REGRESSION.values())  # of losses
 STRUCTURE: dict[str, Any] = {
     "widths": [SIZE],
