@@ -139,6 +139,23 @@ def elu_gradient(backend: Backend, grad: Floats, y: Floats, alpha: float = 1.0, 
     backend.multiply(grad, slope, out=out)
 
 
+# With weights and inputs of mean 0 and variance 1, these two keep both through any number of layers.
+SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
+
+
+@activation(lambda x: SELU_SCALE * _elu(x, SELU_ALPHA))
+def selu(backend: Backend, x: Floats, *, out: Floats) -> None:
+    """out = scale * elu(x, alpha), alpha = 1.6733, scale = 1.0507 (Klambauer et al. 2017, arXiv 1706.02515)."""
+    backend.multiply(backend.elu(x, SELU_ALPHA), SELU_SCALE, out=out)
+
+
+@gradient(lambda grad, y: grad * np.where(y > 0, SELU_SCALE, y + SELU_SCALE * SELU_ALPHA), low=-1.7)
+def selu_gradient(backend: Backend, grad: Floats, y: Floats, *, out: Floats) -> None:
+    """out = scale * grad where y > 0, else grad * (y + scale * alpha); y = selu(x)."""
+    slope = backend.where(backend.greater(y, 0.0), SELU_SCALE, backend.add(y, SELU_SCALE * SELU_ALPHA))
+    backend.multiply(grad, slope, out=out)
+
+
 # ---- of the normal distribution -----------------------------------------------------------------------------------
 
 
@@ -229,6 +246,25 @@ def silu_gradient(backend: Backend, grad: Floats, x: Floats, *, out: Floats) -> 
     s = backend.sigmoid(x)
     slope = backend.multiply(s, backend.add(backend.multiply(x, backend.subtract(1.0, s)), 1.0))
     backend.multiply(grad, slope, out=out)
+
+
+@activation(lambda x: x * np.tanh(np.logaddexp(0, x)))
+def mish(backend: Backend, x: Floats, *, out: Floats) -> None:
+    """out = x * tanh(softplus(x)) (Misra 2019, arXiv 1908.08681)."""
+    backend.multiply(x, backend.tanh(backend.softplus(x)), out=out)
+
+
+def _mish_slope(x: Any) -> Any:
+    t = np.tanh(np.logaddexp(0, x))
+    return t + x * _sigmoid(x) * (1 - t * t)
+
+
+@gradient(lambda grad, x: grad * _mish_slope(x))
+def mish_gradient(backend: Backend, grad: Floats, x: Floats, *, out: Floats) -> None:
+    """out = grad * (t + x * sigmoid(x) * (1 - t**2)), t = tanh(softplus(x))."""
+    t = backend.tanh(backend.softplus(x))
+    steep = backend.multiply(backend.multiply(x, backend.sigmoid(x)), backend.subtract(1.0, backend.multiply(t, t)))
+    backend.multiply(grad, backend.add(t, steep), out=out)
 
 
 @activation(lambda x: np.logaddexp(0, x))

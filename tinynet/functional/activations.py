@@ -74,6 +74,12 @@ def elu(x: Tensor, alpha: float = 1.0) -> Tensor:
     return elementwise("elu", x, at_least_0("alpha", alpha))
 
 
+@activation("SELU")
+def selu(x: Tensor) -> Tensor:
+    """1.0507 * x where x > 0, else 1.0507 * 1.6733 * (e**x - 1)."""
+    return elementwise("selu", x)
+
+
 def none_or_tanh(name: str, value: Any) -> str:
     """GELU's two ways."""
     if value not in ("none", "tanh"):
@@ -103,6 +109,12 @@ def tanh(x: Tensor) -> Tensor:
 def silu(x: Tensor) -> Tensor:
     """x * sigmoid(x)."""
     return elementwise("silu", x)
+
+
+@activation("Mish")
+def mish(x: Tensor) -> Tensor:
+    """x * tanh(softplus(x))."""
+    return elementwise("mish", x)
 
 
 @activation("Softplus")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 
+from ...contract.activations import SELU_ALPHA, SELU_SCALE
 from .. import simd
 from ..simd import select
 
@@ -42,6 +43,14 @@ def elu(x, alpha):
 
 def elu_gradient(grad, y, alpha):
     return grad * select(y > 0.0, 1.0, y + alpha)
+
+
+def selu(x):
+    return elu(x, SELU_ALPHA) * SELU_SCALE
+
+
+def selu_gradient(grad, y):
+    return grad * select(y > 0.0, SELU_SCALE, y + SELU_SCALE * SELU_ALPHA)
 
 
 def gelu(x):
@@ -82,6 +91,22 @@ def silu(x):
 def silu_gradient(grad, x):
     s = simd.sigmoid(x)
     return grad * (s * (1.0 + x * (1.0 - s)))
+
+
+def _exp_and_tanh_softplus(x):
+    """e = e**x, and tanh(softplus(x)) = ((1 + e)**2 - 1) / ((1 + e)**2 + 1): one exponential. From 20 on it is 1."""
+    e = simd.exp(simd.minimum(x, 20.0))
+    n = e * (e + 2.0)
+    return e, n / (n + 2.0)
+
+
+def mish(x):
+    return x * _exp_and_tanh_softplus(x)[1]
+
+
+def mish_gradient(grad, x):
+    e, t = _exp_and_tanh_softplus(x)
+    return grad * (t + x * (e / (e + 1.0)) * (1.0 - t * t))
 
 
 def softplus_gradient(grad, x):
