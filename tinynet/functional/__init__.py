@@ -24,14 +24,15 @@ from .arithmetic import (
     subtract,
 )  # fmt: skip
 from .layers import batch_norm, batch_norm_inference, dropout, embedding, layer_norm, linear, matmul
-from .losses import *  # noqa: F403 - every loss
+from .losses import *  # noqa: F403 - every loss, as it is declared there
+from .losses import cross_entropy
 from .shaping import argmax, concatenate, max, mean, reshape, sum, take, transpose
 
 __all__ = [
     *activations.ACTIVATIONS,
-    *losses.__all__,
+    *losses.LOSSES,
     "absolute", "add", "argmax", "batch_norm", "batch_norm_inference",
-    "concatenate", "cos", "divide", "dropout", "embedding", "erf", "exp",
+    "concatenate", "cos", "cross_entropy", "divide", "dropout", "embedding", "erf", "exp",
     "layer_norm", "linear", "log", "log_softmax", "matmul", "max", "maximum", "mean", "minimum",
     "multiply", "negative", "power", "reshape", "sin",
     "softmax", "sqrt", "subtract", "sum", "take", "transpose",

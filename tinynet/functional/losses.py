@@ -11,7 +11,7 @@ import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -21,12 +21,7 @@ from ..backends import current
 from ..checks import check_above_0, check_number
 from ..tensor import Array, Tensor, as_float_array, in_dtype, is_unit, result
 from . import arithmetic, shaping
-from .activations import log_softmax
-
-__all__ = [
-    "binary_cross_entropy_with_logits", "cross_entropy", "huber_loss", "l1_loss", "mse_loss", "poisson_nll_loss",
-    "quantile_loss",
-]  # fmt: skip
+from .activations import Check, Function, log_softmax
 
 REDUCTIONS = ("mean", "sum", "none")
 PROBABILITIES, COUNTS = (0.0, 1.0), (0.0, math.inf)  # what targets are within
@@ -130,10 +125,6 @@ def _smoothed_and_weighted(
     if reduction == "sum" or not logits.shape[0]:
         return total
     return arithmetic.divide(total, k.sum(k.gather_rows(weight[:, None], labels)).reshape(()))
-
-
-Function = TypeVar("Function", bound=Callable[..., Tensor])
-Check = Callable[[str, Any], Any]
 
 
 @dataclass(frozen=True)

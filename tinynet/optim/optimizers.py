@@ -7,8 +7,6 @@ from typing import Any
 
 from .optimizer import Optimizer
 
-__all__ = ["OPTIMIZERS", "SGD", "Adam", "AdamW", "RAdam", "RMSprop"]
-
 
 class SGD(Optimizer):
     """v <- momentum v + g, p <- p - lr v; with Nesterov p <- p - lr (g + momentum v); g = grad + weight_decay p."""
@@ -108,11 +106,3 @@ class RAdam(Adam):
 
     def flags(self) -> tuple[bool, ...]:
         return ()
-
-
-OPTIMIZERS: dict[str, type[Optimizer]] = {
-    name.lower(): found
-    for name, found in list(globals().items())
-    if isinstance(found, type) and issubclass(found, Optimizer) and found is not Optimizer
-}
-"""Every optimizer above, by the name that the command knows it by."""
