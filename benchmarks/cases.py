@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from kernels import DECLARATIONS
-from kernels.contract import activations
+from kernels.contract import activations, losses, optimizers
 from kernels.contract.random import drop_below, random_bits
 from kernels.testing import CASES
 
@@ -37,7 +37,6 @@ PRODUCTS = {
 LINEAR_LAYERS = {"small": [(32, 64, 128)], "medium": [(128, 784, 512)], "large": [(512, 2048, 2048)]}
 
 FUNCTIONS = "exp expm1 log log1p sqrt sin cos tanh erf absolute sign negative"
-LOSSES = "sigmoid_cross_entropy squared_error absolute_error poisson_nll"
 
 
 @dataclass(frozen=True)
@@ -92,6 +91,24 @@ def of_activations() -> list[Timed]:
     ]
 
 
+def of_losses() -> list[Timed]:
+    """Every elementwise loss, without weights, with the first of its options' values."""
+    return [
+        line
+        for kernel, reference in losses.REFERENCES.items()
+        for line in lines("losses", kernel, CLASSES, weighted=False, scale=0.125, **reference.variants[0])
+    ]
+
+
+def of_optimizers() -> list[Timed]:
+    """Every optimizer's update, with the first of its options' values."""
+    return [
+        line
+        for kernel, reference in optimizers.UPDATES.items()
+        for line in lines("optimizers", kernel, PARAMETERS, numbers=reference.hypers[0], **reference.variants[0])
+    ]
+
+
 TIMED: list[Timed] = [
     *lines("arithmetic", "add subtract multiply divide power maximum minimum greater", ELEMENTS, mode="same"),
     *lines("arithmetic", "add multiply", GRIDS, "+ row", mode="same,row"),
@@ -118,14 +135,11 @@ TIMED: list[Timed] = [
     *lines("rows", "transpose outer", GRIDS),
     *lines("rows", "dropout_mask", ELEMENTS, rate=0.1),
     *lines("losses", "softmax_cross_entropy", CLASSES, weighted=False, scale=0.125, smoothing=0.0),
-    *lines("losses", LOSSES, CLASSES, weighted=False, scale=0.125),
-    *lines("losses", "huber", CLASSES, weighted=False, scale=0.125, delta=1.0),
+    *of_losses(),
     *lines("normalisation", "layer_norm batch_norm_inference", LAYERS, eps=1e-5),
     *lines("normalisation", "batch_norm", LAYERS, eps=1e-5, momentum=0.1),
     *lines("normalisation", "layer_norm_gradient batch_norm_gradient", LAYERS),
-    *lines("optimizers", "sgd", PARAMETERS, numbers=(0.1, 0.9, 0.0, 0.0)),
-    *lines("optimizers", "rmsprop", PARAMETERS, numbers=(0.01, 0.99, 1e-8, 0.0, 0.9)),
-    *lines("optimizers", "adam", PARAMETERS, numbers=(0.001, 0.9, 0.999, 1e-8, 0.0, 10.0), decoupled=False),
+    *of_optimizers(),
 ]
 FAMILIES = tuple(dict.fromkeys(line.family for line in TIMED))
 

@@ -9,7 +9,9 @@ import numpy as np
 
 from tinynet import Tensor, nn
 from tinynet import functional as F
+from tinynet.functional import losses
 from tinynet.functional.activations import ACTIVATIONS
+from tinynet.functional.losses import LOSSES, PROBABILITIES
 from tinynet.nn.module import Module
 
 
@@ -53,11 +55,18 @@ def dropped(x: Tensor) -> Tensor:
     return F.dropout(x, np.zeros(1), 3, 0.4)
 
 
-def weighed_loss(loss, **options):
+LOSS_OPTIONS = {"huber_loss": {"delta": 0.6}, "quantile_loss": {"quantile": 0.9}}
+TARGETS = {None: TARGET, PROBABILITIES: COUNTS / 11, losses.COUNTS: COUNTS}
+
+
+def weighed_loss(loss, options):
+    """A loss as it is, and with options that are not the usual ones."""
+    function, target = loss.function, TARGETS[loss.within]
     return {
-        f"{reduction}{options or ''}": Row(lambda x, r=reduction: loss(x, TARGET, reduction=r, **options))
+        f"{reduction}{chosen or ''}": Row(lambda x, r=reduction, o=chosen: function(x, target, reduction=r, **o))
         for reduction in ("mean", "sum", "none")
-    } | {"1-D": Row(lambda x: loss(x, TARGET[0], **options), ((4,),))}
+        for chosen in ({}, options)
+    } | {"1-D": Row(lambda x: function(x, target[0], **options), ((4,),))}
 
 
 def one(function, shapes=((3, 4),), low=-2.0, high=2.0):
@@ -143,16 +152,7 @@ FUNCTIONS: dict[str, dict[str, Row]] = {
         for smoothing in (0.0, 0.2)
         for weight in (None, WEIGHTS)
     },
-    "mse_loss": weighed_loss(F.mse_loss),
-    "l1_loss": weighed_loss(F.l1_loss),
-    "huber_loss": weighed_loss(F.huber_loss) | weighed_loss(F.huber_loss, delta=0.6),
-    "binary_cross_entropy_with_logits": {
-        reduction: Row(lambda x, r=reduction: F.binary_cross_entropy_with_logits(x, COUNTS / 11, r))
-        for reduction in ("mean", "sum", "none")
-    },
-    "poisson_nll_loss": {
-        reduction: Row(lambda x, r=reduction: F.poisson_nll_loss(x, COUNTS, r)) for reduction in ("mean", "sum", "none")
-    },
+    **{name: weighed_loss(loss, LOSS_OPTIONS.get(name, {})) for name, loss in LOSSES.items()},
 }
 
 LAYERS: dict[str, Callable[[], Module]] = {

@@ -6,6 +6,7 @@ import signal
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,9 @@ import kernels
 import kernels.testing as suite
 import tinynet as tn
 from kernels.contract import DECLARATIONS
-from kernels.numba_backend import arrangements
+from kernels.numba_backend.kernels import entry
+from kernels.numba_backend.kernels.entry import Split
+from kernels.numba_backend.kernels.table import arrangements
 from kernels.numba_backend.native.partition import share_of, splits_rows
 from kernels.numba_backend.runtime import executor
 from kernels.numba_backend.runtime import footprints as access
@@ -137,10 +140,10 @@ def test_threads_touch_what_the_table_says(kernel):
 
 
 FAULTS = {
-    "writes beyond": ("exp", (37, 5), access.Split(access.COLUMNS, -1, ("*j", "*j"))),
-    "leaves part": ("exp", (37, 5), access.Split(access.ROWS, -1, ("i*", "**"))),
-    "needs more": ("layer_norm", (5, 37), access.Split(access.ROWS, 0, ("i*", "*i", "**", "", "i*", "*i", "*i"))),
-    "": ("softmax", (37, 5), access.Split(access.ROWS, 1, ("**", "i*"))),  # reads less than it says: costs a barrier
+    "writes beyond": ("exp", (37, 5), Split(entry.COLUMNS, -1, ("*j", "*j"))),
+    "leaves part": ("exp", (37, 5), Split(entry.ROWS, -1, ("i*", "**"))),
+    "needs more": ("layer_norm", (5, 37), Split(entry.ROWS, 0, ("i*", "*i", "**", "", "i*", "*i", "*i"))),
+    "": ("softmax", (37, 5), Split(entry.ROWS, 1, ("**", "i*"))),  # reads less than it says: costs a barrier
 }
 
 
@@ -149,7 +152,7 @@ def test_a_wrong_table_is_found(monkeypatch, said):
     """Faults planted in the table."""
     kernel, shape, split = FAULTS[said]
     instruction, _ = recorded(kernel, suite.CASES[kernel].variants[0], shape, "contiguous")
-    monkeypatch.setitem(access.SPLITS, kernel, split)
+    monkeypatch.setitem(access.ENTRIES, kernel, replace(access.ENTRIES[kernel], split=split))
     found = list(problems(instruction, Machine(best_width(), THREADS)))
     assert any(said in what for what in found) if said else found == []
 

@@ -25,16 +25,18 @@ from kernels.explanation.loop import loops_of, main_loop
 from kernels.explanation.loops import natural_loops
 from kernels.explanation.mix import Mix, chain
 from kernels.explanation.operands import DEFAULTS, declaration_of, operands_of
+from kernels.numba_backend.kernels.entry import Epilogue
 from kernels.numba_backend.kernels.products import EPILOGUES, tile_turn
+from kernels.numba_backend.kernels.table import ENTRIES
 from kernels.numba_backend.listing import listing
 from kernels.numba_backend.native.calling_convention import KERNEL, columns, pointer
 from kernels.numba_backend.native.compilation import cfunc
-from kernels.numba_backend.runtime.machine import BUILDERS, Epilogue, Machine
+from kernels.numba_backend.runtime.machine import Machine
 from kernels.numba_backend.simd import host, vector
 
 x86_only = pytest.mark.skipif(not host.is_x86(), reason="names x86's registers")
 LANES = host.lanes(np.float32)
-MACHINE_KERNELS = [*BUILDERS, *map(Epilogue, EPILOGUES)]
+MACHINE_KERNELS = [*ENTRIES, *map(Epilogue, EPILOGUES)]
 
 # Innermost loops with floating-point arithmetic on single numbers, and why they may have it.
 SCALAR_LOOPS = {

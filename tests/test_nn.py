@@ -138,6 +138,7 @@ REFUSALS = {
     "smoothing": (lambda: nn.CrossEntropyLoss(label_smoothing=1), ValueError, "label_smoothing is 1"),
     "class weight": (lambda: nn.CrossEntropyLoss(weight=[1, -1]), ValueError, "weight holds negative"),
     "delta": (lambda: nn.HuberLoss(0), ValueError, "delta is 0"),
+    "quantile": (lambda: nn.QuantileLoss(0.0), ValueError, r"quantile is 0.0, expected a number in \(0, 1\)"),
     "norm": (lambda: nn.multilayer_perceptron(2, (3,), 2, norm="bach"), ValueError, "did you mean 'batch'"),
     "seed": (lambda: tn.manual_seed(-1), ValueError, "seed is -1"),
     "no forward": (lambda: nn.Module()(1), NotImplementedError, "defines no forward"),

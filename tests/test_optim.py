@@ -45,6 +45,20 @@ def adamw(w, g, s, t, lr=1e-3, weight_decay=1e-2, **options):
     return adam(w * (1 - lr * weight_decay), g, s, t, lr, **options)
 
 
+def radam(w, g, s, t, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0):
+    """As PyTorch's documentation of torch.optim.RAdam writes it."""
+    g = g + weight_decay * w
+    s["m"] = betas[0] * s.get("m", 0) + (1 - betas[0]) * g
+    s["v"] = betas[1] * s.get("v", 0) + (1 - betas[1]) * g**2
+    m_hat, rho_inf = s["m"] / (1 - betas[0] ** t), 2 / (1 - betas[1]) - 1
+    rho = rho_inf - 2 * t * betas[1] ** t / (1 - betas[1] ** t)
+    if rho <= 5:
+        return w - lr * m_hat
+    adaptive = math.sqrt(1 - betas[1] ** t) / (np.sqrt(s["v"]) + eps)
+    rectified = math.sqrt((rho - 4) * (rho - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * rho))
+    return w - lr * m_hat * rectified * adaptive
+
+
 CASES = [
     (optim.SGD, sgd, {"lr": 0.1}),
     (optim.SGD, sgd, {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.1}),
@@ -55,11 +69,14 @@ CASES = [
     (optim.Adam, adam, {"lr": 0.1, "betas": (0.8, 0.9), "weight_decay": 0.1, "eps": 1e-3}),
     (optim.AdamW, adamw, {}),
     (optim.AdamW, adamw, {"lr": 0.1, "weight_decay": 0.5}),
+    (optim.RAdam, radam, {}),
+    (optim.RAdam, radam, {"lr": 0.1, "betas": (0.8, 0.9), "weight_decay": 0.1, "eps": 1e-3}),
 ]
 
 
 def test_every_optimizer_has_a_case():
     assert {case[0] for case in CASES} == set(optim.OPTIMIZERS.values())
+    assert {optimizer.__name__ for optimizer in optim.OPTIMIZERS.values()} <= set(optim.__all__)
 
 
 @pytest.mark.parametrize(("make", "reference", "options"), CASES)
@@ -68,7 +85,7 @@ def test_updates_are_the_textbooks(make, reference, options):
     start, state = rng.normal(size=(3, 4)), {}
     parameter, expected = Parameter(start), start.copy()
     optimizer = make([parameter], **options)
-    for t in range(1, 6):
+    for t in range(1, 9):
         gradient = rng.normal(size=(3, 4))
         parameter.grad = gradient.copy()
         optimizer.step()
@@ -80,7 +97,7 @@ def test_updates_are_the_textbooks(make, reference, options):
 def test_every_optimizer_finds_the_minimum(make):
     parameter = Parameter(np.array([[3.0, -2.0]]))
     optimizer = make([parameter], lr=0.02)
-    for _ in range(400):
+    for _ in range(800):
         optimizer.zero_grad()
         ((parameter - np.array([[1.0, 1.0]])) ** 2).sum().backward()
         optimizer.step()

@@ -109,7 +109,7 @@ OPTIONS = {
     "class weights": {"loss": nn.CrossEntropyLoss(weight=[1.0, 2.0, 0.5])},
     "sum": {"loss": nn.CrossEntropyLoss(reduction="sum")},
     **{f"loss {loss.__class__.__name__}": {"loss": loss, "y": NUMBERS}
-       for loss in (nn.MSELoss(), nn.L1Loss(), nn.HuberLoss())},
+       for loss in (nn.MSELoss(), nn.L1Loss(), nn.HuberLoss(), nn.QuantileLoss(0.9))},
     "whole numbers": {"loss": nn.MSELoss(), "y": np.round(NUMBERS).astype(np.int64)},
     "one row is left": {"batch_size": 7},
     "two groups": {"make": lambda p, lr: optim.Adam([{"params": p[:2]}, {"params": p[2:], "lr": 1e-3}], lr=lr)},

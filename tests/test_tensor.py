@@ -178,6 +178,7 @@ def test_a_deep_graph_meets_no_recursion_limit():
         (lambda x: F.cross_entropy(x, [0, 1], reduction="max"), ValueError, "reduction is 'max'"),
         (lambda x: F.mse_loss(x, np.ones(3)), ValueError, "target has shape"),
         (lambda x: F.huber_loss(x, np.ones((2, 2)), delta=0), ValueError, "delta is 0"),
+        (lambda x: F.quantile_loss(x, np.ones((2, 2)), 1), ValueError, r"quantile is 1, expected a number in \(0, 1\)"),
         (lambda x: F.leaky_relu(x, -1), ValueError, "negative_slope is -1"),
         (lambda x: F.linear(x, x, None, "gelu"), ValueError, "activation is 'gelu'"),
     ],
@@ -258,6 +259,7 @@ def test_losses_equal_their_definitions():
         (F.mse_loss(x, t), ((z - t) ** 2).mean()),
         (F.l1_loss(x, t), np.abs(z - t).mean()),
         (F.huber_loss(x, t, 0.5), np.where(np.abs(z - t) <= 0.5, (z - t) ** 2 / 2, 0.5 * (np.abs(z - t) - 0.25)).mean()),
+        (F.quantile_loss(x, t, 0.9), np.where(z < t, 0.9 * (t - z), 0.1 * (z - t)).mean()),
         (F.binary_cross_entropy_with_logits(x, t), (-t * np.log(1 / (1 + np.exp(-z))) - (1 - t) * np.log(1 - 1 / (1 + np.exp(-z)))).mean()),
         (F.poisson_nll_loss(x, t), (np.exp(z) - t * z).mean()),
     ]:  # fmt: skip

@@ -6,14 +6,55 @@ to the predictions. Row i counts ``scale * weights_i`` (weights: 1 where not giv
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING, Any
 
-from .declaration import Floats, Indices, Probability, fused
+import numpy as np
+
+from .declaration import Floats, Function, Indices, Probability, fused
 
 if TYPE_CHECKING:
     from .backend import Backend
 
-ROWS = "(r,c),(r,c),(r)->(r),(r,c)"
+
+@dataclass(frozen=True)
+class Reference:
+    """The exact losses and slopes of an elementwise loss, in float64, independent of every backend.
+
+    Both are functions of the kernel's inputs by position: prediction, target, then the options, for each of which there
+    are numbers to take. target: what targets are drawn from.
+    """
+
+    losses: Callable[..., Any]
+    slopes: Callable[..., Any]
+    target: tuple[float, float]
+    options: dict[str, tuple[float, ...]]
+
+    @property
+    def variants(self) -> tuple[dict[str, float], ...]:
+        """Every combination of the options' numbers."""
+        return tuple(dict(zip(self.options, numbers, strict=True)) for numbers in product(*self.options.values()))
+
+
+REFERENCES: dict[str, Reference] = {}
+"""By kernel: the losses that compare element by element."""
+
+
+def elementwise(
+    losses: Callable[..., Any],
+    slopes: Callable[..., Any],
+    target: tuple[float, float] = (-2.0, 2.0),
+    **options: tuple[float, ...],
+) -> Callable[[Function], Function]:
+    """Declares out_i = s_i sum_j l(z_ij, t_ij, options), gradient_ij = s_i dl/dz, and what both are compared with."""
+
+    def decorate(function: Function) -> Function:
+        REFERENCES[function.__name__] = Reference(losses, slopes, target, options)
+        return fused("(r,c),(r,c),(r)->(r),(r,c)")(function)
+
+    return decorate
 
 
 def _weigh(
@@ -63,7 +104,7 @@ def softmax_cross_entropy(
     _weigh(backend, losses, slopes, weights, scale, out, gradient)
 
 
-@fused(ROWS)
+@elementwise(lambda z, t: np.logaddexp(0, z) - t * z, lambda z, t: np.exp(-np.logaddexp(0, -z)) - t, target=(0.0, 1.0))
 def sigmoid_cross_entropy(
     backend: Backend,
     logits: Floats,
@@ -82,7 +123,7 @@ def sigmoid_cross_entropy(
     _weigh(backend, losses, backend.subtract(backend.sigmoid(logits), target), weights, scale, out, gradient)
 
 
-@fused(ROWS)
+@elementwise(lambda z, t: (z - t) ** 2, lambda z, t: 2 * (z - t))
 def squared_error(
     backend: Backend,
     prediction: Floats,
@@ -98,7 +139,7 @@ def squared_error(
     _weigh(backend, backend.multiply(d, d), backend.multiply(d, 2.0), weights, scale, out, gradient)
 
 
-@fused(ROWS)
+@elementwise(lambda z, t: np.abs(z - t), lambda z, t: np.sign(z - t))
 def absolute_error(
     backend: Backend,
     prediction: Floats,
@@ -114,7 +155,51 @@ def absolute_error(
     _weigh(backend, backend.absolute(d), backend.sign(d), weights, scale, out, gradient)
 
 
-@fused(ROWS)
+def _quantile_error(d: Any, quantile: float) -> Any:
+    return np.maximum((1 - quantile) * d, -quantile * d)
+
+
+@elementwise(
+    lambda z, t, quantile: _quantile_error(z - t, quantile),
+    lambda z, t, quantile: _quantile_error(np.sign(z - t), quantile) * np.sign(z - t),
+    quantile=(0.5, 0.9),
+)
+def quantile_error(
+    backend: Backend,
+    prediction: Floats,
+    target: Floats,
+    weights: Floats | None = None,
+    scale: float = 1.0,
+    quantile: float = 0.5,
+    *,
+    out: Floats,
+    gradient: Floats,
+) -> None:
+    """out_i = sum_j max((1 - q) d_ij, -q d_ij), q the quantile in (0, 1), d = prediction - target.
+
+    gradient_ij = 1 - q where d_ij > 0, -q where d_ij < 0, 0 where it is 0. The mean is least where the prediction is
+    the target's quantile (Koenker and Bassett 1978, doi 10.2307/1913643).
+    """
+    d = backend.subtract(prediction, target)
+    losses, side = _quantile_errors(backend, d, quantile), backend.sign(d)
+    slopes = backend.multiply(_quantile_errors(backend, side, quantile), side)
+    _weigh(backend, losses, slopes, weights, scale, out, gradient)
+
+
+def _quantile_errors(backend: Backend, d: Floats, quantile: float) -> Floats:
+    errors: Floats = backend.maximum(backend.multiply(d, 1.0 - quantile), backend.multiply(d, -quantile))
+    return errors
+
+
+def _clip(d: Any, delta: float) -> Any:
+    return np.clip(d, -delta, delta)
+
+
+@elementwise(
+    lambda z, t, delta: _clip(z - t, delta) * (z - t - 0.5 * _clip(z - t, delta)),
+    lambda z, t, delta: _clip(z - t, delta),
+    delta=(1.0, 0.3),
+)
 def huber(
     backend: Backend,
     prediction: Floats,
@@ -137,7 +222,7 @@ def huber(
     _weigh(backend, losses, clipped, weights, scale, out, gradient)
 
 
-@fused(ROWS)
+@elementwise(lambda z, t: np.exp(z) - t * z, lambda z, t: np.exp(z) - t, target=(0.0, 5.0))
 def poisson_nll(
     backend: Backend,
     log_rate: Floats,

@@ -27,10 +27,11 @@ from numba.core.lowering import Lower
 from numba.core.registry import cpu_target
 
 from ..contract.code import Code, Place
+from .kernels.entry import Arrangement, Epilogue
 from .kernels.products import tile_turn
 from .native.calling_convention import KERNEL
 from .native.compilation import working
-from .runtime.machine import Arrangement, Epilogue, Machine
+from .runtime.machine import Machine
 from .simd import host, vector
 
 FOLDER = Path(__file__).parent

@@ -13,13 +13,13 @@ import numpy as np
 
 from ..contract.backend import Backend
 from ..contract.declaration import ACTIVATIONS, OUTPUT_ACTIVATIONS
+from ..contract.optimizers import UPDATES
 from .dependencies import overlap, predecessors
 from .instruction import OPTIMIZER, PERSISTENT, SMALL, TEMPORARY, Buffer, Instruction, View
 from .program import Program
 
 Pass = Callable[[Program, Backend], Program]
 
-UPDATES = ("sgd", "rmsprop", "adam")
 MOST_TRANSPOSED = 1 << 18  # bytes of a weight that is kept in both layouts: both stay in the L2 cache
 COPIES = 1000  # from here on, numbers of persistent buffers that are copies
 PAGE, LINE = 4096, 64  # bytes; caches place a line by its address within a page

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .cases import FILLED, MATRICES, Arguments, Array, Case, Draw, log_softmax, positions, sigmoid
+from ..contract import DECLARATIONS, losses, optimizers
+from .cases import FILLED, MATRICES, Arguments, Array, Case, Draw, log_softmax, positions
 
 WEIGHING: tuple[Arguments, ...] = ({"weighted": False, "scale": 1.0}, {"weighted": True, "scale": 0.25})
 
@@ -18,17 +19,12 @@ def weighed(losses: Array, slopes: Array, weights: Array | None, scale: float) -
     return losses.sum(axis=1) * factor, slopes * factor[:, None]
 
 
-def loss(
-    losses: Callable[..., Array],
-    slopes: Callable[..., Array],
-    names: tuple[str, str] = ("prediction", "target"),
-    target_range: tuple[float, float] = (-2, 2),
-    options: tuple[Arguments, ...] = ({},),
-) -> Case:
+def loss(name: str, exact: losses.Reference) -> Case:
     """An elementwise loss: l(z, t) and its derivative in z."""
+    names = DECLARATIONS[name].parameter_names[:2]
 
     def arguments(draw: Draw, shape: tuple[int, ...], weighted: bool) -> Arguments:
-        low, high = target_range
+        low, high = exact.target
         target = draw(*shape, low=low, high=high)
         return {
             names[0]: draw(*shape, low=-3, high=3),
@@ -38,9 +34,9 @@ def loss(
 
     def reference(weights: Array | None, scale: float, **rest: Any) -> tuple[Array, Array]:
         z, t = rest.pop(names[0]), rest.pop(names[1])
-        return weighed(losses(z, t, **rest), slopes(z, t, **rest), weights, scale)
+        return weighed(exact.losses(z, t, **rest), exact.slopes(z, t, **rest), weights, scale)
 
-    variants = tuple({**weighing, **option} for weighing in WEIGHING for option in options)
+    variants = tuple({**weighing, **option} for weighing in WEIGHING for option in exact.variants)
     return Case(arguments, reference, MATRICES, 64, magnitude=lambda **_: 4.0, variants=variants)
 
 
@@ -66,27 +62,9 @@ def cross_entropy_case() -> Case:
     return Case(arguments, cross_entropy, FILLED, 64, magnitude=lambda **_: 20.0, variants=variants)
 
 
-def clip(x: Array, delta: float) -> Array:
-    return np.clip(x, -delta, delta)
-
-
 def loss_cases() -> dict[str, Case]:
-    return {
-        "softmax_cross_entropy": cross_entropy_case(),
-        "sigmoid_cross_entropy": loss(
-            lambda z, t: np.logaddexp(0, z) - t * z, lambda z, t: sigmoid(z) - t, ("logits", "target"), (0, 1)
-        ),
-        "squared_error": loss(lambda z, t: (z - t) ** 2, lambda z, t: 2 * (z - t)),
-        "absolute_error": loss(lambda z, t: np.abs(z - t), lambda z, t: np.sign(z - t)),
-        "huber": loss(
-            lambda z, t, delta: clip(z - t, delta) * (z - t - 0.5 * clip(z - t, delta)),
-            lambda z, t, delta: clip(z - t, delta),
-            options=({"delta": 1.0}, {"delta": 0.3}),
-        ),
-        "poisson_nll": loss(
-            lambda z, t: np.exp(z) - t * z, lambda z, t: np.exp(z) - t, ("log_rate", "target"), (0, 5)
-        ),
-    }  # fmt: skip
+    elementwise = {name: loss(name, exact) for name, exact in losses.REFERENCES.items()}
+    return {"softmax_cross_entropy": cross_entropy_case(), **elementwise}
 
 
 def normalised(x: Array, axis: int, eps: float) -> tuple[Array, Array, Array]:
@@ -170,61 +148,22 @@ def normalisation_cases() -> dict[str, Case]:
     }  # fmt: skip
 
 
-def sgd(parameter: Array, gradient: Array, velocity: Array, hyper: Array) -> tuple[Array, Array]:
-    lr, momentum, decay, nesterov = hyper
-    g = gradient + decay * parameter
-    velocity = momentum * velocity + g
-    return parameter - lr * (g + momentum * velocity if nesterov else velocity), velocity
+def update(name: str, exact: optimizers.Reference) -> Case:
+    updates = tuple(operand.name for operand in DECLARATIONS[name].operands if operand.kind == "Mutable")
 
-
-def rmsprop(parameter: Array, gradient: Array, square: Array, velocity: Array, hyper: Array) -> tuple[Array, ...]:
-    lr, alpha, eps, decay, momentum = hyper
-    g = gradient + decay * parameter
-    square = alpha * square + (1 - alpha) * g**2
-    velocity = momentum * velocity + g / (np.sqrt(square) + eps)
-    return parameter - lr * velocity, square, velocity
-
-
-def adam(
-    parameter: Array, gradient: Array, first: Array, second: Array, hyper: Array, decoupled: bool
-) -> tuple[Array, ...]:
-    lr, beta1, beta2, eps, decay, step = hyper
-    g = gradient if decoupled else gradient + decay * parameter
-    p = parameter * (1 - lr * decay) if decoupled else parameter
-    first, second = beta1 * first + (1 - beta1) * g, beta2 * second + (1 - beta2) * g**2
-    m_hat, s_hat = first / (1 - beta1**step), second / (1 - beta2**step)
-    return p - lr * m_hat / (np.sqrt(s_hat) + eps), first, second
-
-
-def update(
-    reference: Callable[..., Any],
-    averages: tuple[str, ...],
-    hypers: tuple[tuple[float, ...], ...],
-    options: tuple[Arguments, ...] = ({},),
-) -> Case:
     def arguments(draw: Draw, shape: tuple[int, ...], numbers: tuple[float, ...]) -> Arguments:
         low = {"square": 0.01, "second": 0.01}  # averages of squares are positive
         return {
             "parameter": draw(*shape), "gradient": draw(*shape), "hyper": np.array(numbers),
-            **{name: draw(*shape, low=low.get(name, -1), high=1) for name in averages},
+            **{name: draw(*shape, low=low.get(name, -1), high=1) for name in updates[1:]},
         }  # fmt: skip
 
-    variants = tuple({"numbers": numbers, **option} for numbers in hypers for option in options)
-    updates = ("parameter", *averages)
+    variants = tuple({"numbers": numbers, **option} for numbers in exact.hypers for option in exact.variants)
     return Case(
-        arguments, reference, tolerance=64, magnitude=lambda **_: 2.0, special_values=False, updates=updates,
+        arguments, exact.function, tolerance=64, magnitude=lambda **_: 2.0, special_values=False, updates=updates,
         variants=variants,
     )  # fmt: skip
 
 
 def optimizer_cases() -> dict[str, Case]:
-    return {
-        "sgd": update(sgd, ("velocity",), ((0.1, 0.0, 0.0, 0.0), (0.1, 0.9, 0.01, 0.0), (0.1, 0.9, 0.0, 1.0))),
-        "rmsprop": update(rmsprop, ("square", "velocity"), ((0.01, 0.99, 1e-8, 0.0, 0.0), (0.01, 0.9, 1e-3, 0.1, 0.9))),
-        "adam": update(
-            adam,
-            ("first", "second"),
-            ((0.01, 0.9, 0.999, 1e-8, 0.0, 1.0), (0.01, 0.8, 0.99, 1e-3, 0.1, 1000.0)),
-            options=({"decoupled": False}, {"decoupled": True}),
-        ),
-    }
+    return {name: update(name, exact) for name, exact in optimizers.UPDATES.items()}

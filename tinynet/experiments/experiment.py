@@ -28,7 +28,7 @@ from ..training.history import History
 from ..training.stepping import NonFiniteLoss
 from ..training.trainer import Trainer
 
-RATE_AND_DECAY = {"sgd": (0.03, 0.01), "rmsprop": (0.001, 0.01), "adam": (0.003, 0.01), "adamw": (0.003, 1.0)}
+RATE_AND_DECAY = {name: optimizer.suited for name, optimizer in OPTIMIZERS.items()}
 """Each optimizer's learning rate and weight decay where none are asked for.
 
 AdamW's decay shrinks weights by the share lr * decay a step; the others' is an L2 penalty, decay * |weights|**2 / 2.

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ..tensor import Tensor
-from . import activations
+from . import activations, losses
 from .activations import *  # noqa: F403 - every activation, as it is declared there
 from .activations import log_softmax, relu, sigmoid, softmax, tanh
 from .arithmetic import (
@@ -24,22 +24,17 @@ from .arithmetic import (
     subtract,
 )  # fmt: skip
 from .layers import batch_norm, batch_norm_inference, dropout, embedding, layer_norm, linear, matmul
-from .losses import (
-    binary_cross_entropy_with_logits,
-    cross_entropy,
-    huber_loss,
-    l1_loss,
-    mse_loss,
-    poisson_nll_loss,
-)  # fmt: skip
+from .losses import *  # noqa: F403 - every loss, as it is declared there
+from .losses import cross_entropy
 from .shaping import argmax, concatenate, max, mean, reshape, sum, take, transpose
 
 __all__ = [
     *activations.ACTIVATIONS,
-    "absolute", "add", "argmax", "batch_norm", "batch_norm_inference", "binary_cross_entropy_with_logits",
-    "concatenate", "cos", "cross_entropy", "divide", "dropout", "embedding", "erf", "exp", "huber_loss", "l1_loss",
+    *losses.LOSSES,
+    "absolute", "add", "argmax", "batch_norm", "batch_norm_inference",
+    "concatenate", "cos", "cross_entropy", "divide", "dropout", "embedding", "erf", "exp",
     "layer_norm", "linear", "log", "log_softmax", "matmul", "max", "maximum", "mean", "minimum",
-    "mse_loss", "multiply", "negative", "poisson_nll_loss", "power", "reshape", "sin",
+    "multiply", "negative", "power", "reshape", "sin",
     "softmax", "sqrt", "subtract", "sum", "take", "transpose",
 ]  # fmt: skip
 

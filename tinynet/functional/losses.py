@@ -1,11 +1,16 @@
 """Differentiable losses: one kernel gives the loss of each row and the gradient; backward only passes it on.
 
 reduction: "mean" over the rows' elements, "sum", or "none", one loss a row (the sum over its columns).
+
+What ``loss`` is put on also becomes a module of the name given there.
 """
 
 from __future__ import annotations
 
+import inspect
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,9 +18,10 @@ import numpy as np
 from kernels.program import flag
 
 from ..backends import current
+from ..checks import check_above_0, check_number
 from ..tensor import Array, Tensor, as_float_array, in_dtype, is_unit, result
 from . import arithmetic, shaping
-from .activations import log_softmax
+from .activations import Check, Function, log_softmax
 
 REDUCTIONS = ("mean", "sum", "none")
 PROBABILITIES, COUNTS = (0.0, 1.0), (0.0, math.inf)  # what targets are within
@@ -121,17 +127,37 @@ def _smoothed_and_weighted(
     return arithmetic.divide(total, k.sum(k.gather_rows(weight[:, None], labels)).reshape(()))
 
 
-def _elementwise(
-    name: str,
-    kernel: str,
-    prediction: Tensor,
-    target: Any,
-    reduction: str,
-    within: tuple[float, float] | None = None,
-    **options: float,
-) -> Tensor:
-    """A loss that compares element by element. prediction and target (rows,) or (rows, columns); target in within."""
+@dataclass(frozen=True)
+class Loss:
+    """A loss that compares element by element. within: what targets are in. checks: of its options, by name."""
+
+    function: Callable[..., Tensor]
+    module: str  # its class's name in tinynet.nn
+    within: tuple[float, float] | None
+    checks: dict[str, Check]
+
+
+LOSSES: dict[str, Loss] = {}
+
+
+def loss(module: str, within: tuple[float, float] | None = None, **checks: Check) -> Callable[[Function], Function]:
+    """Registers a function (prediction, target, options, reduction): its module's name, a check for each option."""
+
+    def decorate(function: Function) -> Function:
+        every = {**checks, "reduction": lambda name, value: check_reduction(value)}
+        if [*every] != [*inspect.signature(function).parameters][2:]:
+            raise TypeError(f"{function.__name__}: checks are of {[*checks]}, expected one for each option, in order")
+        LOSSES[function.__name__] = Loss(function, module, within, every)
+        return function
+
+    return decorate
+
+
+def _elementwise(name: str, kernel: str, prediction: Tensor, target: Any, reduction: str, **options: float) -> Tensor:
+    """The loss of that name, by a kernel. prediction and target (rows,) or (rows, columns)."""
+    itself = LOSSES[name]
     check_reduction(reduction)
+    options = {option: itself.checks[option](f"{name}: {option}", value) for option, value in options.items()}
     wanted = np.asarray(target.data if isinstance(target, Tensor) else target)
     if wanted.dtype.kind not in "fiub":
         raise TypeError(f"{name}: target has dtype {wanted.dtype}, expected numbers")
@@ -142,35 +168,48 @@ def _elementwise(
     x = prediction.array if prediction.ndim == 2 else prediction.array[:, None]
     y = as_float_array(in_dtype(wanted.reshape(x.shape), x.dtype))
     scale = 1.0 / x.size if reduction == "mean" and x.size else 1.0
-    if within is not None:
-        check_within(name, y, *within)
+    if itself.within is not None:
+        check_within(name, y, *itself.within)
     losses, gradient = getattr(current(), kernel)(x, y, None, scale, **options)
     return _finish(name, prediction, losses, gradient, reduction)
 
 
+@loss("BCEWithLogitsLoss", PROBABILITIES)
 def binary_cross_entropy_with_logits(logits: Tensor, target: Any, reduction: str = "mean") -> Tensor:
     """ln(1 + e**z) - t z, z the logits, t the targets in [0, 1]."""
-    name = "binary_cross_entropy_with_logits"
-    return _elementwise(name, "sigmoid_cross_entropy", logits, target, reduction, PROBABILITIES)
+    return _elementwise("binary_cross_entropy_with_logits", "sigmoid_cross_entropy", logits, target, reduction)
 
 
+@loss("MSELoss")
 def mse_loss(prediction: Tensor, target: Any, reduction: str = "mean") -> Tensor:
     """(prediction - target)**2."""
     return _elementwise("mse_loss", "squared_error", prediction, target, reduction)
 
 
+@loss("L1Loss")
 def l1_loss(prediction: Tensor, target: Any, reduction: str = "mean") -> Tensor:
     """|prediction - target|."""
     return _elementwise("l1_loss", "absolute_error", prediction, target, reduction)
 
 
+def between_0_and_1(name: str, value: Any) -> float:
+    """A number in (0, 1)."""
+    return check_number(name, value, math.nextafter(0, 1), math.nextafter(1, 0), "a number in (0, 1)")
+
+
+@loss("QuantileLoss", quantile=between_0_and_1)
+def quantile_loss(prediction: Tensor, target: Any, quantile: float = 0.5, reduction: str = "mean") -> Tensor:
+    """max((1 - q) d, -q d), d = prediction - target: least where the prediction is the target's quantile q."""
+    return _elementwise("quantile_loss", "quantile_error", prediction, target, reduction, quantile=quantile)
+
+
+@loss("HuberLoss", delta=check_above_0)
 def huber_loss(prediction: Tensor, target: Any, delta: float = 1.0, reduction: str = "mean") -> Tensor:
     """d**2 / 2 where |d| <= delta, else delta (|d| - delta / 2); d = prediction - target."""
-    if not (delta > 0 and math.isfinite(delta)):
-        raise ValueError(f"huber_loss: delta is {delta}, expected a finite number > 0")
     return _elementwise("huber_loss", "huber", prediction, target, reduction, delta=delta)
 
 
+@loss("PoissonNLLLoss", COUNTS)
 def poisson_nll_loss(log_rate: Tensor, target: Any, reduction: str = "mean") -> Tensor:
-    """e**z - t z, z the logarithm of the expected count, t the counts; the constant ln t! is left out."""
-    return _elementwise("poisson_nll_loss", "poisson_nll", log_rate, target, reduction, COUNTS)
+    """e**z - t z, z the logarithm of the expected count t (PyTorch's log_input=True); without the constant ln t!."""
+    return _elementwise("poisson_nll_loss", "poisson_nll", log_rate, target, reduction)

@@ -6,17 +6,18 @@ from . import init
 from .activations import ACTIVATIONS, LogSoftmax, Softmax
 from .containers import NORMS, Residual, Sequential, multilayer_perceptron
 from .layers import BatchNorm1d, Dropout, Embedding, LayerNorm, Linear
-from .losses import BCEWithLogitsLoss, CrossEntropyLoss, HuberLoss, L1Loss, MSELoss, PoissonNLLLoss
+from .losses import MODULES as _LOSSES
+from .losses import CrossEntropyLoss
 from .module import Module, Parameter
 
 __all__ = [
-    "ACTIVATIONS", "BCEWithLogitsLoss", "BatchNorm1d", "CrossEntropyLoss", "Dropout", "Embedding", "HuberLoss",
-    "L1Loss", "LayerNorm", "Linear", "LogSoftmax", "MSELoss", "Module", "NORMS", "Parameter", "PoissonNLLLoss",
+    "ACTIVATIONS", "BatchNorm1d", "CrossEntropyLoss", "Dropout", "Embedding",
+    "LayerNorm", "Linear", "LogSoftmax", "Module", "NORMS", "Parameter",
     "Residual", "Sequential", "Softmax", "init", "multilayer_perceptron",
 ]  # fmt: skip
 
-# ReLU and all others, each made from its function.
-_modules = {module.__name__: module for module in ACTIVATIONS.values()}
+# ReLU, MSELoss and all others, each made from its function.
+_modules = {module.__name__: module for module in ACTIVATIONS.values()} | _LOSSES
 globals().update(_modules)
 __all__ += _modules
 

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
-from typing import Any, ClassVar
-
 from .. import functional as F
-from ..functional.activations import Activation
 from ..tensor import Tensor
+from .elementwise import Elementwise, module_of
 from .module import Module
 
 
@@ -19,49 +15,8 @@ class Identity(Module):
         return x
 
 
-class Elementwise(Module):
-    """y = function(x, options), the options kept as attributes."""
-
-    function: ClassVar[Callable[..., Tensor]]
-    options: ClassVar[tuple[str, ...]]
-
-    def chosen(self) -> dict[str, Any]:
-        """The options' values by name."""
-        return {name: getattr(self, name) for name in self.options}
-
-    def forward(self, x: Tensor) -> Tensor:
-        return type(self).function(x, **self.chosen())
-
-    def extra_repr(self) -> str:
-        shown = {name: repr(value) if isinstance(value, str) else value for name, value in self.chosen().items()}
-        return ", ".join(f"{name}={value}" for name, value in shown.items() if value != "'none'")
-
-
-def module_of(activation: Activation) -> type[Module]:
-    """The class of an activation: its function's formula, options and checks, under the name that it gives."""
-    itself = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    options = list(inspect.signature(activation.function).parameters.values())[1:]
-    signature = inspect.Signature([itself, *options])
-
-    def initialise(self: Module, *values: Any, **named: Any) -> None:
-        try:
-            given = signature.bind(self, *values, **named)
-        except TypeError as error:
-            raise TypeError(f"{type(self).__name__}: {error}") from None
-        given.apply_defaults()
-        for name, check in activation.checks.items():
-            check(name, given.arguments[name])
-            setattr(self, name, given.arguments[name])
-
-    initialise.__signature__ = signature  # type: ignore[attr-defined]
-    contents = {
-        "__doc__": f"y = {activation.function.__doc__}",
-        "__module__": __name__,
-        "__init__": initialise,
-        "function": staticmethod(activation.function),
-        "options": tuple(activation.checks),
-    }
-    return type(activation.module, (Elementwise,), contents)
+class Activation(Elementwise):
+    """y = function(x, options)."""
 
 
 class Softmax(Module):
@@ -80,6 +35,9 @@ class LogSoftmax(Module):
 
 ACTIVATIONS: dict[str, type[Module]] = {
     "identity": Identity,
-    **{name: module_of(activation) for name, activation in F.activations.ACTIVATIONS.items()},
+    **{
+        name: module_of(made.module, made.function, made.checks, Activation, __doc__=f"y = {made.function.__doc__}")
+        for name, made in F.activations.ACTIVATIONS.items()
+    },
 }
 globals().update({module.__name__: module for module in ACTIVATIONS.values()})  # where pickle looks for them

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import functional as F
 from ..checks import check_fraction
-from ..functional.losses import COUNTS, PROBABILITIES, check_labels, check_reduction, check_within
+from ..functional.losses import check_labels, check_reduction, check_within
 from ..tensor import Array, Tensor
+from .elementwise import Elementwise, module_of
 from .module import Module
 
 
@@ -43,58 +43,23 @@ class CrossEntropyLoss(Module):
         return F.cross_entropy(logits, labels, self.weight, self.label_smoothing, self.reduction)
 
 
-class _Elementwise(Module):
+class Loss(Elementwise):
+    """loss(prediction, target), which compares element by element."""
+
     float_target = True  # whole numbers as targets mean numbers, not labels
-
-    def __init__(self, reduction: str = "mean"):
-        self.reduction = check_reduction(reduction)
-
-
-class BCEWithLogitsLoss(_Elementwise):
-    """ln(1 + e**z) - t z, z the logits, t in [0, 1]."""
+    within: ClassVar[tuple[float, float] | None]
 
     def check_target(self, target: Any, outputs: int) -> None:
-        """Refuses targets outside of [0, 1], all at once, before training starts."""
-        check_within("BCEWithLogitsLoss", target, *PROBABILITIES)
+        """Refuses targets outside of what they are within, all at once, before training starts."""
+        if self.within is not None:
+            check_within(type(self).__name__, target, *self.within)
 
-    def forward(self, logits: Tensor, target: Any) -> Tensor:
-        return F.binary_cross_entropy_with_logits(logits, target, self.reduction)
-
-
-class MSELoss(_Elementwise):
-    """(prediction - target)**2."""
-
-    def forward(self, prediction: Tensor, target: Any) -> Tensor:
-        return F.mse_loss(prediction, target, self.reduction)
+    def extra_repr(self) -> str:
+        return ""
 
 
-class L1Loss(_Elementwise):
-    """|prediction - target|."""
-
-    def forward(self, prediction: Tensor, target: Any) -> Tensor:
-        return F.l1_loss(prediction, target, self.reduction)
-
-
-class HuberLoss(Module):
-    """d**2 / 2 where |d| <= delta, else delta (|d| - delta / 2)."""
-
-    float_target = True
-
-    def __init__(self, delta: float = 1.0, reduction: str = "mean"):
-        if not (delta > 0 and math.isfinite(delta)):
-            raise ValueError(f"delta is {delta!r}, expected a finite number > 0")
-        self.delta, self.reduction = delta, check_reduction(reduction)
-
-    def forward(self, prediction: Tensor, target: Any) -> Tensor:
-        return F.huber_loss(prediction, target, self.delta, self.reduction)
-
-
-class PoissonNLLLoss(_Elementwise):
-    """e**z - t z, z the logarithm of the expected count t (PyTorch's log_input=True)."""
-
-    def check_target(self, target: Any, outputs: int) -> None:
-        """Refuses counts below 0, all at once, before training starts."""
-        check_within("PoissonNLLLoss", target, *COUNTS)
-
-    def forward(self, log_rate: Tensor, target: Any) -> Tensor:
-        return F.poisson_nll_loss(log_rate, target, self.reduction)
+MODULES = {
+    made.module: module_of(made.module, made.function, made.checks, Loss, within=made.within)
+    for made in F.losses.LOSSES.values()
+}
+globals().update(MODULES)  # where pickle looks for them

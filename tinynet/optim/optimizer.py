@@ -89,6 +89,8 @@ class Optimizer:
 
     options: ClassVar[tuple[str, ...]]  # the order in which the kernel reads hyper
     averages: ClassVar[tuple[str, ...]]  # running averages kept for each parameter, in the kernel's order
+    kernel: ClassVar[str]
+    suited: ClassVar[tuple[float, float]]  # the command's learning rate and weight decay where none are asked for
 
     def __init__(self, params: Iterable[Any], **options: Any):
         self.groups: list[ParameterGroup] = []
@@ -193,8 +195,13 @@ class Optimizer:
             self.state[id(parameter)] = {name: np.zeros_like(parameter.data) for name in self.averages}
         return [self.state[id(parameter)][name] for name in self.averages]
 
+    def flags(self) -> tuple[bool, ...]:
+        """What the kernel takes after hyper."""
+        return ()
+
     def _update(self, parameter: Parameter, gradient: Array, averages: list[Array], group: ParameterGroup) -> None:
-        raise NotImplementedError
+        array, hyper = parameter.array, self.hyper(parameter, group)
+        getattr(current(), self.kernel)(array, gradient.reshape(array.shape), *averages, hyper, *self.flags())
 
     def state_dict(self) -> dict[str, Any]:
         """Copies of each group's options and each parameter's averages, parameters numbered in order.

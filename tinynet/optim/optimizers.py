@@ -1,14 +1,11 @@
-"""SGD, RMSprop, Adam and AdamW. The formulas stand with their kernels in kernels.contract.optimizers."""
+"""The optimizers: each names its kernel, whose formula is with its declaration in kernels.contract.optimizers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
-from ..backends import current
-from ..nn import Parameter
-from ..tensor import Array
-from .optimizer import Optimizer, ParameterGroup
+from .optimizer import Optimizer
 
 
 class SGD(Optimizer):
@@ -16,6 +13,8 @@ class SGD(Optimizer):
 
     options = ("lr", "momentum", "weight_decay", "nesterov")
     averages = ("velocity",)
+    kernel = "sgd"
+    suited = (0.03, 0.01)
 
     def __init__(
         self,
@@ -29,9 +28,6 @@ class SGD(Optimizer):
             raise ValueError(f"nesterov is True with momentum {momentum!r}, expected a momentum above 0")
         super().__init__(params, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov)
 
-    def _update(self, parameter: Parameter, gradient: Array, averages: list[Array], group: ParameterGroup) -> None:
-        current().sgd(parameter.array, gradient.reshape(parameter.array.shape), *averages, self.hyper(parameter, group))
-
 
 class RMSprop(Optimizer):
     """s <- alpha s + (1 - alpha) g**2, v <- momentum v + g / (sqrt(s) + eps), p <- p - lr v.
@@ -41,6 +37,8 @@ class RMSprop(Optimizer):
 
     options = ("lr", "alpha", "eps", "weight_decay", "momentum")
     averages = ("square", "velocity")
+    kernel = "rmsprop"
+    suited = (0.001, 0.01)
 
     def __init__(
         self,
@@ -53,11 +51,6 @@ class RMSprop(Optimizer):
     ):
         super().__init__(params, lr=lr, alpha=alpha, eps=eps, weight_decay=weight_decay, momentum=momentum)
 
-    def _update(self, parameter: Parameter, gradient: Array, averages: list[Array], group: ParameterGroup) -> None:
-        current().rmsprop(
-            parameter.array, gradient.reshape(parameter.array.shape), *averages, self.hyper(parameter, group)
-        )
-
 
 class Adam(Optimizer):
     """m <- b1 m + (1 - b1) g, s <- b2 s + (1 - b2) g**2, p <- p - lr m_hat / (sqrt(s_hat) + eps).
@@ -67,6 +60,8 @@ class Adam(Optimizer):
 
     options = ("lr", "beta1", "beta2", "eps", "weight_decay", "step")
     averages = ("first", "second")
+    kernel = "adam"
+    suited = (0.003, 0.01)
     decoupled = False
 
     def __init__(
@@ -79,14 +74,14 @@ class Adam(Optimizer):
     ):
         super().__init__(params, lr=lr, beta1=betas[0], beta2=betas[1], eps=eps, weight_decay=weight_decay)
 
-    def _update(self, parameter: Parameter, gradient: Array, averages: list[Array], group: ParameterGroup) -> None:
-        gradient = gradient.reshape(parameter.array.shape)
-        current().adam(parameter.array, gradient, *averages, self.hyper(parameter, group), self.decoupled)
+    def flags(self) -> tuple[bool, ...]:
+        return (self.decoupled,)
 
 
 class AdamW(Adam):
     """Adam with decoupled weight decay: p <- (1 - lr weight_decay) p first, g = grad (Loshchilov and Hutter 2017)."""
 
+    suited = (0.003, 1.0)  # the decay shrinks weights by the share lr * decay a step
     decoupled = True
 
     def __init__(
@@ -100,4 +95,14 @@ class AdamW(Adam):
         super().__init__(params, lr, betas, eps, weight_decay)
 
 
-OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "rmsprop": RMSprop, "adam": Adam, "adamw": AdamW}
+class RAdam(Adam):
+    """Adam that trusts s as far as it is an average of enough gradients: p <- p - lr m_hat r / (sqrt(s) + eps).
+
+    r grows from 0 with the steps; in the first few, p <- p - lr m_hat (Liu et al. 2019, arXiv 1908.03265).
+    """
+
+    kernel = "radam"
+    suited = (0.01, 0.01)
+
+    def flags(self) -> tuple[bool, ...]:
+        return ()

@@ -6,6 +6,7 @@ from .. import simd
 from ..native.calling_convention import columns, inlined, number, pointer, row, rows, share, stack
 from ..simd import exp, log, staged, store, store_masked, vector
 from .elementwise import sign
+from .entry import ROWS, Entry, Split
 from .row_passes import first_lane, number_of_rows, row_max, row_pass
 from .rows import exponentials, over_rows
 
@@ -54,7 +55,7 @@ def softmax_cross_entropy(f):
 
 
 def elementwise_loss(loss, slope, parameter=False):
-    """Operands: z, target, weights or nothing, scale[, parameter], out, gradient."""
+    """The entry of a loss with operands z, target, weights or nothing, scale[, parameter], out, gradient."""
     out_operand = 5 if parameter else 4
     gradient_operand = out_operand + 1
 
@@ -77,18 +78,27 @@ def elementwise_loss(loss, slope, parameter=False):
 
         return kernel
 
-    return build
+    return Entry(build, Split(ROWS, 0, ("i*", "i*", "*i", *("",) * (out_operand - 3), "*i", "i*")))
+
+
+def quantile_error(d, quantile):
+    return simd.maximum((1.0 - quantile) * d, -quantile * d)
 
 
 def clipped(d, delta):
     return simd.minimum(simd.maximum(d, -delta), delta)
 
 
-BUILDERS = {
-    "softmax_cross_entropy": softmax_cross_entropy,
+ENTRIES = {
+    "softmax_cross_entropy": Entry(softmax_cross_entropy, Split(ROWS, 6, ("i*", "*i", "*i", "", "", "*i", "i*"))),
     "sigmoid_cross_entropy": elementwise_loss(lambda z, t: simd.softplus(z) - t * z, lambda z, t: simd.sigmoid(z) - t),
     "squared_error": elementwise_loss(lambda z, t: (z - t) * (z - t), lambda z, t: (z - t) * 2.0),
     "absolute_error": elementwise_loss(lambda z, t: abs(z - t), lambda z, t: sign(z - t)),
+    "quantile_error": elementwise_loss(
+        lambda z, t, quantile: quantile_error(z - t, quantile),
+        lambda z, t, quantile: quantile_error(sign(z - t), quantile) * sign(z - t),
+        parameter=True,
+    ),
     "huber": elementwise_loss(
         # With c the clipped difference d, both branches are c (d - c / 2).
         lambda z, t, delta: clipped(z - t, delta) * ((z - t) - 0.5 * clipped(z - t, delta)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..native.calling_convention import advance, columns, inlined, number, pointer, row, rows, share, stride_bytes
 from ..simd import sqrt, staged
+from .entry import COLUMNS, ROWS, Entry, Split
 from .reductions import column_sum, row_sum
 from .row_passes import first_lane, over_columns, read, row_pass, write
 
@@ -147,10 +148,10 @@ def batch_norm_inference(f):
     return over_columns(f, block)
 
 
-BUILDERS = {
-    "layer_norm": layer_norm,
-    "layer_norm_gradient": layer_norm_gradient,
-    "batch_norm": batch_norm,
-    "batch_norm_gradient": batch_norm_gradient,
-    "batch_norm_inference": batch_norm_inference,
+ENTRIES = {
+    "layer_norm": Entry(layer_norm, Split(ROWS, 0, ("i*", "**", "**", "", "i*", "*i", "*i"))),
+    "layer_norm_gradient": Entry(layer_norm_gradient),
+    "batch_norm": Entry(batch_norm, Split(COLUMNS, 0, ("*j",) * 5 + ("", "") + ("*j",) * 3)),
+    "batch_norm_gradient": Entry(batch_norm_gradient, Split(COLUMNS, 0, ("*j",) * 8)),
+    "batch_norm_inference": Entry(batch_norm_inference, Split(COLUMNS, 0, ("*j",) * 5 + ("", "*j"))),
 }

@@ -9,6 +9,7 @@ import math
 
 from ..native.calling_convention import advance, columns, contiguous, inlined, joined_part, number, pointer, row, rows
 from ..simd import select, sqrt, vector
+from .entry import PART, Entry, Split, by_first
 from .row_passes import row_pass
 
 doubles = vector("float64", 1)
@@ -120,9 +121,33 @@ def adam_numbers(f, words):
     return *numbers, f(root), f(hyper[3]), f(shrink), f(coupled)
 
 
-AVERAGED = {"sgd": 3, "rmsprop": 4, "adam": 4}  # arrays of the parameter's shape: itself, gradient, averages
-BUILDERS = {
-    "sgd": sgd,
-    "rmsprop": two_averages(rmsprop, rmsprop_numbers),
-    "adam": two_averages(adam, adam_numbers),
+def radam(p, g, first, second, step_size, beta1, rest1, beta2, rest2, eps, sure, decay):
+    """A step of RAdam; rest = 1 - beta, step_size holds both corrections, sure says whether second counts."""
+    g = g + decay * p
+    first = without_subnormals(beta1 * first + rest1 * g)
+    second = without_subnormals(beta2 * second + rest2 * (g * g))
+    return p - step_size * first / select(sure, sqrt(second) + eps, 1.0), first, second
+
+
+@inlined
+def radam_numbers(f, words):
+    """hyper = lr, beta1, beta2, eps, weight_decay, step."""
+    hyper = pointer(doubles, words, 4)
+    lr, beta1, beta2, eps, decay, step = hyper[0], hyper[1], hyper[2], hyper[3], hyper[4], hyper[5]
+    kept, most = beta2**step, 2.0 / (1.0 - beta2) - 1.0
+    length = most - 2.0 * step * kept / (1.0 - kept)
+    step_size, sure = lr / (1.0 - beta1**step), 1.0 if length > 5.0 else 0.0
+    if length > 5.0:
+        share = (length - 4.0) * (length - 2.0) * most / ((most - 4.0) * (most - 2.0) * length)
+        step_size *= math.sqrt((1.0 - kept) * share)
+    numbers = f(step_size), f(beta1), f(1.0 - beta1), f(beta2), f(1.0 - beta2)
+    return *numbers, f(eps), f(sure) != 0.0, f(decay)
+
+
+ONE_AVERAGE, TWO_AVERAGES = (Split(PART, 0, ("ij",) * arrays + ("**",)) for arrays in (3, 4))
+ENTRIES = {
+    "sgd": Entry(sgd, ONE_AVERAGE, by_first("sgd")),
+    "rmsprop": Entry(two_averages(rmsprop, rmsprop_numbers), TWO_AVERAGES, by_first("rmsprop")),
+    "adam": Entry(two_averages(adam, adam_numbers), TWO_AVERAGES, by_first("adam")),
+    "radam": Entry(two_averages(radam, radam_numbers), TWO_AVERAGES, by_first("radam")),
 }

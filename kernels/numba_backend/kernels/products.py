@@ -15,6 +15,10 @@ product is compiled, whatever follows it.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
 from numba import types
 
 from ...contract import ACTIVATIONS, OUTPUT_ACTIVATIONS
@@ -33,8 +37,10 @@ from ..native.calling_convention import (
 from ..native.partition import COLUMN_UNIT, share_of, splits_rows
 from ..simd import staged, store, store_masked, transpose_block
 from .activations import expression
+from .entry import PART, Arrangement, Entry, Epilogue, Split
 from .micro_kernel import make_tile, tallest
 
+Array = np.ndarray[Any, Any]
 DEPTH = 1024  # most rows of a packed panel: 128 KiB of float32 at 32 columns, a part of the L2 cache
 EPILOGUE = 6  # its operand
 DIRECT_ROWS = 64  # below, packing a panel costs more than reading it where it stands
@@ -195,4 +201,37 @@ def gradient_epilogue(function):
 EPILOGUES = {
     **{name: activation_epilogue(expression(name)) for name in ACTIVATIONS if name != "identity"},
     **{f"{name}_gradient": gradient_epilogue(expression(f"{name}_gradient")) for name in OUTPUT_ACTIVATIONS},
+}
+
+
+# ---- how a call's arguments become operands, and how threads split it -----------------------------------------------
+
+
+def matmul(a: Array, b: Array, transpose_a: bool, transpose_b: bool, out: Array) -> Arrangement:
+    work = out.size * a.shape[0 if transpose_a else 1]
+    return "gemm", out.dtype.char, (a, b, None, out, float(transpose_a), float(transpose_b), None, None), work
+
+
+def linear(x: Array, weight: Array, bias: Array | None, activation: str, out: Array) -> Arrangement:
+    epilogue = None if activation == "identity" else Epilogue(activation)
+    return "gemm", out.dtype.char, (x, weight, bias, out, 0.0, 0.0, epilogue, None), out.size * x.shape[1]
+
+
+def matmul_gradient(
+    a: Array, b: Array, y: Array, activation: str, transpose_a: bool, transpose_b: bool, out: Array
+) -> Arrangement:
+    epilogue, work = Epilogue(f"{activation}_gradient"), out.size * a.shape[0 if transpose_a else 1]
+    return "gemm", out.dtype.char, (a, b, None, out, float(transpose_a), float(transpose_b), epilogue, y), work
+
+
+def split(operands: Sequence[Any]) -> Split:
+    turned_a, turned_b = operands[4] != 0, operands[5] != 0
+    return Split(PART, 3, ("*i" if turned_a else "i*", "j*" if turned_b else "*j", "*j", "ij", "", "", "", "ij"))
+
+
+ENTRIES = {"gemm": Entry(gemm, split)}
+ARRANGEMENTS: dict[str, Callable[..., Arrangement]] = {
+    "matmul": matmul,
+    "linear": linear,
+    "matmul_gradient": matmul_gradient,
 }

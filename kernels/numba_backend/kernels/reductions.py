@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from llvmlite import ir
 from numba import types
@@ -12,6 +14,7 @@ from ..native.calling_convention import advance, columns, inlined, pointer, row,
 from ..simd import all_lanes, any_lane, is_nan, maximum, staged, vector
 from ..simd.arithmetic import mask_bits
 from ..simd.register import Scalar, declare
+from .entry import ALONE, COLUMNS, ROWS, Arrangement, Entry, Split
 from .row_passes import first_lane, over_columns, read, row_max, row_pass, write
 
 BLOCK = 4096  # elements summed in lanes before they join the total: rounding grows with this, not with the length
@@ -219,19 +222,31 @@ def argmax_columns(f):
     return kernel
 
 
-BUILDERS = {
-    "dot": sum_all(lambda x, y: x * y, pair=True),
-    "sum_rows": sum_rows,
-    "sum_columns": sum_columns,
-    "sum_all": sum_all(),
-    "mean_rows": partial(sum_rows, mean=True),
-    "mean_columns": partial(sum_columns, mean=True),
-    "mean_all": sum_all(mean=True),
-    "max_rows": max_rows,
-    "max_columns": max_columns,
-    "max_all": max_all,
-    "argmax_rows": argmax_rows,
-    "argmax_columns": argmax_columns,
-    "argmax_all": argmax_all,
-    "sum_of_squares": sum_all(lambda x, y: x * x),
+def arranged(name: str) -> Callable[..., Arrangement]:
+    """One kernel for each axis."""
+
+    def arrange(x: Any, axis: int | None, out: Any) -> Arrangement:
+        which = "all" if axis is None or x.ndim == 1 else "rows" if axis else "columns"
+        return f"{name}_{which}", x.dtype.char, (x, out), x.size
+
+    return arrange
+
+
+EACH_ROW, EACH_COLUMN, ONE = Split(ROWS, 0, ("i*", "*i")), Split(COLUMNS, 0, ("*j", "*j")), Split(ALONE)
+ENTRIES = {
+    "dot": Entry(sum_all(lambda x, y: x * y, pair=True), ONE),
+    "sum_rows": Entry(sum_rows, EACH_ROW),
+    "sum_columns": Entry(sum_columns, EACH_COLUMN),
+    "sum_all": Entry(sum_all(), ONE),
+    "mean_rows": Entry(partial(sum_rows, mean=True), EACH_ROW),
+    "mean_columns": Entry(partial(sum_columns, mean=True), EACH_COLUMN),
+    "mean_all": Entry(sum_all(mean=True), ONE),
+    "max_rows": Entry(max_rows, EACH_ROW),
+    "max_columns": Entry(max_columns, EACH_COLUMN),
+    "max_all": Entry(max_all, ONE),
+    "argmax_rows": Entry(argmax_rows, EACH_ROW),
+    "argmax_columns": Entry(argmax_columns),
+    "argmax_all": Entry(argmax_all, ONE),
+    "sum_of_squares": Entry(sum_all(lambda x, y: x * x), ONE),
 }
+ARRANGEMENTS = {name: arranged(name) for name in ("sum", "mean", "max", "argmax")}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from llvmlite import ir
 from numba import types
@@ -34,6 +36,7 @@ from ..simd import (
 )
 from ..simd import transpose as transpose_lanes
 from ..simd.register import Register, Scalar
+from .entry import ITEMS, ROWS, Arrangement, Entry, Split, by_first
 from .row_passes import row_max, row_pass
 
 I64 = ir.IntType(64)
@@ -318,20 +321,45 @@ def dropout_mask(rate_of):
     return build
 
 
-BUILDERS = {
-    "softmax": softmax,
-    "log_softmax": log_softmax,
-    "softmax_gradient": gradient(lambda grad, y: grad * y, lambda grad, y, total: y * (grad - total)),
-    "log_softmax_gradient": gradient(lambda grad, y: grad, lambda grad, y, total: grad - exp(y) * total),
-    "gather_rows": gather_rows,
-    "gather_labels": gather_labels,
-    "scatter_add_rows": scatter_add_rows,
-    "to_indices": to_indices,
-    "transpose": transpose,
-    "one_hot": one_hot,
-    "fill": fill,
-    "cast_to_float32": cast_to("float32"),
-    "cast_to_float64": cast_to("float64"),
-    "dropout_mask": dropout_mask(constant_rate),
-    "scheduled_dropout_mask": dropout_mask(scheduled_rate),
+# ---- how a call's arguments become operands, and how threads split it -----------------------------------------------
+
+
+def cast_arranged(x: Any, out: Any) -> Arrangement:
+    return f"cast_to_{out.dtype.name}", x.dtype.char, (x, out), x.size
+
+
+def dropout_mask_arranged(counter: Any, seed: int, rate: float, out: Any) -> Arrangement:
+    return "dropout_mask", out.dtype.char, (counter, *halves(seed), rate, out), out.size
+
+
+def scheduled_dropout_mask_arranged(counter: Any, rate: Any, seed: int, out: Any) -> Arrangement:
+    return "scheduled_dropout_mask", out.dtype.char, (counter, *halves(seed), rate, out), out.size
+
+
+def halves(seed: int) -> tuple[float, float]:
+    """The upper and the lower 32 bits, each exact as a number."""
+    return float(seed >> 32), float(seed & 0xFFFFFFFF)
+
+
+EACH_ROW, OF_TWO = Split(ROWS, 1, ("i*", "i*")), Split(ROWS, 2, ("i*",) * 3)
+CAST = Split(ROWS, 0, ("i*", "i*"))
+ENTRIES = {
+    "softmax": Entry(softmax, EACH_ROW),
+    "log_softmax": Entry(log_softmax, EACH_ROW),
+    "softmax_gradient": Entry(gradient(lambda grad, y: grad * y, lambda grad, y, total: y * (grad - total)), OF_TWO),
+    "log_softmax_gradient": Entry(gradient(lambda grad, y: grad, lambda grad, y, total: grad - exp(y) * total), OF_TWO),
+    "gather_rows": Entry(gather_rows, Split(ROWS, 2, ("**", "*i", "i*"))),
+    "gather_labels": Entry(gather_labels, Split(ITEMS, 2, ("**", "*i", "*i"))),
+    "scatter_add_rows": Entry(scatter_add_rows),
+    "to_indices": Entry(to_indices, Split(ITEMS, 0, ("*i", "", "*i")), by_first("to_indices")),
+    "transpose": Entry(transpose, Split(ROWS, 0, ("i*", "*i"))),
+    "one_hot": Entry(one_hot, Split(ROWS, 1, ("*i", "i*"))),
+    "fill": Entry(fill, EACH_ROW),
+    "cast_to_float32": Entry(cast_to("float32"), CAST),
+    "cast_to_float64": Entry(cast_to("float64"), CAST),
+    "dropout_mask": Entry(dropout_mask(constant_rate), Split(ROWS, 4, ("**", "", "", "", "i*")), dropout_mask_arranged),
+    "scheduled_dropout_mask": Entry(
+        dropout_mask(scheduled_rate), Split(ROWS, 4, ("**", "", "", "**", "i*")), scheduled_dropout_mask_arranged
+    ),
 }
+ARRANGEMENTS = {"cast": cast_arranged}

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
+from ...program.dependencies import height
 from ..native.calling_convention import advance, columns, number, pointer, row, rows, share
 from ..simd import select, vector
+from .entry import ITEMS, ROWS, Arrangement, Entry, Split
 from .row_passes import first_lane, row_pass
 
 not_finite = row_pass(lambda x: (x - x,), sums=1)  # 0, or NaN where an element is not finite
@@ -55,8 +59,22 @@ def watch_below(f):
     return kernel
 
 
-BUILDERS = {
-    "watch_finite": over_elements(not_finite, 0),
-    "watch_within": over_elements(beyond, 2),
-    "watch_below": watch_below,
+def arranged(name: str) -> Callable[..., Arrangement]:
+    def arrange(x: Any, flag: Any, *numbers: float) -> Arrangement:
+        return name, flag.dtype.char, (x, flag, *map(float, numbers)), x.size
+
+    return arrange
+
+
+EACH_ITEM = Split(ITEMS, 0, ("*i", "**"))
+
+
+def split(operands: Sequence[Any]) -> Split:
+    return EACH_ITEM if height(operands[0]) == 1 else Split(ROWS, 0, ("i*", "**"))
+
+
+ENTRIES = {
+    "watch_finite": Entry(over_elements(not_finite, 0), split, arranged("watch_finite")),
+    "watch_within": Entry(over_elements(beyond, 2), split, arranged("watch_within")),
+    "watch_below": Entry(watch_below, EACH_ITEM, arranged("watch_below")),
 }

@@ -24,6 +24,7 @@ from ...program.interpreter import persistent, restore
 from ...program.program import Program
 from ...program.recording import address, extent
 from ...program.timings import Timings
+from ..kernels.entry import Arrangement
 from ..native.calling_convention import (  # fmt: skip
     FIRST_OPERAND,
     OPERAND_WORDS,
@@ -44,7 +45,7 @@ from ..native.calling_convention import (  # fmt: skip
 from ..native.compilation import address_of
 from ..native.invocation import Launcher
 from .footprints import regions
-from .machine import Arrangement, Machine
+from .machine import Machine
 from .phases import phases
 from .team import team_of
 from .thread_choice import Choice

@@ -1,11 +1,4 @@
-"""What each thread touches of a kernel's operands.
-
-A kernel's threads split one array, its domain, by rows or columns (``sharing``). For each operand two letters say what
-a thread with rows i and columns j of the domain touches: of the operand's rows and of its columns, those numbered as
-its i, those numbered as its j, or all (*). An operand of one axis is one row; what has length 1 is touched by all. A
-kernel without an entry is taken to touch everything on every thread, which costs barriers but is never wrong; a test
-compares the entries with what the kernels do.
-"""
+"""What each thread touches of a kernel's operands, as the kernels' entries say (``kernels.entry``)."""
 
 from __future__ import annotations
 
@@ -15,59 +8,15 @@ from typing import Any
 
 from ...program.dependencies import height, overlap
 from ...program.instruction import FLAG, Instruction, View
-from ..kernels import elementwise, optimizers
+from ..kernels.entry import ALONE, ITEMS, PART, ROWS, Split
+from ..kernels.table import ENTRIES
 from ..native.partition import COLUMN_UNIT, share_of, splits_rows
-
-PART, ROWS, COLUMNS, ITEMS, ALONE = "part", "rows", "columns", "items", "alone"
-"""How threads split the domain: by rows or columns as ``splits_rows`` says; by rows; by columns; an array of one axis
-item by item; not at all, one thread does it."""
-
-
-@dataclass(frozen=True)
-class Split:
-    """How threads split a kernel's work. domain: an operand's number; access: two letters an array operand."""
-
-    mode: str
-    domain: int = 0
-    access: Sequence[str] = ()
-
-
-LOSSES = ("sigmoid_cross_entropy", "squared_error", "absolute_error", "poisson_nll")
-SPLITS: dict[str, Split] = {
-    **{name: Split(PART, -1, ("ij",) * 4) for name in elementwise.BUILDERS},
-    **{name: Split(PART, 0, ("ij",) * arrays + ("**",)) for name, arrays in optimizers.AVERAGED.items()},
-    **{name: Split(ROWS, 1, ("i*", "i*")) for name in ("softmax", "log_softmax", "fill")},
-    **{name: Split(ROWS, 0, ("i*", "i*")) for name in ("cast_to_float32", "cast_to_float64")},
-    **{name: Split(ROWS, 2, ("i*",) * 3) for name in ("softmax_gradient", "log_softmax_gradient")},
-    **{name: Split(ROWS, 0, ("i*", "i*", "*i", "", "*i", "i*")) for name in LOSSES},
-    "huber": Split(ROWS, 0, ("i*", "i*", "*i", "", "", "*i", "i*")),
-    "softmax_cross_entropy": Split(ROWS, 6, ("i*", "*i", "*i", "", "", "*i", "i*")),
-    "transpose": Split(ROWS, 0, ("i*", "*i")),
-    "one_hot": Split(ROWS, 1, ("*i", "i*")),
-    "dropout_mask": Split(ROWS, 4, ("**", "", "", "", "i*")),
-    "scheduled_dropout_mask": Split(ROWS, 4, ("**", "", "", "**", "i*")),
-    "to_indices": Split(ITEMS, 0, ("*i", "", "*i")),
-    "watch_below": Split(ITEMS, 0, ("*i", "**")),
-    "gather_rows": Split(ROWS, 2, ("**", "*i", "i*")),
-    "gather_labels": Split(ITEMS, 2, ("**", "*i", "*i")),
-    "layer_norm": Split(ROWS, 0, ("i*", "**", "**", "", "i*", "*i", "*i")),
-    **{f"{name}_rows": Split(ROWS, 0, ("i*", "*i")) for name in ("sum", "mean", "max", "argmax")},
-    **{f"{name}_columns": Split(COLUMNS, 0, ("*j", "*j")) for name in ("sum", "mean", "max")},
-    **{name: Split(ALONE) for name in ("sum_all", "mean_all", "max_all", "argmax_all", "sum_of_squares", "dot")},
-    "batch_norm": Split(COLUMNS, 0, ("*j",) * 5 + ("", "") + ("*j",) * 3),
-    "batch_norm_gradient": Split(COLUMNS, 0, ("*j",) * 8),
-    "batch_norm_inference": Split(COLUMNS, 0, ("*j",) * 5 + ("", "*j")),
-}
 
 
 def split_of(kernel: str, operands: Sequence[Any]) -> Split | None:
     """How a kernel's threads split a call; None where nothing is known."""
-    if kernel == "gemm":
-        turned_a, turned_b = operands[4] != 0, operands[5] != 0
-        return Split(PART, 3, ("*i" if turned_a else "i*", "j*" if turned_b else "*j", "*j", "ij", "", "", "", "ij"))
-    if kernel in ("watch_finite", "watch_within"):
-        return Split(ITEMS, 0, ("*i", "**")) if height(operands[0]) == 1 else Split(ROWS, 0, ("i*", "**"))
-    return SPLITS.get(kernel)
+    split = ENTRIES[kernel].split
+    return split(operands) if callable(split) else split
 
 
 @dataclass(frozen=True)

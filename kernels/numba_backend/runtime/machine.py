@@ -8,37 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels import elementwise, losses, normalisation, optimizers, reductions, rows, watches
-from ..kernels.products import EPILOGUES, epilogue_signature, gemm
+from ..kernels.entry import Epilogue
+from ..kernels.products import EPILOGUES, epilogue_signature
+from ..kernels.table import ENTRIES
 from ..native.calling_convention import KERNEL
 from ..native.compilation import address_of
 from ..native.invocation import Launcher
 from ..simd import host, vector
 from .team import MOST_THREADS, at_once, team_of
 
-BUILDERS: dict[str, Callable[..., Any]] = {
-    "gemm": gemm,
-    **elementwise.BUILDERS,
-    **reductions.BUILDERS,
-    **rows.BUILDERS,
-    **losses.BUILDERS,
-    **normalisation.BUILDERS,
-    **optimizers.BUILDERS,
-    **watches.BUILDERS,
-}
-
 # Calls at least this large are shared by threads: below, waking them costs more than they save. Measured by
 # benchmarks/kernels.py on two cores.
 SHARED_FROM = 1 << 16  # elements
 SHARED_FROM_PRODUCTS = 1 << 20  # multiply-adds
-
-
-Arrangement = tuple[str, str, tuple[Any, ...], float]
-"""Name of the kernel, character of its dtype, its operands, and how much work the call is."""
-
-
-class Epilogue(str):
-    """An operand that is a product's epilogue, by name."""
 
 
 class Machine:
@@ -60,7 +42,7 @@ class Machine:
         f = vector(dtype, self.lanes(dtype))
         if type(name) is Epilogue:
             return f"epilogue_{name}-{dtype}x{f.lanes}", lambda: EPILOGUES[name](f), epilogue_signature(f)
-        return f"{name}-{dtype}x{f.lanes}", lambda: BUILDERS[name](f), KERNEL
+        return f"{name}-{dtype}x{f.lanes}", lambda: ENTRIES[name].build(f), KERNEL
 
     def launcher(self, name: str, char: str) -> Launcher:
         """The kernel of that name for a dtype, given by its character."""
