@@ -7,12 +7,10 @@ kernel's case from its reference, a backend finds its own expression under the k
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -22,8 +20,7 @@ if TYPE_CHECKING:
     from .backend import Backend
 
 
-@dataclass(frozen=True)
-class Reference:
+class Reference(NamedTuple):
     """The exact answer: ``function`` of the kernel's inputs by name, in float64, independent of every backend.
 
     The last array is drawn from [low, high]. options: numbers that each further input takes. cancels: the error is
@@ -56,8 +53,7 @@ def activation(
         REFERENCES[name] = Reference(reference, low, high, options, cancels)
         if not options:
             ACTIVATIONS.append(name)
-        composed = next(iter(inspect.signature(function).parameters)) == "backend"
-        return (fused if composed else required)("(...)->(...)", in_place=("x",))(function)
+        return (fused if "backend" in function.__annotations__ else required)("(...)->(...)", in_place=("x",))(function)
 
     return decorate
 
@@ -73,7 +69,7 @@ def gradient(reference: Callable[..., Any], low: float = -6, high: float = 6) ->
         name = function.__name__.removesuffix("_gradient")
         options = REFERENCES[name].options
         REFERENCES[function.__name__] = Reference(reference, low, high, options)
-        if not options and "y" in inspect.signature(function).parameters:
+        if not options and "y" in function.__annotations__:
             OUTPUT_ACTIVATIONS.append(name)
         return fused("(...),(...)->(...)", in_place=("grad",))(function)
 

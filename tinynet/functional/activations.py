@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from kernels import DECLARATIONS
 
@@ -20,8 +19,7 @@ Function = TypeVar("Function", bound=Callable[..., Tensor])
 Check = Callable[[str, Any], Any]
 
 
-@dataclass(frozen=True)
-class Activation:
+class Activation(NamedTuple):
     """A function of a tensor and options that works on each element. checks: of its options, by name."""
 
     function: Callable[..., Tensor]
