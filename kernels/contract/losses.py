@@ -7,9 +7,8 @@ to the predictions. Row i counts ``scale * weights_i`` (weights: 1 where not giv
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -19,8 +18,7 @@ if TYPE_CHECKING:
     from .backend import Backend
 
 
-@dataclass(frozen=True)
-class Reference:
+class Reference(NamedTuple):
     """The exact losses and slopes of an elementwise loss, in float64, independent of every backend.
 
     Both are functions of the kernel's inputs by position: prediction, target, then the options, for each of which there
@@ -181,14 +179,11 @@ def quantile_error(
     the target's quantile (Koenker and Bassett 1978, doi 10.2307/1913643).
     """
     d = backend.subtract(prediction, target)
-    losses, side = _quantile_errors(backend, d, quantile), backend.sign(d)
-    slopes = backend.multiply(_quantile_errors(backend, side, quantile), side)
+    losses = backend.maximum(backend.multiply(d, 1.0 - quantile), backend.multiply(d, -quantile))
+    slopes = backend.subtract(backend.greater(d, 0.0), quantile)
+    # where() keeps 0 at 0, and NaN at NaN.
+    slopes = backend.where(backend.greater(backend.absolute(d), 0.0), slopes, d)
     _weigh(backend, losses, slopes, weights, scale, out, gradient)
-
-
-def _quantile_errors(backend: Backend, d: Floats, quantile: float) -> Floats:
-    errors: Floats = backend.maximum(backend.multiply(d, 1.0 - quantile), backend.multiply(d, -quantile))
-    return errors
 
 
 def _clip(d: Any, delta: float) -> Any:

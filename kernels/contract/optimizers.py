@@ -7,10 +7,8 @@ number of this update, counted from 1.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -20,8 +18,7 @@ if TYPE_CHECKING:
     from .backend import Backend
 
 
-@dataclass(frozen=True)
-class Reference:
+class Reference(NamedTuple):
     """The exact new parameter and averages: ``function`` of the kernel's inputs by name, in float64.
 
     hypers: elements of hyper to take. variants: options to take, by name.
@@ -43,7 +40,7 @@ def update(
 
     def decorate(function: Function) -> Function:
         UPDATES[function.__name__] = Reference(reference, hypers, variants)
-        arrays = list(inspect.signature(function).parameters).index("hyper") - 1
+        arrays = list(function.__annotations__).index("hyper") - 1
         return fused("(...)," * arrays + f"({len(hypers[0])})->")(function)
 
     return decorate

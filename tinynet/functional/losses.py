@@ -7,11 +7,9 @@ What ``loss`` is put on also becomes a module of the name given there.
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -127,8 +125,7 @@ def _smoothed_and_weighted(
     return arithmetic.divide(total, k.sum(k.gather_rows(weight[:, None], labels)).reshape(()))
 
 
-@dataclass(frozen=True)
-class Loss:
+class Loss(NamedTuple):
     """A loss that compares element by element. within: what targets are in. checks: of its options, by name."""
 
     function: Callable[..., Tensor]
@@ -145,7 +142,7 @@ def loss(module: str, within: tuple[float, float] | None = None, **checks: Check
 
     def decorate(function: Function) -> Function:
         every = {**checks, "reduction": lambda name, value: check_reduction(value)}
-        if [*every] != [*inspect.signature(function).parameters][2:]:
+        if [*every, "return"] != [*function.__annotations__][2:]:
             raise TypeError(f"{function.__name__}: checks are of {[*checks]}, expected one for each option, in order")
         LOSSES[function.__name__] = Loss(function, module, within, every)
         return function
