@@ -5,6 +5,7 @@ import pytest
 
 import tinynet as tn
 from tinynet import Tensor, optim
+from tinynet.checkpoints.checkpoint import contents
 from tinynet.nn import Module, Parameter
 
 ADAMS = [optim.Adam, optim.AdamW]
@@ -188,7 +189,7 @@ def test_without_own_counts_a_checkpoint_is_as_before(tmp_path):
     weights, gradients = problem()
     optimizer, params = made(optim.Adam, weights)
     update(optimizer, params, gradients, np.ones_like(PATTERN), 0)
-    names = tn.checkpoint.contents(optimizer)[0].keys()
+    names = contents(optimizer)[0].keys()
     assert names == {"optimizer.group.0"} | {f"optimizer.{i}.{name}" for i in range(4) for name in ("first", "second")}
 
 
