@@ -224,6 +224,20 @@ def test_code_of_a_users_is_not_recorded_anew_in_each_epoch(own, monkeypatch):
     assert counted[0] == 2
 
 
+@pytest.mark.parametrize("options", [
+    {}, {"schedule": tn.schedule.Cosine()}, {"clip_norm": 1.0}, {"transforms": [optim.ClipValue(1.0)]},
+    {"schedule": {"lr": tn.schedule.Cosine(), "dropout": lambda *_: 0.1}, "clip_norm": 0.5},
+], ids=str)  # fmt: skip
+def test_steps_are_recorded_once_for_all_epochs_and_fits(options, monkeypatch):
+    bench = Bench()
+    trainer = tn.Trainer(bench.model, bench.loss, bench.optimizer, progress=False, **options)
+    counted = recordings(trainer, monkeypatch)
+    layers(bench, (4, []))  # no code but tinynet's: the data of each fit are arguments
+    for _ in range(3):
+        trainer.fit(X.copy(), LABELS.copy(), epochs=3, batch_size=16, validation_data=(X[:9], LABELS[:9]))
+    assert counted[0] == 2
+
+
 # ---- arguments ----------------------------------------------------------------------------------------------------
 
 

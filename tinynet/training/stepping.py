@@ -91,7 +91,7 @@ class Stepper:
             optimizer=trainer.optimizer,
             transforms=trainer.transforms,
             clip_norm=trainer.clip_norm,
-            scheduled=trainer.schedules and trainer.schedules.names,
+            scheduled=None if trainer.schedules is None else tuple(trainer.schedules.names),
         )
 
     def _note_arrays(self) -> None:

@@ -88,6 +88,7 @@ class Trainer:
         self.seed, self.schedule = check_whole("seed", seed), schedule
         self.clip_norm = None if clip_norm is None else check_above_0("clip_norm", clip_norm)
         self._given_transforms = checked_transforms(transforms)
+        self._clipping: ClipNorm | None = None
         self.callbacks, self.progress, self.compile = tuple(callbacks), progress, compile
         self.epoch = self.step = 0  # completed so far, over all calls of fit
         self.position = Position()  # within the epoch that comes next
@@ -115,8 +116,11 @@ class Trainer:
     @property
     def transforms(self) -> tuple[Transform, ...]:
         """What is done to the gradients before an update, in order."""
-        clipping = () if self.clip_norm is None else (ClipNorm(self.clip_norm),)
-        return (*self._given_transforms, *clipping)
+        if self.clip_norm is None:
+            return self._given_transforms
+        if self._clipping is None or self._clipping.max_norm != self.clip_norm:
+            self._clipping = ClipNorm(self.clip_norm)  # the same for as long as the norm is: steps hold it
+        return (*self._given_transforms, self._clipping)
 
     @property
     def batches_an_update(self) -> int:
