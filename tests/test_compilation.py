@@ -101,14 +101,17 @@ def test_memory_stays_flat_over_programs_and_backends():
                 use(backend, 5 + i % 4)
                 kernels.load("numba", threads=1).exp(np.zeros(3, np.float32))
         work(60)
-        before = resident()
-        work(200)
-        print(resident() - before)
+        grown = []
+        for _ in range(5):  # the allocator grows and shrinks by steps of its own: a leak is in every round
+            before = resident()
+            work(60)
+            grown.append(resident() - before)
+        print(min(grown))
     """
     if not os.path.exists("/proc/self/statm"):
         pytest.skip("needs /proc")
     (grown,) = printed(body)
-    assert int(grown) < 200 * 59, grown  # KiB: engines, one a program and one a backend, would take twice that
+    assert int(grown) < 60 * 59, grown  # KiB: engines, one a program and one a backend, would take twice that
 
 
 # ---- what a stored kernel is known by -----------------------------------------------------------------------------
