@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import copy
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -60,9 +62,6 @@ class _GroupOption:
     def __setitem__(self, option: str, value: Any) -> None:
         """Nothing: Schedules sets values, once they are checked."""
 
-    def set(self, value: float) -> None:
-        self.group[self.name] = value
-
     @property
     def target(self) -> tuple[Array, int]:
         return self.group.hyper, self.group.names.index(self.name)
@@ -80,9 +79,6 @@ class _DropoutRate:
 
     def __setitem__(self, option: str, value: Any) -> None:
         """Nothing: Schedules sets values, once they are checked."""
-
-    def set(self, value: float) -> None:
-        self.module.rate[0] = value
 
     @property
     def target(self) -> tuple[Array, int]:
@@ -103,11 +99,11 @@ class _Option:
     def values(self, step: int, count: int, timing: Timing) -> Array:
         """The values (count, places) for so many steps from one on, checked."""
         rows = [self._in(step + i, timing) for i in range(count)]
-        if all(type(value) is float for row in rows for value in row):
-            found = np.array(rows, np.float64)
-            try:  # what options take are intervals; NaN is the least and the largest of all it is among
-                self.check(self.name, float(found.min())), self.check(self.name, float(found.max()))
-                return found
+        given = [*chain.from_iterable(rows)]
+        if {*map(type, given)} == {float} and math.isfinite(sum(given)):
+            try:  # what options take are intervals
+                self.check(self.name, min(given)), self.check(self.name, max(given))
+                return np.array(rows, np.float64)
             except ValueError:  # one by one, it is said which
                 pass
         return np.array([self._checked(step + i, row, timing) for i, row in enumerate(rows)], np.float64)
@@ -168,7 +164,8 @@ class Schedules:
 
         Raises ValueError or TypeError for a value that the option does not take, naming both and the epoch.
         """
-        return np.concatenate([option.values(step, count, self.timing) for option in self.options], axis=1)
+        found = [option.values(step, count, self.timing) for option in self.options]
+        return found[0] if len(found) == 1 else np.concatenate(found, axis=1)
 
     def start(self, step: int, steps_per_epoch: int, total_steps: int, epoch: int, begun: int) -> None:
         """Sets the values for the step that comes next, in an epoch that began with the step ``begun``."""
@@ -178,11 +175,11 @@ class Schedules:
                 start_schedule(option.driver, option, step, self.timing)
         self.apply(step)
 
-    def apply(self, step: int) -> None:
-        """Sets the values for a step."""
-        places = [place for option in self.options for place in option.groups]
-        for place, value in zip(places, self.values(step)[0].tolist(), strict=True):
-            place.set(value)
+    def apply(self, step: int, values: Array | None = None) -> None:
+        """Sets the values for a step; values: what ``values`` said for it."""
+        found = self.values(step)[0] if values is None else values
+        for (array, place), value in zip(self.targets(), found.tolist(), strict=True):
+            array[place] = value
 
     def epoch_ended(self, loss: float) -> None:
         """Tells each Schedule the epoch's loss."""

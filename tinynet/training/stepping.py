@@ -22,7 +22,7 @@ from ..optim.transformations import Transform, Transformation, apply_transformat
 from ..tensor import Array, Tensor
 from .reachable import runs_only_ours
 from .scheduled import Schedules
-from .step import MOST_RECORDINGS, NotReplayable, Step
+from .step import MOST_RECORDINGS, NotReplayable, Replay, Step
 
 NO_VALUES = np.zeros(1)[None]  # the same for all steps
 AT_A_TIME = 0.05  # seconds of steps between which the bar moves and Ctrl-C is heard
@@ -64,6 +64,8 @@ class Stepper:
         self._depends: dict[str, Any] = {}  # what a step calls, and whether schedules drive options of it
         self._failed: float | None = None  # the loss of a step that was not finished
         self._halted = False  # by a watch: the next step runs eagerly, and says why
+        self._trusted: dict[Any, Replay] = {}  # programs that hold, since no code but tinynet's has run
+        self._next: Array | None = None  # what schedules say for the step that comes next
         self._step = Step(self.step, [self._depends])
         self._step_seconds: dict[Any, float] = {}
         self._kept: list[tuple[Array, Array]] = []  # all that steps change, and copies of it
@@ -74,6 +76,7 @@ class Stepper:
         """Takes the data of a ``fit``."""
         trainer = self.trainer
         self.features, self.target, self._failed, self._halted = features, target, None, False
+        self.other_code_ran()
         self._note_calls()
         same = [array() for array in self._data]
         ours = runs_only_ours([trainer.model, trainer.loss_function, trainer.optimizer, *trainer.transforms])
@@ -81,6 +84,10 @@ class Stepper:
             self._step = Step(self.step, [self._depends])  # a user's code may know the data by another name
         self._data = weakref.ref(features), weakref.ref(target)
         self._note_arrays()
+
+    def other_code_ran(self) -> None:
+        """Says that code of the user's, or an evaluation, may have changed what a step does."""
+        self._trusted.clear()
 
     def _note_calls(self) -> None:
         """Notes what a step calls; a callback may have exchanged it."""
@@ -115,8 +122,9 @@ class Stepper:
 
     def epoch_begins(self) -> None:
         """Notes what to fall back to, and switches the model to training."""
-        self._note_calls()
-        self._note_arrays()
+        if not self._trusted:
+            self._note_calls()
+            self._note_arrays()
         for array, copy in self._kept:
             np.copyto(copy, array)
         self.trainer.model.train()
@@ -137,7 +145,8 @@ class Stepper:
         found = self._replay(batches, last) if self.compiles and not self._halted else self._eager(batches[0], last)
         self.trainer.step += len(found)
         if self.trainer.schedules:
-            self.trainer.schedules.apply(self.trainer.step)
+            self.trainer.schedules.apply(self.trainer.step, self._next)
+            self._next = None
         return found
 
     def _eager(self, rows: Array, last: bool) -> list[float]:
@@ -176,18 +185,21 @@ class Stepper:
 
     def _replay(self, batches: Array, last: bool) -> list[float]:
         key = self._key(batches.shape[1], last)
-        replay = self._step.ready(key)
+        replay = self._trusted.get(key) or self._step.ready(key)
         if replay is None:
+            self._trusted.clear()
             return self._record(batches, self._values(1), last)
         assert replay.runner is not None
+        self._trusted[key] = replay
         self.program = replay.program
         batches = batches[: max(1, int(AT_A_TIME / self._step_seconds.get(key, AT_A_TIME)))]
         losses = np.full((len(batches), 1), math.nan, self.trainer.dtype)
-        arguments = self._arguments(batches, losses, self._values(len(batches)))
+        values = self._values(len(batches) + 1)
+        arguments = self._arguments(batches, losses, values)
         started = time.perf_counter()
         done = replay.runner.run(len(batches), arguments)
         self._step_seconds[key] = max(1e-7, (time.perf_counter() - started) / len(batches))
-        self._halted = done < len(batches)
+        self._halted, self._next = done < len(batches), values[-1 if len(values) == 1 else done]
         found: list[float] = losses[:done, 0].tolist()
         return found
 

@@ -29,6 +29,7 @@ from ..optim.transformations import Transform, checked_transforms
 from ..tensor import Array, Tensor, no_grad
 from .callbacks import Callback
 from .history import NOT_FINITE, History
+from .reachable import runs_only_ours
 from .scheduled import ScheduleLike, Schedules
 from .stepping import NonFiniteLoss, Stepper
 
@@ -347,6 +348,8 @@ class _Run:
         self.batches = self._batches(len(features), batch_size)
         self.stepper = trainer._stepper
         self.stepper.fit_begins(features, target)
+        # Code of the user's runs between epochs: what it may have changed is looked for.
+        self.others = not runs_only_ours([trainer, trainer.model, trainer.loss_function, *trainer.callbacks])
         self.weights = trainer.model.parameters()
         buffers = [array for _, array in trainer.model.named_buffers() if array.dtype == trainer.dtype]
         self.statistics = [array for array in buffers if array.ndim in (1, 2) and array.flags.c_contiguous]
@@ -415,6 +418,8 @@ class _Run:
     def _epoch(self, bar: Any, last: bool) -> None:
         trainer, history, position = self.trainer, self.history, self.trainer.position
         order = checked_order(trainer.order(len(self.features)), len(self.features))
+        if self.others:
+            self.stepper.other_code_ran()
         self.row_weights = row_weights(trainer.loss_function, self.target)
         self.stepper.epoch_begins()
         history.learning_rate.append(trainer.optimizer.groups[0]["lr"])
