@@ -19,7 +19,7 @@ from tinynet.command.command_line import main
 from tinynet.command.termination import Termination
 from tinynet.experiments import ladder
 from tinynet.experiments.experiment import Options, Run, Rung
-from tinynet.optim.optimizer import uninterrupted
+from tinynet.interrupts import uninterrupted
 from tinynet.training.history import History
 
 ROOT = Path(__file__).parent.parent

@@ -11,8 +11,8 @@ from children import finished
 
 import tinynet as tn
 from tinynet import Tensor, nn, optim, schedule
+from tinynet.interrupts import holding_interrupts, uninterrupted
 from tinynet.nn import Parameter
-from tinynet.optim.optimizer import uninterrupted
 
 
 @pytest.fixture(autouse=True)
@@ -237,7 +237,7 @@ def test_ctrl_c_after_an_update_does_what_it_would_have_done(handler, status):
     """By default it ends the process; where it is ignored it stays so; Python's handler raises."""
     body = f"""
 import signal
-from tinynet.optim.optimizer import uninterrupted
+from tinynet.interrupts import uninterrupted
 signal.signal(signal.SIGINT, signal.{handler})
 try:
     with uninterrupted():
@@ -257,6 +257,38 @@ def test_a_handler_that_was_not_set_from_python_stays(monkeypatch):
     monkeypatch.setattr(signal, "signal", lambda *arguments: pytest.fail("took the handler's place"))
     with uninterrupted():
         pass
+
+
+def test_blocks_within_one_another_hold_ctrl_c_until_the_outermost_ends():
+    done = []
+
+    def interrupted():
+        with uninterrupted():
+            with uninterrupted():
+                signal.raise_signal(signal.SIGINT)
+            done.append("inner")
+            signal.raise_signal(signal.SIGINT)
+            done.append("outer")
+        done.append("after")
+
+    with pytest.raises(KeyboardInterrupt), holding_interrupts():
+        interrupted()
+    assert done == ["inner", "outer"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_between_blocks_ctrl_c_is_heard_at_once_and_a_handler_set_meanwhile_stays():
+    heard = []
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(KeyboardInterrupt), holding_interrupts():
+            signal.raise_signal(signal.SIGINT)
+        with holding_interrupts():
+            signal.signal(signal.SIGINT, lambda number, frame: heard.append(number))
+        signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert heard == [signal.SIGINT]
 
 
 def factors(which, steps=12, per_epoch=2, losses=()):

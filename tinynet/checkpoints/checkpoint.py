@@ -22,10 +22,11 @@ import numpy as np
 
 from ..checks import check_at_least_0, check_number, check_whole
 from ..files import check_writable, is_replaced
+from ..interrupts import uninterrupted
 from ..nn import Module
 from ..nn.ownership import changing, reading
 from ..optim import Accumulate, Optimizer
-from ..optim.optimizer import CHECKS, uninterrupted
+from ..optim.optimizer import CHECKS
 from ..schedule import Schedule
 from ..tensor import Array
 from ..training.callbacks import EarlyStopping

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
-from contextlib import contextmanager
 from functools import partial
-from types import FrameType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,6 +12,7 @@ from kernels.program import OPTIMIZER, read_by_value, within
 
 from ..backends import current
 from ..checks import check_above_0, check_at_least_0, check_fraction, choose
+from ..interrupts import uninterrupted
 from ..nn import Parameter
 from ..tensor import Array, Tensor
 
@@ -274,24 +271,3 @@ class Optimizer:
             else:
                 group.following.pop(key, None)
                 self._count_alone(key, group, count)
-
-
-@contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Holds back Ctrl-C until the block ends, so that no update is half done. Only the main thread gets signals."""
-    before = signal.getsignal(signal.SIGINT)
-    # None: a handler that was not set from Python, which could not be put back.
-    if before is None or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    caught: list[tuple[int, FrameType | None]] = []
-    signal.signal(signal.SIGINT, lambda number, frame: caught.append((number, frame)))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-        for number, frame in caught:
-            if callable(before):
-                before(number, frame)
-            else:  # the default action, which ends the process, or none
-                signal.raise_signal(number)

@@ -70,6 +70,7 @@ class Stepper:
         self._step_seconds: dict[Any, float] = {}
         self._kept: list[tuple[Array, Array]] = []  # all that steps change, and copies of it
         self._data: tuple[weakref.ref[Array], ...] = ()
+        self.runs_only_ours = False  # no code but tinynet's is called in a step
         self.program: Program | None = None  # the last that was replayed
 
     def fit_begins(self, features: Array, target: Array) -> None:
@@ -79,11 +80,11 @@ class Stepper:
         self.other_code_ran()
         self._note_calls()
         same = [array() for array in self._data]
-        ours = runs_only_ours([trainer.model, trainer.loss_function, trainer.optimizer, *trainer.transforms])
-        if not ours and not all(map(is_, same, (features, target))):
+        calls = [trainer.model, trainer.loss_function, trainer.optimizer, *trainer.transforms]
+        self.runs_only_ours = runs_only_ours(calls)
+        if not self.runs_only_ours and not all(map(is_, same, (features, target))):
             self._step = Step(self.step, [self._depends])  # a user's code may know the data by another name
         self._data = weakref.ref(features), weakref.ref(target)
-        self._note_arrays()
 
     def other_code_ran(self) -> None:
         """Says that code of the user's, or an evaluation, may have changed what a step does."""
@@ -102,13 +103,13 @@ class Stepper:
         )
 
     def _note_arrays(self) -> None:
-        trainer = self.trainer
-        for transform in trainer.transforms:
-            if isinstance(transform, Transformation):
-                transform.begin(trainer.model.parameters())
-        arrays = [p.data for p in trainer.model.parameters()]
+        trainer, parameters = self.trainer, self.trainer.model.parameters()
+        transforms = [each for each in trainer.transforms if isinstance(each, Transformation)]
+        for transform in transforms:
+            transform.begin(parameters)
+        arrays = [parameter.data for parameter in parameters]
         arrays += [array for average in trainer.optimizer.averages_of_all() for array in average]
-        arrays += [a for each in trainer.transforms if isinstance(each, Transformation) for a in each.arrays()]
+        arrays += [array for transform in transforms for array in transform.arrays()]
         arrays += self._counters()
         if [id(array) for array in arrays] != [id(array) for array, _ in self._kept]:
             self._kept = [(array, np.empty_like(array)) for array in arrays]
@@ -125,9 +126,9 @@ class Stepper:
         if not self._trusted:
             self._note_calls()
             self._note_arrays()
+            self.trainer.model.train()
         for array, copy in self._kept:
             np.copyto(copy, array)
-        self.trainer.model.train()
 
     def _key(self, size: int, last: bool) -> Any:
         """What decides which program runs. last: an update follows."""

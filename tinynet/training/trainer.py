@@ -21,10 +21,10 @@ from ..backends import BackendLike, current, resolve, running_on
 from ..checks import check_above_0, check_positive, check_whole
 from ..data.finite import finite_in
 from ..functional.arithmetic import noting_outer
+from ..interrupts import holding_interrupts, uninterrupted
 from ..nn import BatchNorm1d, Module
 from ..nn.ownership import abandoned, changing, reading
 from ..optim import Accumulate, ClipNorm, Optimizer
-from ..optim.optimizer import uninterrupted
 from ..optim.transformations import Transform, checked_transforms
 from ..tensor import Array, Tensor, no_grad
 from .callbacks import Callback
@@ -165,7 +165,7 @@ class Trainer:
         validation = (
             None if validation_data is None else self._checked(*validation_data, "validation X", "validation y")
         )
-        with running_on(self.backend), changing("fit", self, self.model, self.optimizer):
+        with running_on(self.backend), changing("fit", self, self.model, self.optimizer), holding_interrupts():
             if abandoned(self):  # in a forked child, by a thread that it has not and that holds the recorded steps
                 self._stepper = Stepper(self)
             run = _Run(self, features, target, epochs, batch_size, validation, limit)
@@ -190,6 +190,7 @@ class Trainer:
         with running_on(self.backend), changing("profile", self, self.model, self.optimizer):
             self._check_fit(features, target)
             self._stepper.fit_begins(features, target)
+            self._stepper.epoch_begins()
             return self._stepper.profile(batches)
 
     def order(self, rows: int) -> Array:
@@ -349,7 +350,8 @@ class _Run:
         self.stepper = trainer._stepper
         self.stepper.fit_begins(features, target)
         # Code of the user's runs between epochs: what it may have changed is looked for.
-        self.others = not runs_only_ours([trainer, trainer.model, trainer.loss_function, *trainer.callbacks])
+        self.others = not (self.stepper.runs_only_ours and runs_only_ours([trainer, *trainer.callbacks]))
+        self.spent = 0.0  # seconds of the epochs done
         self.weights = trainer.model.parameters()
         buffers = [array for _, array in trainer.model.named_buffers() if array.dtype == trainer.dtype]
         self.statistics = [array for array in buffers if array.ndim in (1, 2) and array.flags.c_contiguous]
@@ -418,7 +420,7 @@ class _Run:
     def _epoch(self, bar: Any, last: bool) -> None:
         trainer, history, position = self.trainer, self.history, self.trainer.position
         order = checked_order(trainer.order(len(self.features)), len(self.features))
-        if self.others:
+        if self.others or self.validation is not None:
             self.stepper.other_code_ran()
         self.row_weights = row_weights(trainer.loss_function, self.target)
         self.stepper.epoch_begins()
@@ -440,6 +442,7 @@ class _Run:
             if position.rows_done:
                 history.train_loss.append(position.mean_loss)
                 history.seconds.append(self.seconds)
+                self.spent += self.seconds
                 history.samples.append(position.rows_done - done_before)
             else:
                 history.learning_rate.pop()
@@ -494,7 +497,7 @@ class _Run:
                 continue  # the first step was halted: the next one runs eagerly, and says why
             bar.set_description(f"epoch {trainer.epoch + 1}, loss {position.mean_loss:.4f}", refresh=False)
             bar.update(len(losses) * batches.shape[1])
-            if sum(history.seconds) + self.seconds >= self.limit and position.rows_done < position.rows:
+            if self.spent + self.seconds >= self.limit and position.rows_done < position.rows:
                 history.stopped = "time limit"
                 return
 
@@ -525,5 +528,5 @@ class _Run:
             for callback in trainer.callbacks:
                 if callback(trainer, history):
                     history.stopped = getattr(callback, "stop_reason", getattr(callback, "__name__", "callback"))
-        if sum(history.seconds) >= self.limit:
+        if self.spent >= self.limit:
             history.stopped = history.stopped or "time limit"
