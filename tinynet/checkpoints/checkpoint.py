@@ -306,7 +306,7 @@ def _trainer_checked(trainer: Trainer, tensors: dict[str, Array], state: dict[st
 
 def _run_checked(trainer: Trainer, tensors: dict[str, Array], state: dict[str, Any]) -> Write:
     for name, value in json.loads(json.dumps(_encoded(_settings(trainer))), object_hook=_decoded).items():
-        if name != "transforms" or name in state["settings"]:  # files of old say nothing of them
+        if name not in ("transforms", "drop_last") or name in state["settings"]:  # files of old say nothing of them
             _check_equal(name, state["settings"][name], value)
     epoch, step = check_whole("its epoch", state["epoch"]), check_whole("its step", state["step"])
     # A file of old has no weight: every row counted once.
@@ -389,6 +389,7 @@ def _settings(trainer: Trainer) -> dict[str, Any]:
     return {
         "seed": trainer.seed,
         "clip_norm": trainer.clip_norm,
+        "drop_last": trainer.drop_last,
         "transforms": [_described(transform) for transform in trainer.transforms],
         "loss function": _described(trainer.loss_function),
         "schedule": _described(trainer.schedule),

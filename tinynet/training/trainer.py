@@ -66,6 +66,8 @@ class Trainer:
     transforms: what is done to the gradients before each update, in order, see ``optim.transformations``; clip_norm,
     their largest global norm, is the last of them. progress: a bar on a terminal. compile: steps are recorded and
     replayed, with the same bits; a model or loss whose steps cannot be is trained step by step, and a warning says why.
+    drop_last: an epoch is whole batches alone, and the rows that are left over in its order are not learned from; a
+    table smaller than a batch is one batch. note: a text that a callback may set, for the bar to show after the loss.
     """
 
     decides_steps = False
@@ -83,6 +85,7 @@ class Trainer:
         progress: bool = True,
         compile: bool = True,  # noqa: A002 - the public name
         transforms: Sequence[Any] = (),
+        drop_last: bool = False,
     ):
         self.model, self.loss_function, self.optimizer = model, loss_function, optimizer
         self.backend = None if backend is None else resolve(backend)
@@ -91,6 +94,7 @@ class Trainer:
         self._given_transforms = checked_transforms(transforms)
         self._clipping: ClipNorm | None = None
         self.callbacks, self.progress, self.compile = tuple(callbacks), progress, compile
+        self.drop_last, self.note = drop_last, ""
         self.epoch = self.step = 0  # completed so far, over all calls of fit
         self.position = Position()  # within the epoch that comes next
         self.histories: list[History] = []  # of all calls of fit
@@ -363,11 +367,17 @@ class _Run:
         normalises = any(isinstance(module, BatchNorm1d) for _, module in self.trainer.model.named_modules())
         if rest == 1 and normalises and whole:
             whole, rest = whole - 1, size + 1
+        if self.trainer.drop_last and whole:
+            rest = 0
         return [(count, length) for count, length in ((whole, size), (1, rest)) if count and length]
 
     @property
     def steps_per_epoch(self) -> int:
         return sum(count for count, _ in self.batches)
+
+    @property
+    def rows_per_epoch(self) -> int:
+        return sum(count * size for count, size in self.batches)
 
     def run(self) -> History:
         trainer, history = self.trainer, self.history
@@ -411,7 +421,7 @@ class _Run:
                     method(self.trainer, self.history, *arguments)
 
     def _bar(self) -> Any:
-        samples = self.epochs * len(self.features) - self.trainer.position.rows_done
+        samples = self.epochs * self.rows_per_epoch - self.trainer.position.rows_done
         # disable=None: only on a terminal.
         bar = tqdm(total=samples, unit=" samples", unit_scale=True, disable=None if self.trainer.progress else True)
         bar.set_description("compiling kernels" if self.backend.compiles else "training")
@@ -495,9 +505,10 @@ class _Run:
             self.stepper.refuse_loss()
             if not losses:
                 continue  # the first step was halted: the next one runs eagerly, and says why
-            bar.set_description(f"epoch {trainer.epoch + 1}, loss {position.mean_loss:.4f}", refresh=False)
+            said = f"epoch {trainer.epoch + 1}, loss {position.mean_loss:.4f}"
+            bar.set_description(f"{said}, {trainer.note}" if trainer.note else said, refresh=False)
             bar.update(len(losses) * batches.shape[1])
-            if self.spent + self.seconds >= self.limit and position.rows_done < position.rows:
+            if self.spent + self.seconds >= self.limit and position.rows_done < self.rows_per_epoch:
                 history.stopped = "time limit"
                 return
 

@@ -1,0 +1,180 @@
+"""What both estimators of tables share: encoding, holding rows out, training members, predicting."""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted
+
+import kernels
+from kernels import Backend
+
+from ..backends import resolve, running_on, with_options
+from ..nn import Module
+from ..nn.ownership import reading
+from ..tables import TableEncoder
+from ..tensor import Array
+from .members import Data, Deadline, Member, train_all
+from .network import Layout
+from .options import TabularParameters
+from .recipe import Recipe, recipe
+from .validation import Held, Metric, outputs
+
+FEW_ROWS = 10  # with fewer, none are held out, and the last epoch is the best
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a target makes of a net: its outputs, its loss, and the numbers that both compare with.
+
+    wanted: what the loss takes for rows without weights; with_weights: makes it, with weights (rows,), of such rows.
+    """
+
+    outputs: int
+    compared: Array  # with the outputs by metrics: labels, or standardised numbers
+    loss: Callable[[bool], Module]  # with weights or without
+    wanted: Callable[[Array, Array | None], Array]
+    metric: Metric
+    metric_name: str
+    ascending: bool = False
+
+
+class Tabular(TabularParameters, BaseEstimator):  # type: ignore[misc]
+    """The base of TabularClassifier and TabularRegressor."""
+
+    _classes: bool  # whether classes are learned
+
+    def _goal(self, y: Any) -> Goal:
+        """Learns what the target is, and says what is to be learned."""
+        raise NotImplementedError
+
+    def _compared(self, y: Any) -> Array:
+        """The target of other rows, as metrics compare it."""
+        raise NotImplementedError
+
+    def _weights(self, compared: Array, sample_weight: Array | None) -> Array | None:
+        """Rows' weights in the loss."""
+        return sample_weight
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, eval_set: Any = None) -> Self:
+        """Fits to a table X, as a frame or an array, and a target y (rows,) or (rows, outputs).
+
+        sample_weight: (rows,), at least 0. eval_set: (X, y) or (X, y, sample_weight), which decides which epoch was
+        best; no rows of X are held out then. Ctrl-C ends the training with the best weights so far.
+        """
+        self._validate_params()
+        deadline = Deadline(self.time_limit)
+        self.encoder_ = TableEncoder(categorical=self.categorical, numeric=self.numeric, ignore=self.ignore)
+        Z = self._encoded(self.encoder_.fit(X, y), X)
+        goal = self._goal(y)
+        check_consistent_length(Z, goal.compared)
+        weight = None if sample_weight is None else _check_sample_weight(sample_weight, Z, ensure_non_negative=True)
+        self.n_features_in_ = self.encoder_.n_features_in_
+        if hasattr(self.encoder_, "feature_names_in_"):
+            self.feature_names_in_ = self.encoder_.feature_names_in_
+        random = check_random_state(self.random_state)
+        rows, held = self._held_out(Z, goal, weight, eval_set, random)
+        in_loss = self._weights(goal.compared, weight)
+        if in_loss is not None:
+            in_loss = in_loss[rows] / _mean_above_0("sample_weight", in_loss[rows])
+        self.recipe_ = recipe(self, len(rows), goal.outputs, self._classes, goal.ascending)
+        data = Data(
+            Z[rows], goal.wanted(goal.compared[rows], in_loss),
+            Layout(self.encoder_.n_dense_, tuple(codes for _, codes in self.encoder_.codes_)), held,
+            lambda: goal.loss(in_loss is not None), goal.metric, goal.metric_name,
+        )  # fmt: skip
+        patience = math.inf if self.patience is None else self.patience
+        members = train_all(
+            data, self.recipe_, _seeds(random), self.n_members, self._backend, deadline, patience, bool(self.verbose),
+            self._cores(),
+        )  # fmt: skip
+        self._note(members)
+        return self
+
+    def _note(self, members: list[Member]) -> None:
+        """The attributes that a fit leaves."""
+        self.members_ = [member.model for member in members]
+        self.loss_curves_ = [member.history.train_loss for member in members]
+        self.validation_scores_ = [member.scores for member in members]
+        self.best_epochs_ = [member.best_epoch for member in members]
+        self.best_validation_score_ = float(np.mean([member.best_score for member in members]))
+        self.n_iter_ = max(len(scores) for scores in self.validation_scores_)
+        if any(member.history.stopped == "interrupted" for member in members):
+            warnings.warn("Training interrupted by user.", stacklevel=3)
+
+    def _encoded(self, encoder: TableEncoder, X: Any) -> Array:
+        Z: Array = encoder.transform(X)
+        return Z
+
+    def _held_out(
+        self, Z: Array, goal: Goal, weight: Array | None, eval_set: Any, random: np.random.RandomState
+    ) -> tuple[Array, Held]:
+        """The numbers of the rows to learn from, and those held out."""
+        every = np.arange(len(Z))
+        if eval_set is not None:
+            return every, self._evaluation(eval_set)
+        if len(Z) < FEW_ROWS:
+            return every, Held(Z, goal.compared, weight)
+        rows, out = self._split(goal.compared, random)
+        return rows, Held(Z[out], goal.compared[out], None if weight is None else weight[out])
+
+    def _split(self, compared: Array, random: np.random.RandomState) -> tuple[Array, Array]:
+        """Rows to learn from and rows held out, in the order of the table."""
+        order = random.permutation(len(compared))
+        out = max(1, round(self.validation_fraction * len(compared)))
+        return np.sort(order[out:]), np.sort(order[:out])
+
+    def _evaluation(self, eval_set: Any) -> Held:
+        if not isinstance(eval_set, tuple | list) or len(eval_set) not in (2, 3):
+            raise ValueError("eval_set is no pair, expected (X, y) or (X, y, sample_weight)")
+        Z, compared = self._encoded(self.encoder_, eval_set[0]), self._compared(eval_set[1])
+        if len(Z) != len(compared):
+            raise ValueError(f"eval_set has {len(Z)} rows of X and {len(compared)} of y, expected as many")
+        given = None if len(eval_set) == 2 else eval_set[2]
+        weight = None if given is None else _check_sample_weight(given, Z, ensure_non_negative=True)
+        if weight is not None:
+            _mean_above_0("the weights of eval_set", weight)
+        return Held(Z, compared, weight)
+
+    def _cores(self) -> int:
+        """Threads that may be used."""
+        return int(self.threads or kernels.cpus.count())
+
+    def _backend(self, threads: int) -> Backend:
+        """The backend on so many threads, where it can be told."""
+        base = resolve(self.backend)
+        return with_options(base, threads=threads) if base.name == "numba" else base
+
+    def _member_outputs(self, X: Any) -> Iterator[Array]:
+        """Each member's outputs for the rows."""
+        check_is_fitted(self)
+        Z = self._encoded(self.encoder_, X)
+        with running_on(self._backend(self._cores())):
+            for model in self.members_:
+                with reading("predict", model):
+                    yield outputs(model, Z)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = tags.input_tags.categorical = tags.input_tags.string = True
+        return tags
+
+
+def _seeds(random: np.random.RandomState) -> Iterator[int]:
+    while True:
+        yield int(random.randint(1 << 31))
+
+
+def _mean_above_0(name: str, weight: Array) -> float:
+    mean = float(weight.mean())
+    if not mean > 0:
+        raise ValueError(f"{name} has the sum {weight.sum():g}, expected a sum above 0")
+    return mean

@@ -1,0 +1,90 @@
+"""The parameters of the estimators of tables: one row each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from kernels import Backend
+
+from ..estimators.parameters import Parameters, parameter
+from ..nn import ACTIVATIONS
+
+
+def above_0(kind: type) -> Any:
+    """A number of a kind above 0."""
+    return Interval(kind, 0, None, closed="neither")
+
+
+def at_least_1() -> Any:
+    """A whole number above 0."""
+    return Interval(Integral, 1, None, closed="left")
+
+
+class TabularParameters(Parameters):
+    """What both estimators take. None is what suits the data: see ``recipe``."""
+
+    categorical: Sequence[Any] = parameter(
+        [list, tuple], "columns that hold categories, by name, whatever they look like", default=()
+    )
+    numeric: Sequence[Any] = parameter([list, tuple], "columns that hold numbers, by name", default=())
+    ignore: Sequence[Any] = parameter([list, tuple], "columns that are left out, by name", default=())
+    n_members: int | None = parameter(
+        [at_least_1(), None],
+        "nets, each with a seed of its own, whose outputs are averaged; they are trained side by side, a core each. "
+        "`None` is 1, or with a `time_limit` as many as there is time for",
+        default=None,
+    )
+    time_limit: float | None = parameter(
+        [above_0(Real), None], "seconds that `fit` may take: epochs, and then members, are as many as fit", default=None
+    )
+    hidden_layer_sizes: ArrayLike = parameter(
+        ["array-like", at_least_1()], "units of each hidden layer", default=(128, 128, 128)
+    )
+    activation: str | None = parameter(
+        [StrOptions(set(ACTIVATIONS)), None],
+        "of the hidden layers; `None` is `selu` for classes and `mish` for numbers", default=None,
+    )  # fmt: skip
+    max_epochs: int | None = parameter(
+        [at_least_1(), None], "passes over the rows; the rates fall to 0 with the last. `None` goes by the rows", default=None
+    )
+    batch_size: int = parameter([at_least_1()], "rows of a step, or a few more or fewer", default=256)
+    learning_rate_init: float | None = parameter(
+        [above_0(Real), None], "the largest rate of the hidden weights; `None` is 0.04 for classes, 0.07 for numbers",
+        default=None,
+    )  # fmt: skip
+    dropout: float | None = parameter(
+        [Interval(Real, 0, 1, closed="left"), None], "share of hidden units dropped; `None` goes by the data", default=None
+    )
+    weight_decay: float | None = parameter(
+        [Interval(Real, 0, None, closed="left"), None],
+        "share of the weights, times the rate, that each step takes off; `None` goes by the data", default=None,
+    )  # fmt: skip
+    validation_fraction: float = parameter(
+        [Interval(Real, 0, 1, closed="neither")],
+        "share of the rows from which nothing is learned; they say which epoch was best. An `eval_set` takes their place",
+        default=0.2,
+    )
+    patience: int | None = parameter(
+        [at_least_1(), None], "epochs without a better score after which training ends; `None` is all", default=None
+    )
+    random_state: int | np.random.RandomState | None = parameter(
+        ["random_state"], "a seed or generator for weights, order of rows and held-out rows", default=None
+    )
+    verbose: bool | int = parameter(
+        ["verbose"], "whether a terminal shows a progress bar with loss, score and samples a second", default=False
+    )
+    backend: str | Backend | None = parameter(
+        [str, Backend, None], "a name or a loaded backend; `None` is the process's", default=None
+    )
+    threads: int | None = parameter(
+        [at_least_1(), None], "how many `fit` and `predict` may use; `None` is the CPUs that there are", default=None
+    )
+    metric: str | Callable[..., float] | None = parameter(
+        [str, callable, None], "what the held-out rows are scored by; see the class", default=None
+    )
