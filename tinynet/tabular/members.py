@@ -8,14 +8,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from kernels import Backend
 
 from ..nn import Module
-from ..optim import Adam
+from ..optim import AdamW
 from ..schedule import CosLog
 from ..tensor import Array
 from ..training.history import History
@@ -73,13 +72,11 @@ def train(data: Data, recipe: Recipe, seed: int, backend: Backend, deadline: Dea
 
     With a time limit one epoch is tried, and the schedule is as long as there is time for epochs.
     """
-    best: Any = None
     if deadline.seconds is not None:
         recipe = _within(data, recipe, seed, backend, deadline)
-    rng = np.random.default_rng(seed)
-    model, groups = network(recipe, data.layout, rng)
+    model = network(recipe, data.layout, np.random.default_rng(seed))
     best = BestEpoch(data.held, data.metric, data.metric_name, deadline.passed, patience)
-    trainer = _trainer(data, recipe, model, groups, seed, backend)
+    trainer = _trainer(data, recipe, model, seed, backend)
     trainer.callbacks, trainer.progress = (best,), progress
     limit = None if deadline.seconds is None else max(deadline.left, 1e-3)
     history = trainer.fit(data.X, data.target, recipe.epochs, recipe.batch_size, time_limit=limit)
@@ -91,16 +88,15 @@ def train(data: Data, recipe: Recipe, seed: int, backend: Backend, deadline: Dea
     return Member(model, history, best.scores, best.epoch, best.best)
 
 
-def _trainer(data: Data, recipe: Recipe, model: Module, groups: Any, seed: int, backend: Backend) -> Trainer:
-    return Trainer(
-        model, data.loss(), Adam(groups, betas=BETAS), backend, seed, CosLog(), progress=False, drop_last=True
-    )
+def _trainer(data: Data, recipe: Recipe, model: Module, seed: int, backend: Backend) -> Trainer:
+    optimizer = AdamW(model.parameters(), recipe.rate, BETAS, weight_decay=recipe.weight_decay)
+    return Trainer(model, data.loss(), optimizer, backend, seed, CosLog(), progress=False, drop_last=True)
 
 
 def _within(data: Data, recipe: Recipe, seed: int, backend: Backend, deadline: Deadline) -> Recipe:
     """The recipe with as many epochs as there is time for, found by two epochs, the first of which compiles."""
-    model, groups = network(recipe, data.layout, np.random.default_rng(seed))
-    trainer = _trainer(data, recipe, model, groups, seed, backend)
+    model = network(recipe, data.layout, np.random.default_rng(seed))
+    trainer = _trainer(data, recipe, model, seed, backend)
     trainer.callbacks = (BestEpoch(data.held, data.metric, data.metric_name, deadline.passed),)
     for _ in range(2):
         started = time.perf_counter()

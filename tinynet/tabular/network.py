@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from .. import nn
+from ..tensor import Array
 from .losses import Ascending
 from .recipe import Recipe
+
+# Factors of the rate, and that all hidden biases are drawn as weights are: RealMLP-TD-S, arXiv 2407.04491, table A.1.
+SCALE_FACTOR, BIAS_FACTOR = 6.0, 0.1
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,33 @@ class Layout:
     codes: tuple[int, ...] = ()
 
 
-def network(recipe: Recipe, layout: Layout, rng: np.random.Generator) -> tuple[nn.Module, list[dict[str, Any]]]:
-    """The layers, and the optimizer's groups: their rates, as factors of the recipe's."""
-    raise NotImplementedError
+def network(recipe: Recipe, layout: Layout, rng: np.random.Generator) -> nn.Module:
+    """A net with the initial weights that rng draws; the last layer's are 0, so that training begins at the mean."""
+
+    def drawn(shape: tuple[int, ...]) -> Array:
+        return rng.standard_normal(shape, np.float32)
+
+    modules: list[nn.Module] = []
+    width = layout.dense
+    if layout.codes:
+        modules.append(nn.TableInput(layout.dense, layout.codes))
+        width = modules[-1].out_features
+    modules.append(nn.Scale(width, lr_factor=SCALE_FACTOR))
+    for units in recipe.widths:
+        modules.append(
+            nn.Linear(
+                width, units, parametrisation="ntk", initialiser=drawn, bias_initialiser=drawn,
+                bias_lr_factor=BIAS_FACTOR,
+            )  # fmt: skip
+        )
+        modules.append(nn.ACTIVATIONS[recipe.activation]())
+        if recipe.dropout:
+            modules.append(nn.Dropout(recipe.dropout))
+            modules[-1].seed[...] = rng.integers(1 << 63)
+        width = units
+    modules.append(
+        nn.Linear(width, recipe.outputs, parametrisation="ntk", initialiser="zeros", bias_lr_factor=BIAS_FACTOR)
+    )
+    if recipe.ascending:
+        modules.append(Ascending(recipe.outputs))
+    return nn.Sequential(*modules)
