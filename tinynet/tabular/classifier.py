@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, softmax
+from scipy.special import softmax
 from sklearn.base import ClassifierMixin
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import LabelEncoder
@@ -16,15 +17,17 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 
+from ..backends import running_on
 from ..checks import choose
 from ..estimators.parameters import parameter
 from ..nn import CrossEntropyLoss, Module
 from ..tensor import Array
 from .estimator import Goal, Tabular
 from .losses import WeightedCrossEntropy
-from .validation import CLASSIFICATION, Metric
+from .validation import CLASSIFICATION, Held, Metric, outputs
 
 SMOOTHING = 0.1
+TINY = 1e-300  # a probability whose logarithm is finite
 
 
 class TabularClassifier(ClassifierMixin, Tabular):  # type: ignore[misc]
@@ -75,7 +78,7 @@ class TabularClassifier(ClassifierMixin, Tabular):  # type: ignore[misc]
                     function(self.classes_[labels], softmax(logits.astype(float), axis=1), weight)
                 )
             ), getattr(function, "__name__", "metric")
-        name = self.metric or "accuracy"
+        name = self.metric or "log_loss"
         return CLASSIFICATION[choose("metric", name, CLASSIFICATION)], name
 
     def _compared(self, y: Any) -> Array:
@@ -102,11 +105,26 @@ class TabularClassifier(ClassifierMixin, Tabular):  # type: ignore[misc]
         )
         return np.sort(rows), np.sort(out)
 
+    def _trained(self, held: Held) -> None:
+        self.temperature_ = 1.0
+        if not self.calibrate:
+            return
+        with running_on(self._backend(self._cores())):
+            logits = [outputs(model, held.X) for model in self.members_]
+
+        def unlikelihood(log_temperature: float) -> float:
+            p = _probabilities(logits, math.exp(log_temperature))[np.arange(len(held.target)), held.target]
+            return float(np.average(-np.log(np.maximum(p, TINY)), weights=held.weight))
+
+        found = minimize_scalar(unlikelihood, bounds=(-3, 3), method="bounded", options={"xatol": 1e-3})
+        self.temperature_ = math.exp(found.x)
+
     def predict_proba(self, X: Any) -> Array:
-        """Each class's probability, (rows, classes), in the order of classes_: the mean over members."""
-        members = [softmax(z.astype(float) / self.temperature_, axis=1) for z in self._member_outputs(X)]
-        mean: Array = np.mean(members, axis=0)
-        return mean
+        """Each class's probability, (rows, classes), in the order of classes_: the mean over members.
+
+        Outputs are divided by temperature_ first, which is 1 without ``calibrate``.
+        """
+        return _probabilities(self._member_outputs(X), self.temperature_)
 
     def predict_log_proba(self, X: Any) -> Array:
         """ln predict_proba(X)."""
@@ -117,3 +135,9 @@ class TabularClassifier(ClassifierMixin, Tabular):  # type: ignore[misc]
         """The class that is most probable, (rows,)."""
         labels: Array = self.classes_[self.predict_proba(X).argmax(axis=1)]
         return labels
+
+
+def _probabilities(logits: Iterable[Array], temperature: float) -> Array:
+    """The mean of members' softmax(z / temperature)."""
+    mean: Array = np.mean([softmax(z.astype(float) / temperature, axis=1) for z in logits], axis=0)
+    return mean

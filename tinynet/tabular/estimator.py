@@ -97,7 +97,11 @@ class Tabular(TabularParameters, BaseEstimator):  # type: ignore[misc]
             self._cores(),
         )  # fmt: skip
         self._note(members)
+        self._trained(held)
         return self
+
+    def _trained(self, held: Held) -> None:
+        """What is learned from the held-out rows once all members are trained."""
 
     def _note(self, members: list[Member]) -> None:
         """The attributes that a fit leaves."""
