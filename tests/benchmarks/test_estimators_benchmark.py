@@ -26,7 +26,7 @@ def benchmark(monkeypatch):
     return run
 
 
-def test_scores_and_fits_stand_in_the_report(benchmark, tmp_path, capsys):
+def test_scores_and_fits_are_in_the_report(benchmark, tmp_path, capsys):
     path = tmp_path / "report.json"
     assert benchmark("--data", "wine,digits", "--seeds", 2, "--epochs", 2, "--rounds", 2, "--json", path) == 0
     report, shown = json.loads(path.read_text()), capsys.readouterr().out

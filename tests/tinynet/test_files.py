@@ -1,4 +1,4 @@
-"""Files as they are written: what stands at their place stays what it is, and nothing is left beside them."""
+"""Files as they are written: what is at their place keeps its kind, and nothing is left beside them."""
 
 import fcntl
 import json
@@ -127,7 +127,7 @@ def test_names_as_long_as_the_file_system_takes(tmp_path, writer, letter):
         check_writable("path", path.with_name(path.name + "xx"))
 
 
-def test_an_open_file_is_written_where_it_stands(tmp_path):
+def test_an_open_file_is_written_from_its_position_on(tmp_path):
     path = tmp_path / "x"
     with open(path, "wb", buffering=0) as file:
         file.write(b"before ")
@@ -152,7 +152,7 @@ def command(*arguments, stdout):
     return done.stdout, done.stderr
 
 
-def test_json_on_standard_output_stands_there_alone(tmp_path):
+def test_json_on_standard_output_is_there_alone(tmp_path):
     printed, said = command("--program", "--json", "-", stdout=subprocess.PIPE)
     assert len(json.loads(printed)["runs"]) == 1
     assert "samples/s" in said and "a recorded step:" in said
@@ -163,7 +163,7 @@ def test_json_on_standard_output_stands_there_alone(tmp_path):
 
 
 @pytest.mark.parametrize("target", ["/dev/fd/1", "/dev/stdout"])
-def test_standard_output_is_behind_what_was_printed(tmp_path, capsys, target):
+def test_standard_output_comes_after_what_was_printed(tmp_path, capsys, target):
     """Under another name, in a file that the shell opened. A writer that replaced it would only replace the link."""
     (tmp_path / "link").symlink_to(target)
     with open(tmp_path / "out", "w+") as file:
@@ -217,7 +217,7 @@ def test_ctrl_c_ends_the_wait_for_a_pipe_that_nobody_reads(tmp_path):
     assert done.stdout == "interrupted\n", done.stderr
 
 
-# ---- what is left behind --------------------------------------------------------------------------------------------
+# ---- what is left over ----------------------------------------------------------------------------------------------
 
 
 def test_files_of_killed_writers_go_and_those_of_living_ones_stay(tmp_path):

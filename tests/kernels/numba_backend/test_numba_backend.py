@@ -346,7 +346,7 @@ def test_a_damaged_cache_is_compiled_again_and_said_once(tmp_path, damage):
 
 
 def test_an_unusable_cache_folder_is_no_error(tmp_path):
-    """A file stands where the folder should be."""
+    """A file is where the folder should be."""
     (tmp_path / "file").write_text("")
     result = python(USE, TINYNET_CACHE_DIR=str(tmp_path / "file"))
     assert result[0] == "True" and int(result[1]) >= 2 and result[3] == "1"

@@ -1,4 +1,4 @@
-"""Where an arena's buffers lie: each as low as those allow that are larger, in time that many of them do not multiply."""
+"""Where an arena's buffers are: each as low as larger ones allow, in time that many of them do not multiply."""
 
 import numpy as np
 from hypothesis import given, settings
@@ -24,7 +24,7 @@ def planned(specs):
 
 @given(st.lists(st.tuples(st.integers(0, 100), st.integers(0, PHASES - 1), st.integers(0, PHASES - 1)), max_size=25))
 @settings(deadline=None, max_examples=300)
-def test_each_buffer_lies_as_low_as_larger_ones_allow(specs):
+def test_each_buffer_is_as_low_as_larger_ones_allow(specs):
     plan, alive = planned(specs)
     placed = np.zeros((PHASES, 100 * len(specs)), bool)  # by phase and line
     for buffer in sorted(alive, key=lambda b: (-b.nbytes, b.number)):

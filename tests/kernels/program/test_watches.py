@@ -1,7 +1,4 @@
-"""What must hold of values is watched whatever runs a step: a wrong label or row is the sentence of the eager call.
-
-Each of these was a crash or a silently wrong result where the step was replayed.
-"""
+"""What must hold of values is watched whatever runs a step: a wrong label or row is the sentence of the eager call."""
 
 import numpy as np
 import pytest

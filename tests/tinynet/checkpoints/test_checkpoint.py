@@ -429,7 +429,7 @@ def test_mutations_are_refused_or_without_effect(tmp_path):
 
 
 def test_states_put_together_by_others_are_refused_or_restored(tmp_path):
-    """With a digest that is right, anything may stand in the state; what is refused changes nothing."""
+    """With a digest that is right, anything may be in the state; what is refused changes nothing."""
     rng, path, a = random.Random(0), tmp_path / "x", trainer(sched="plateau")
     a.fit(X, LABELS)
     tn.save_checkpoint(path, a)

@@ -232,7 +232,7 @@ VALUES = [
 
 
 def test_states_put_together_by_others_are_refused_or_predict(tmp_path):
-    """With a digest that is right, anything may stand in the state."""
+    """With a digest that is right, anything may be in the state."""
     rng, path, refused, trials = random.Random(0), tmp_path / "x", 0, 0
     for target in ("texts", "labels", "outputs"):
         tn.save_checkpoint(path, fitted(target, seed=np.random.RandomState(0), dropout=0.1))

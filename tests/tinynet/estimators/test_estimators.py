@@ -154,7 +154,7 @@ def test_parameters_that_change_are_taken_up_as_in_scikit_learn(start, change, w
     assert_same(ours, theirs, X[:50])
 
 
-def test_partial_fit_behind_lbfgs_makes_its_optimizer():
+def test_partial_fit_after_lbfgs_makes_its_optimizer():
     model = tn.MLPClassifier(**SMALL, solver="lbfgs", backend="numpy").fit(DIGITS, LABELS)
     model.set_params(solver="adam", learning_rate_init=0.02).partial_fit(DIGITS, LABELS)
     assert model._session.rate == 0.02 and len(model.loss_curve_) == 1
@@ -476,7 +476,7 @@ def test_what_the_optimizer_calls_is_its_part_of_the_step(solver, weighted):
 
 
 def written_to(instruction, array):
-    """Whether the last operand, which is out, lies in the array."""
+    """Whether the last operand, which is out, is in the array."""
     buffer = getattr(instruction.operands[-1], "buffer", None)
     return buffer is not None and buffer.array is not None and np.may_share_memory(buffer.array, array)
 

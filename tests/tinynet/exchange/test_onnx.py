@@ -228,7 +228,7 @@ def test_classes_that_onnx_cannot_hold_are_refused(tmp_path):
     assert not (tmp_path / "x").exists()
 
 
-def test_what_stands_in_the_file(tmp_path):
+def test_what_the_file_holds(tmp_path):
     model = nn.multilayer_perceptron(5, (4,), 3, dropout=0.5, norm="batch")
     tn.export_onnx(model, str(tmp_path / "model.onnx"))
     file = onnx.load(tmp_path / "model.onnx")

@@ -108,7 +108,7 @@ STRIDED = {
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("use", ["operand", "tensor", "target"])
 def test_strided_constants_live_on(view, dtype, use):
-    """They are read where they lie: a recorded step computes with what they hold when it is replayed."""
+    """They are read where they are: a recorded step computes with what they hold when it is replayed."""
     table = np.random.default_rng(0).normal(size=(9, 9)).astype(dtype)
     constant, weight = view(table), nn.Parameter(np.arange(16, dtype=np.float32).reshape(4, 4))
 

@@ -166,7 +166,7 @@ def test_counts_are_saved(tmp_path, cut, file):
         np.testing.assert_array_equal(own.data, other.data)
 
 
-def test_a_state_of_before_is_the_groups_count():
+def test_a_state_without_own_counts_has_the_groups_count():
     """Without counts of parameters: those with averages had all updates, those without had none."""
     weights, gradients = problem()
     optimizer, params = made(optim.Adam, weights)
@@ -185,7 +185,7 @@ def test_a_state_of_before_is_the_groups_count():
         np.testing.assert_array_equal(own.data, other.data)
 
 
-def test_without_own_counts_a_checkpoint_is_as_before(tmp_path):
+def test_without_own_counts_a_checkpoint_holds_the_groups_alone(tmp_path):
     weights, gradients = problem()
     optimizer, params = made(optim.Adam, weights)
     update(optimizer, params, gradients, np.ones_like(PATTERN), 0)

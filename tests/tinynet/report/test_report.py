@@ -181,7 +181,7 @@ def test_it_shows_every_run_and_every_instruction(made, name):
 
 
 def test_each_instruction_opens_to_its_code(made):
-    """Once: what runs the same loop says where it stands."""
+    """Once: what runs the same loop says where it is."""
     path, document, _ = made("one run")
     page = Page(path.read_text())
     codes = page.text("pre")[:-1]

@@ -1,4 +1,4 @@
-"""When a program may stand in for a step: whatever a user changes between steps, replays go on as eager steps would."""
+"""When a program may run in place of a step: whatever a user changes between steps, replays go on as eager steps would."""
 
 import copy
 import gc

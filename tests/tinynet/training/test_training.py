@@ -4,7 +4,6 @@ import re
 import signal
 import sys
 import textwrap
-import threading
 import time
 
 import numpy as np
@@ -14,7 +13,7 @@ from children import ENVIRONMENT, LIMIT, finished, started
 
 import kernels
 import tinynet as tn
-from tinynet import Tensor, backends, nn, optim, schedule
+from tinynet import Tensor, nn, optim, schedule
 from tinynet import functional as F
 from tinynet.training import trainer as training
 
@@ -133,7 +132,7 @@ def test_early_stopping_restores_the_best_weights(patience):
     assert run.evaluate(*VALIDATION) == pytest.approx(min(history.validation_loss), rel=1e-6)
 
 
-def test_callbacks_behind_early_stopping_have_the_best_weights_when_it_stops():
+def test_callbacks_after_early_stopping_have_the_best_weights_when_it_stops():
     losses = []
     stop = tn.EarlyStopping(patience=2)
     run = trainer(lr=0.3, callbacks=[stop, lambda run, history: losses.append(run.evaluate(*VALIDATION))])
@@ -178,7 +177,7 @@ def test_best_weights_are_restored_whichever_way_fit_ends(ends):
     assert run.evaluate(*VALIDATION) == pytest.approx(stop.best, rel=1e-6)
 
 
-def test_best_weights_are_restored_behind_a_time_limit():
+def test_best_weights_are_restored_after_a_time_limit():
     run, _, before = stopping(epochs=40, patience=100)
     after = run.fit(X[20:], LABELS[20:], batch_size=4, validation_data=VALIDATION, time_limit=1e-9)
     assert after.stopped == "time limit" and run.position.rows_done == 4
@@ -197,7 +196,7 @@ def test_fits_in_a_row_are_one_to_early_stopping():
         np.testing.assert_array_equal(parts.model.state_dict()[name], array)
 
 
-def test_behind_an_early_stop_the_next_fit_waits_anew_from_the_best_weights():
+def test_after_an_early_stop_the_next_fit_waits_anew_from_the_best_weights():
     run, stop, first = stopping()
     best = run.model.state_dict()
     heard = []
@@ -251,7 +250,7 @@ def test_a_callback_may_stop():
     assert trainer(callbacks=[enough]).fit(X, LABELS, epochs=9).stopped == "enough"
 
 
-def test_a_time_limit_stops_behind_a_step():
+def test_a_time_limit_stops_after_a_step():
     history = trainer("naive").fit(X, LABELS, epochs=10_000, batch_size=5, time_limit=0.2)
     assert history.stopped == "time limit" and 0.2 <= sum(history.seconds) < 2
     assert len(history.train_loss) == len(history.seconds) == len(history.samples)
@@ -264,7 +263,7 @@ def test_an_epoch_that_was_cut_goes_on_where_it_stopped(compiled):
     cut = trainer(schedule=schedule.Cosine(), compile=compiled)
     fits = 0
     while cut.epoch < 40:
-        cut.fit(X, LABELS, epochs=40 - cut.epoch, batch_size=8, time_limit=1e-9)  # stops behind each run of steps
+        cut.fit(X, LABELS, epochs=40 - cut.epoch, batch_size=8, time_limit=1e-9)  # stops after each run of steps
         fits += 1
     history = cut.history
     assert fits >= 40 and (compiled or fits == 40 * 7)
@@ -683,76 +682,3 @@ def test_ctrl_c_stops_quickly_and_keeps_what_was_trained(backend_name):
         rest, errors = process.communicate()
     assert line.split() == ["stopped", "interrupted"] + ["True"] * 5, errors
     assert rest == "again 1\n"
-
-
-def test_use_backend_holds_in_its_block_and_thread():
-    with tn.use_backend("naive"):
-        assert tn.current_backend().name == "naive"
-        elsewhere = []
-        thread = threading.Thread(target=lambda: elsewhere.append(tn.current_backend().name))
-        thread.start()
-        thread.join(LIMIT)
-        with tn.use_backend(loaded("numpy")):
-            assert tn.current_backend().name == "numpy"
-        assert tn.current_backend().name == "naive"
-    assert elsewhere == ["numba"] and tn.current_backend().name == "numba"
-    tn.use_backend("numpy")
-    assert tn.current_backend().name == "numpy"
-    tn.use_backend("numba")
-    assert (Tensor([1.0]) + 1).numpy() == 2
-
-
-def test_a_block_of_a_backend_is_entered_again():
-    """One after the other, within itself, within others, by an error's way out, and in threads at once."""
-    names, numpy = [], tn.use_backend("numpy")
-    with numpy, tn.use_backend("naive"), numpy:
-        names.append(tn.current_backend().name)
-        with pytest.raises(ZeroDivisionError), numpy:
-            1 / 0  # noqa: B018
-        names.append(tn.current_backend().name)
-    with numpy:
-        names.append(tn.current_backend().name)
-    assert names == ["numpy"] * 3 and tn.current_backend().name == "numba"
-    both = threading.Barrier(2)
-
-    def enter():
-        with numpy:
-            both.wait(60)
-            names.append(tn.current_backend().name)
-            both.wait(60)
-        names.append(tn.current_backend().name)
-
-    threads = [threading.Thread(target=enter) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert sorted(names) == ["numba"] * 2 + ["numpy"] * 5 and tn.current_backend().name == "numba"
-
-
-def test_a_block_takes_back_the_default_it_set_and_no_other():
-    first, second = tn.use_backend("naive"), tn.use_backend("numpy")
-    with first:  # the default is the second's now
-        assert tn.current_backend().name == "naive"
-    assert tn.current_backend().name == "numpy"
-    with second:
-        pass
-    assert tn.current_backend().name == "numba"
-    third = tn.use_backend("naive")
-    tn.use_backend("numpy")  # for good
-    with third:
-        pass
-    assert tn.current_backend().name == "numpy"
-    tn.use_backend("numba")
-    with third:
-        pass
-    assert tn.current_backend().name == "numba"
-
-
-def test_blocks_and_defaults_leave_nothing_behind():
-    for _ in range(5):
-        tn.use_backend("numpy")
-        with tn.use_backend("naive"):
-            pass
-    tn.use_backend("numba")
-    assert len(backends._defaults) <= 2 and tn.current_backend().name == "numba"

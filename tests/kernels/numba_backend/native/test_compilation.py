@@ -180,7 +180,7 @@ def test_a_child_compiles_what_it_needs_while_its_parent_compiles(tmp_path):
                 getattr(backend, kernel)(x)
         compiling = threading.Thread(target=compile_some)
         compiling.start()
-        while not compilation.COUNTERS.compiled:  # behind it come more kernels
+        while not compilation.COUNTERS.compiled:  # more kernels come after it
             time.sleep(0.01)
         child = os.fork()
         if child == 0:

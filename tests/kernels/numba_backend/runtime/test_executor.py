@@ -188,7 +188,7 @@ def runner_of(run):
 
 
 def test_a_plain_step_has_two_barriers():
-    """Forward and backward by rows of the batch; behind a barrier the weights' gradients and updates by their rows."""
+    """Forward and backward by rows of the batch; after a barrier the weights' gradients and updates by their rows."""
     run = trainer(2)
     run.fit(X, LABELS, epochs=1, batch_size=96)
     first, second = runner_of(run).phases
