@@ -2,10 +2,13 @@
 
 import ast
 import json
+import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from children import finished
 from safetensors.numpy import save
 
 from kernels.contract.dtypes import DTYPES, EITHER_FLOAT, FLOAT_NAMES, FLOATS
@@ -51,6 +54,33 @@ def test_those_trained_in():
     assert {trial.dtype for trial in trials()} == set(FLOAT_NAMES)
     assert [Tensor(np.ones(2, dtype)).dtype for dtype in FLOATS] == list(FLOATS)
     assert Tensor([1, 2]).dtype == FLOATS[0]  # the first is the default
+
+
+ADDED = """
+import sys, tinynet, numpy as np
+from pathlib import Path
+from kernels.contract.dtypes import DTYPES, FLOAT_NAMES
+from kernels.numba_backend import simd
+from tinynet.checkpoints.tensor_files import read_tensors, write_tensors
+
+row = DTYPES["bfloat16"]
+assert (row.bytes, row.eps, row.tiny) == (2, 2**-7, DTYPES["float32"].tiny) and "bfloat16" not in FLOAT_NAMES
+assert np.float32(row.largest).view(np.uint32) == 0x7F7F0000  # the upper half of a float32 is a bfloat16
+write_tensors(Path(sys.argv[1]), {"x": np.arange(3, dtype=np.uint16)}, {})
+assert read_tensors(Path(sys.argv[1]))[0]["x"].dtype == np.uint16
+assert simd.vector("uint32", 4).format is DTYPES["uint32"]
+"""
+
+
+def test_another_is_a_row(tmp_path, monkeypatch):
+    """Of bfloat16, which NumPy does not have: it is held as the bits in uint16, for which nobody takes it."""
+    for folder in ("kernels", "tinynet"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    table = tmp_path / TABLE.relative_to(ROOT)
+    head, last, tail = table.read_text().rpartition('        Dtype("uint8"')
+    table.write_text(f'{head}        Dtype("bfloat16", "u2", "", "", 8, 7),\n{last}{tail}')
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    finished([sys.executable, "-c", ADDED, str(tmp_path / "x.safetensors")], check=True, cwd=tmp_path)
 
 
 # ---- nobody else lists them ---------------------------------------------------------------------------------------

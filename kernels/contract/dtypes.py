@@ -11,8 +11,9 @@ class Dtype(NamedTuple):
     """What arrays, vectors and files need to know of a dtype.
 
     name: NumPy's. code: of the NumPy dtype that holds it, in native order. llvm: the type of a vector's lane, "" where
-    there are no vectors of it. safetensors: its name in files. exponent, mantissa: explicit bits of a float (IEEE 754,
-    section 3.4), 0 of whole numbers. trained: whether tensors and the contract's ``Floats`` may be of it.
+    there are no vectors of it. safetensors: its name in files, "" where none hold it. exponent, mantissa: explicit bits
+    of a float (IEEE 754, section 3.4), 0 of whole numbers. trained: whether tensors and the contract's ``Floats`` may
+    be of it.
     """
 
     name: str

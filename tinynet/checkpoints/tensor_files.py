@@ -28,7 +28,7 @@ from kernels.contract import dtypes
 from ..files import write_atomically
 from ..tensor import Array
 
-DTYPES = {row.safetensors: row.numpy.newbyteorder("<") for row in dtypes.DTYPES.values()}
+DTYPES = {row.safetensors: row.numpy.newbyteorder("<") for row in dtypes.DTYPES.values() if row.safetensors}
 LONGEST_HEADER = 1 << 21  # bytes; parsed JSON takes many times its text
 LONGEST_AXIS, MOST_AXES = 1 << 31, 32
 TOO_LARGE = "takes more memory than there is"

@@ -114,7 +114,7 @@ def two_product(a, b):
     p = a * b
     if has_fma():
         return p, multiply_add(a, b, -p)
-    splitter = {32: 2.0**12 + 1, 64: 2.0**27 + 1}[a.type.bits]
+    splitter = 2.0 ** ((a.type.format.mantissa + 2) // 2) + 1  # half of the digits, of which one is implicit
 
     def split(x):
         scaled = x * splitter
