@@ -11,19 +11,10 @@ import numpy as np
 from cases import Arguments, Array, Shape, Timed, arguments_of, reference_of
 
 from kernels import DECLARATIONS
+from kernels.memory import aligned_empty
 from kernels.testing import CASES
 
-ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
 Allocate = Callable[[Shape, Any], Array]
-
-
-def aligned(shape: Shape, dtype: Any) -> Array:
-    """An empty C-contiguous array that begins at a cache line, as NumPy's own mostly do not."""
-    dtype = np.dtype(dtype)
-    size = math.prod(shape) * dtype.itemsize
-    buffer = np.empty(size + ALIGNMENT, np.uint8)
-    start = -buffer.ctypes.data % ALIGNMENT
-    return buffer[start : start + size].view(dtype).reshape(shape)
 
 
 class Problem:
@@ -75,7 +66,7 @@ class Problem:
         results = {}
         for operand, expected in zip(self.declaration.results, self.expected, strict=False):
             whole = operand.kind == "Indices"
-            array = aligned(expected.shape, np.int64) if whole else allocate(expected.shape, self.result_dtype)
+            array = aligned_empty(expected.shape, np.int64) if whole else allocate(expected.shape, self.result_dtype)
             array.fill(-1 if whole else np.nan)
             results[operand.name] = array
         return results
