@@ -12,13 +12,14 @@ from repository import ROOT, TESTS
 import kernels
 import tinynet as tn
 from kernels import DECLARATIONS, Backend
+from kernels.environment import VARIABLES
 from tinynet import Tensor
 from tinynet import functional as F
 from tinynet.backends import running_on
 
 # From the ground up; a module may import from those before it (and from its own package).
 STOREYS = [
-    "kernels.spelling kernels.text kernels.cpus kernels.locks", "kernels.ieee", "kernels.contract",
+    "kernels.environment", "kernels.spelling kernels.text kernels.cpus kernels.locks kernels.memory", "kernels.ieee", "kernels.contract",
     "kernels.numba_backend.simd", "kernels.hardware", "kernels.program",
     "kernels.naive kernels.numpy_backend kernels.numba_backend.native", "kernels.numba_backend.kernels",
     "kernels.numba_backend.runtime", "kernels.numba_backend.listing", "kernels.numba_backend",
@@ -186,6 +187,50 @@ def test_no_arithmetic_by_numpy_in_the_framework():
     assert arithmetic(files) == []
     assert arithmetic([("tinynet/x.py", ast.parse("y = np.exp(x)"))]) == ["tinynet/x.py: np.exp"]
     assert arithmetic([("tinynet/x.py", ast.parse("y = x @ w"))]) == ["tinynet/x.py: @"]
+
+
+def alignments(files):
+    """Where an address is rounded, or a cache line's bytes are written down."""
+    found = []
+    for path, tree in files:
+        for node in ast.walk(tree):
+            rounds = isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod | ast.BitAnd)
+            if rounds and re.search(r"\bctypes\b|__array_interface__|\baddress\(", ast.unparse(node)):
+                found.append(f"{path}: {ast.unparse(node)}")
+            if isinstance(node, ast.Assign) and re.fullmatch(
+                r"(?s).*\b(\w+_)?(LINE|ALIGNMENT)\b.* = .*\b64\b.*", ast.unparse(node)
+            ):
+                found.append(f"{path}: {ast.unparse(node)}")
+    return found
+
+
+def test_memory_is_aligned_in_one_place():
+    files = [file for package in ("kernels", "tinynet", "benchmarks") for file in sources(package)]
+    assert {place.split(":")[0] for place in alignments(files)} == {"kernels/memory.py"}
+    for line in (
+        "start = -memory.ctypes.data % ALIGNED",
+        "low = address(x) & 63",
+        "x.__array_interface__['data'][0] % 64",
+        "PAGE, LINE = 4096, 64",
+        "CACHE_LINE = 64",
+    ):
+        assert alignments([("x.py", ast.parse(line))]), line
+
+
+def reads_of_the_environment(files):
+    names = {"environ", "environb", "getenv", "getenvb", "expandvars"}
+    return {path for path, tree in files for node in ast.walk(tree)
+            if getattr(node, "attr", None) in names
+            or (isinstance(node, ast.ImportFrom) and names & {alias.name for alias in node.names})}  # fmt: skip
+
+
+def test_the_environment_is_read_in_one_place():
+    files = [file for package in ("kernels", "tinynet", "train") for file in sources(package)]
+    assert reads_of_the_environment(files) == {"kernels/environment.py"}
+    for line in ("import os\nx = os.environ['X']", "from os import getenv as g", "os.path.expandvars('$X')"):
+        assert reads_of_the_environment([("x.py", ast.parse(line))]) == {"x.py"}, line
+    named = re.findall(r'"([A-Z]+(?:_[A-Z0-9]+)+)"', (ROOT / "kernels/environment.py").read_text())
+    assert set(named) == {variable.name for variable in VARIABLES}  # the table has each
 
 
 # ---- the same, watched while it runs --------------------------------------------------------------------------------

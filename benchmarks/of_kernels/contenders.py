@@ -11,10 +11,10 @@ from functools import cache, partial
 from typing import Any
 
 import numpy as np
-from shared.arrays import aligned
 from shared.clock import Call, fastest
 
 import kernels
+from kernels.memory import aligned_empty
 
 from .cases import Arguments, Array
 from .numpy_expressions import EXPRESSIONS
@@ -39,7 +39,7 @@ class Contender:
 
 def of_backend(problem: Problem, backend: kernels.Backend, contiguous: bool) -> Contender:
     """The backend's checked method, on arrays as the backend allocates them. Refused if it raises or errs."""
-    allocate = aligned if contiguous else backend.empty
+    allocate = aligned_empty if contiguous else backend.empty
     inputs, outputs = problem.inputs(allocate), problem.outputs(allocate)
     call = partial(getattr(backend, problem.line.kernel), **inputs, **outputs)
     try:
@@ -58,7 +58,7 @@ def of_numpy(problem: Problem, budget: float) -> Contender:
     """The fastest of the NumPy expressions, among them the numpy backend's kernel. Refused if all are wrong."""
     sound, wrongs = {}, []
     for name, expression, in_blocks in _expressions(problem):
-        inputs, outputs = problem.inputs(aligned), problem.outputs(aligned)
+        inputs, outputs = problem.inputs(aligned_empty), problem.outputs(aligned_empty)
         call = _numpy_call(problem, expression, inputs, outputs, BLOCK if in_blocks else None)
         call()
         if wrong := problem.wrong(problem.results(inputs, outputs)):
@@ -133,10 +133,10 @@ def _summed(problem: Problem) -> int:
 
 # What the expressions may ask for beside the kernel's operands, by name.
 WORKSPACE: dict[str, Callable[[Problem], Array]] = {
-    "t": lambda problem: aligned(_largest(problem), problem.dtype),
-    "u": lambda problem: aligned(_largest(problem), problem.dtype),
-    "mask": lambda problem: aligned(_largest(problem), np.bool_),
-    "row": lambda problem: aligned((problem.line.shape[0], 1), problem.dtype),
+    "t": lambda problem: aligned_empty(_largest(problem), problem.dtype),
+    "u": lambda problem: aligned_empty(_largest(problem), problem.dtype),
+    "mask": lambda problem: aligned_empty(_largest(problem), np.bool_),
+    "row": lambda problem: aligned_empty((problem.line.shape[0], 1), problem.dtype),
     "index": lambda problem: np.arange(problem.line.shape[0]),
     "ones": lambda problem: np.ones(_summed(problem), problem.dtype),
     "eye": lambda problem: np.eye(problem.line.shape[1], dtype=problem.dtype),
@@ -165,7 +165,7 @@ def of_torch(problem: Problem) -> Contender | None:
     expression = TORCH_EXPRESSIONS.get(problem.line.kernel)
     if expression is None:
         return None
-    inputs, outputs = problem.inputs(aligned), problem.outputs(aligned)
+    inputs, outputs = problem.inputs(aligned_empty), problem.outputs(aligned_empty)
     takes_out = "out" in inspect.signature(expression).parameters
     given = {**inputs, **(outputs if takes_out else {})}
     tensors = {name: torch.from_numpy(v) if isinstance(v, np.ndarray) else v for name, v in given.items()}

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from shared.arrays import aligned
 
 from kernels import DECLARATIONS
+from kernels.memory import aligned_empty
 from kernels.testing import CASES
 
 from .cases import Arguments, Array, Shape, Timed, arguments_of, reference_of
@@ -67,7 +67,7 @@ class Problem:
         results = {}
         for operand, expected in zip(self.declaration.results, self.expected, strict=False):
             whole = operand.kind == "Indices"
-            array = aligned(expected.shape, np.int64) if whole else allocate(expected.shape, self.result_dtype)
+            array = aligned_empty(expected.shape, np.int64) if whole else allocate(expected.shape, self.result_dtype)
             array.fill(-1 if whole else np.nan)
             results[operand.name] = array
         return results

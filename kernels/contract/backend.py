@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..memory import empty
 from .calls import PLANS_KEPT, checked
 from .code import Code
 from .declaration import DECLARATIONS, Declaration
-
-
-def _empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
-    return np.empty(shape, dtype)
 
 
 class Backend:
@@ -29,7 +26,7 @@ class Backend:
         name: str,
         implementations: Mapping[str, Callable[..., Any]],
         options: Mapping[str, Any] | None = None,
-        empty: Callable[[tuple[int, ...], np.dtype[Any]], np.ndarray[Any, Any]] = _empty,
+        empty: Callable[[tuple[int, ...], np.dtype[Any]], np.ndarray[Any, Any]] = empty,
         compile_seconds: Callable[[], float] | None = None,
         kernels_compiled: Callable[[], int] | None = None,
         executor: Callable[[Any], Any] | None = None,

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..memory import LINE, aligned_empty
 from .instruction import TEMPORARY, Array, Buffer, Instruction
 from .program import Program
-
-LINE = 64  # bytes of a cache line, which every buffer begins on
 
 
 @dataclass(frozen=True)
@@ -24,8 +23,7 @@ class Plan:
 
     def allocate(self) -> Array:
         """The arena: bytes that begin on a cache line."""
-        memory = np.empty(self.nbytes + LINE, np.uint8)
-        return memory[-memory.ctypes.data % LINE :][: self.nbytes]
+        return aligned_empty((self.nbytes,), np.uint8)
 
 
 def holders(arena: Array) -> int:

@@ -14,6 +14,7 @@ import numpy as np
 from ..contract.backend import Backend
 from ..contract.declaration import ACTIVATIONS, OUTPUT_ACTIVATIONS
 from ..contract.optimizers import UPDATES
+from ..memory import LINE, PAGE
 from .dependencies import overlap, predecessors
 from .instruction import OPTIMIZER, PERSISTENT, SMALL, TEMPORARY, Buffer, Instruction, View
 from .program import Program
@@ -22,7 +23,6 @@ Pass = Callable[[Program, Backend], Program]
 
 MOST_TRANSPOSED = 1 << 18  # bytes of a weight that is kept in both layouts: both stay in the L2 cache
 COPIES = 1000  # from here on, numbers of persistent buffers that are copies
-PAGE, LINE = 4096, 64  # bytes; caches place a line by its address within a page
 
 
 def remove_dead_calls(program: Program, backend: Backend) -> Program:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from shared.arrays import aligned
+
+from kernels.memory import aligned_empty
 
 from ..problem import BETA1, BETA2, EPS, LEARNING_RATE, Array, Problem
 
@@ -18,7 +19,7 @@ class Trained:
     def __init__(self, problem: Problem, threads: int):
         self.problem, self.epoch = problem, 0
         size = problem.size
-        vectors = [aligned((size.parameters,), np.float32) for _ in range(4)]
+        vectors = [aligned_empty((size.parameters,), np.float32) for _ in range(4)]
         for vector in vectors:
             vector.fill(0)
         parameters, gradients, first, second = vectors
@@ -28,13 +29,13 @@ class Trained:
             own[...] = given
         self.adam = _Adam(parameters, gradients, first, second)
         # One array a layer for its output, another for the loss's gradient with respect to it.
-        self.outputs = [aligned((size.batch, width), np.float32) for width in size.widths]
-        self.deltas = [aligned((size.batch, width), np.float32) for width in size.widths]
+        self.outputs = [aligned_empty((size.batch, width), np.float32) for width in size.widths]
+        self.deltas = [aligned_empty((size.batch, width), np.float32) for width in size.widths]
         self.deltas[-1] = self.outputs[-1]  # softmax works in place
         self.masks = [np.empty((size.batch, width), np.bool_) for width in size.widths]
         self.ones = np.ones(size.batch, np.float32)
         self.classes = np.ones(size.widths[-1], np.float32)
-        self.row = aligned((size.batch, 1), np.float32)
+        self.row = aligned_empty((size.batch, 1), np.float32)
         # Of each step's rows: ln of these sums, less these logits, is the loss.
         self.sums = np.empty((size.steps, size.batch), np.float32)
         self.picked = np.empty((size.steps, size.batch), np.float32)
@@ -102,7 +103,7 @@ class _Adam:
 
     def __init__(self, *vectors: Array):
         size = len(vectors[0])
-        work = aligned((min(BLOCK, size),), np.float32)
+        work = aligned_empty((min(BLOCK, size),), np.float32)
         self.blocks = [
             (*(vector[start : start + BLOCK] for vector in vectors), work[: min(BLOCK, size - start)])
             for start in range(0, size, BLOCK)

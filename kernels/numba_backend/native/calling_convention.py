@@ -12,6 +12,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from ...memory import LINE
 from ..simd import host
 from .partition import COLUMN_UNIT, share_of, splits_rows
 
@@ -96,14 +97,14 @@ def row(typing, vector, words, operand, i):
 
 @intrinsic(prefer_literal=True)
 def stack(typing, vector, elements):
-    """Uninitialised memory of so many elements on the stack, aligned to 64 bytes; the count is a constant."""
+    """Uninitialised memory of so many elements on the stack, from a cache line on; the count is a constant."""
     kind, count = types.CPointer(vector.vector_type.dtype), elements.literal_value
 
     def codegen(context, builder, signature, arguments):
         # Not cgutils.alloca_once, which stores zeros into the whole of it.
         with builder.goto_entry_block():
             memory = builder.alloca(ir.ArrayType(vector.vector_type.scalar_llvm, count))
-        memory.align = 64
+        memory.align = LINE
         return builder.bitcast(memory, context.get_value_type(kind))
 
     return kind(vector, elements), codegen

@@ -26,6 +26,7 @@ import numba
 from llvmlite import binding
 from numba import cfunc
 
+from ... import environment
 from ...locks import Awaited, reentrant_lock
 from .calling_convention import KERNEL
 
@@ -130,8 +131,7 @@ def fingerprint() -> str:
 @cache
 def folder() -> Path | None:
     """Where object code is kept: $TINYNET_CACHE_DIR or the user's cache folder; None where that cannot be written."""
-    base = os.environ.get("TINYNET_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    path = Path(base) / "tinynet" / fingerprint()
+    path = environment.cache_folder() / "tinynet" / fingerprint()
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
         for made in (path.parent, path):

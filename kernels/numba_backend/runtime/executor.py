@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ...locks import lock
+from ...memory import APART
 from ...program import arena
 from ...program.dependencies import height
 from ...program.instruction import ARGUMENT, TEMPORARY, Array, View
@@ -57,7 +58,7 @@ BARRIER, HALT, WATCH, FLAG_SHIFT = 1, 2, 4, 8
 # Operands of the executor itself.
 CODE, MOVES, SHARED, STEPS, DONE, FLAGS, TIMES = range(7)
 READINGS = 4  # of the clock, an instruction
-ARRIVED, GENERATION = 0, 16  # places in the shared words, on cache lines of their own
+ARRIVED, GENERATION = 0, APART  # places in the shared words
 SPINS = 20000  # before a waiting thread gives way to others on its core
 
 

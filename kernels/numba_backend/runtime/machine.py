@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from ... import environment
 from ...contract.dtypes import DTYPES
 from ..kernels.entry import Epilogue
 from ..kernels.products import EPILOGUES, epilogue_signature
@@ -84,9 +84,4 @@ def best_width() -> int:
 
 def best_threads() -> int:
     """The CPUs that the process may use, or fewer where NUMBA_NUM_THREADS or else OMP_NUM_THREADS says so."""
-    most = at_once(MOST_THREADS)
-    for variable in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS"):
-        number = os.environ.get(variable, "").partition(",")[0].strip()  # OpenMP takes one for each nested level
-        if number.isdecimal() and int(number) > 0:
-            return min(int(number), most)
-    return most
+    return min(at_once(MOST_THREADS), environment.threads() or MOST_THREADS)

@@ -24,6 +24,7 @@ from numba import types
 
 from ...cpus import cpu_count
 from ...locks import lock
+from ...memory import APART, LINE_WORDS
 from ..native.calling_convention import (
     WORDS,
     atomic_add,
@@ -38,7 +39,7 @@ from ..native.compilation import address_of
 from ..native.invocation import Launcher
 
 # Places in the shared words, each on a cache line of its own; each thread has a flag that says it sleeps.
-GENERATION, PENDING, REPORTED, SIZE, ASLEEP, LINE = 0, 8, 16, 24, 32, 16
+GENERATION, PENDING, REPORTED, SIZE, ASLEEP = (line * LINE_WORDS for line in range(5))
 MOST_THREADS = 62  # sleepers are told as the bits of one word
 SPINS, YIELDS = 3000, 6000  # some 50 us of spinning, then some 2 ms of giving way, then sleep
 
@@ -68,7 +69,7 @@ def _lead(shared: Any, words: Any, threads: Any, generation: Any, reports: Any) 
     atomic_store(shared, GENERATION, generation)
     sleeping = 0
     for thread in range(1, threads):
-        sleeping |= atomic_exchange(shared, ASLEEP + LINE * thread, 0) << thread
+        sleeping |= atomic_exchange(shared, ASLEEP + APART * thread, 0) << thread
     if sleeping != 0:
         atomic_store(shared, PENDING, sleeping)
         return sleeping
@@ -101,11 +102,11 @@ def _follow(shared: Any, words: Any, thread: Any, threads: Any, seen: Any) -> An
         if idle <= SPINS + YIELDS:
             yield_core(0)
             continue
-        atomic_exchange(shared, ASLEEP + LINE * thread, 1)
+        atomic_exchange(shared, ASLEEP + APART * thread, 1)
         if atomic_load(shared, GENERATION) == seen:
             return seen
         # Work came just now. If the caller has already seen the flag, it will wake this thread, which must then sleep.
-        if atomic_exchange(shared, ASLEEP + LINE * thread, 0) == 0:
+        if atomic_exchange(shared, ASLEEP + APART * thread, 0) == 0:
             return seen
         idle = 0
 
@@ -150,8 +151,8 @@ class Team:
             0  # threads, with the caller's, when they have been started: fewer than wanted where so many fail
         )
         self._wake = [Wake() for _ in range(threads)]
-        self._shared, self._words = np.zeros(ASLEEP + LINE * threads, np.int64), np.zeros(64, np.int64)
-        self._shared[ASLEEP::LINE] = 1
+        self._shared, self._words = np.zeros(ASLEEP + APART * threads, np.int64), np.zeros(64, np.int64)
+        self._shared[ASLEEP::APART] = 1
         self._shared_address, self._words_address = int(self._shared.ctypes.data), int(self._words.ctypes.data)
 
     def _start(self) -> int:

@@ -4,11 +4,11 @@ import ast
 import json
 import shutil
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from children import finished
+from repository import ROOT
 from safetensors.numpy import save
 
 from kernels.contract.dtypes import DTYPES, EITHER_FLOAT, FLOAT_NAMES, FLOATS
@@ -16,7 +16,6 @@ from kernels.numba_backend import simd
 from kernels.testing import trials
 from tinynet import Tensor
 
-ROOT = Path(__file__).parent.parent
 TABLE = ROOT / "kernels" / "contract" / "dtypes.py"
 ROWS = [pytest.param(row, id=name) for name, row in DTYPES.items()]
 
@@ -58,7 +57,6 @@ def test_those_trained_in():
 
 ADDED = """
 import sys, tinynet, numpy as np
-from pathlib import Path
 from kernels.contract.dtypes import DTYPES, FLOAT_NAMES
 from kernels.numba_backend import simd
 from tinynet.checkpoints.tensor_files import read_tensors, write_tensors
