@@ -158,6 +158,7 @@ FUNCTIONS: dict[str, dict[str, Row]] = {
 LAYERS: dict[str, Callable[[], Module]] = {
     **{make.__name__: make for make in (*nn.ACTIVATIONS.values(), nn.Softmax, nn.LogSoftmax)},
     "Linear": lambda: nn.Linear(4, 5),
+    "Scale": lambda: nn.Scale(4, 0.7),
     "Dropout": lambda: nn.Dropout(0.3),
     "BatchNorm1d": lambda: nn.BatchNorm1d(4),
     "LayerNorm": lambda: nn.LayerNorm(4),

@@ -77,6 +77,7 @@ MODELS = {
     "residual": lambda: nn.Sequential(
         nn.Residual(nn.Sequential(nn.Linear(5, 5), nn.ReLU())), nn.Residual(nn.Dropout())
     ),
+    "scale": lambda: nn.Sequential(nn.Scale(5), nn.Linear(5, 3, parametrisation="ntk")),
     "shared layer": shared,
     "subclass": lambda: Scaled(5),
     "perceptron": lambda: nn.multilayer_perceptron(5, (16, 8), 3, "gelu", dropout=0.2, norm="batch"),

@@ -119,6 +119,12 @@ def linear(graph: Graph, path: str, module: nn.Linear, x: Value) -> Value:
     return append(graph, path, nn.ACTIVATIONS[module.activation](), Value(y, module.out_features))
 
 
+def scale(graph: Graph, path: str, module: nn.Scale, x: Value) -> Value:
+    """x weight, column by column."""
+    check_columns(path, module, x, module.features)
+    return Value(graph.node(path, "Mul", x.name, graph.array(joined(path, "weight"), module.weight.data)), x.columns)
+
+
 def batch_norm(graph: Graph, path: str, module: nn.BatchNorm1d, x: Value) -> Value:
     """With the running averages."""
     check_columns(path, module, x, module.num_features)
@@ -247,6 +253,7 @@ def residual(graph: Graph, path: str, module: nn.Residual, x: Value) -> Value:
 ACTIVATIONS: dict[str, Rule] = {name: activation(name) for name in nn.ACTIVATIONS} | {"identity": nothing, "gelu": gelu}
 RULES: dict[type[nn.Module], Rule] = {
     nn.Linear: linear,
+    nn.Scale: scale,
     nn.BatchNorm1d: batch_norm,
     nn.LayerNorm: layer_norm,
     nn.Embedding: embedding,
@@ -278,7 +285,7 @@ def first_columns(model: nn.Module) -> int:
     for _, module in model.named_modules():
         if isinstance(module, nn.Embedding):
             per_column *= module.embedding_dim
-        for name in ("in_features", "num_features", "normalized_shape"):
+        for name in ("in_features", "num_features", "normalized_shape", "features"):
             if isinstance(columns := getattr(module, name, None), int):
                 return columns // per_column
     raise ValueError("input_features is None, expected a whole number: no layer of the model says how many it takes")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from . import init
 from .activations import ACTIVATIONS, LogSoftmax, Softmax
 from .containers import NORMS, Residual, Sequential, multilayer_perceptron
-from .layers import BatchNorm1d, Dropout, Embedding, LayerNorm, Linear
+from .layers import BatchNorm1d, Dropout, Embedding, LayerNorm, Linear, Scale
 from .losses import MODULES as _LOSSES
 from .losses import CrossEntropyLoss
 from .module import Module, Parameter
@@ -13,7 +13,7 @@ from .module import Module, Parameter
 __all__ = [
     "ACTIVATIONS", "BatchNorm1d", "CrossEntropyLoss", "Dropout", "Embedding",
     "LayerNorm", "Linear", "LogSoftmax", "Module", "NORMS", "Parameter",
-    "Residual", "Sequential", "Softmax", "init", "multilayer_perceptron",
+    "Residual", "Scale", "Sequential", "Softmax", "init", "multilayer_perceptron",
 ]  # fmt: skip
 
 # ReLU, MSELoss and all others, each made from its function.
