@@ -159,6 +159,69 @@ def embedding(graph: Graph, path: str, module: nn.Embedding, x: Value) -> Value:
     return Value(graph.node(path, "Reshape", y, shape), columns)
 
 
+def picked(graph: Graph, path: str, x: Value, start: int, end: int) -> Value:
+    """Some columns."""
+    numbers = graph.array(joined(path, f"columns.{start}.{end}"), np.array(range(start, end)))
+    return Value(graph.node(path, "Gather", x.name, numbers, axis=1), end - start)
+
+
+def beside(graph: Graph, path: str, parts: list[Value]) -> Value:
+    """Columns side by side."""
+    y = graph.node(path, "Concat", *(part.name for part in parts), axis=1)
+    return Value(y, sum(part.columns for part in parts))
+
+
+def table_input(graph: Graph, path: str, module: nn.TableInput, x: Value) -> Value:
+    """Columns that pass, embeddings of numbers, embeddings of codes."""
+    check_columns(path, module, x, module.in_features)
+    found = []
+    for start, end, name, inner in module.parts():
+        columns = picked(graph, path, x, start, end)
+        found.append(columns if inner is None else append(graph, joined(path, name), inner, columns))
+    return beside(graph, path, found)
+
+
+def pbld(graph: Graph, path: str, module: nn.PBLD, x: Value) -> Value:
+    """The columns, and of each its waves, weighed by a product of its own."""
+    check_columns(path, module, x, module.features)
+    features, waves, learned = module.features, module.frequencies, module.units - 1
+    compose = Composer(graph, path)
+
+    def shaped(name: str, value: str, *shape: int) -> str:
+        return graph.node(path, "Reshape", value, graph.array(joined(path, f"{name}.shape"), np.array([-1, *shape])))
+
+    def array(name: str, *shape: int) -> str:
+        return graph.array(joined(path, name), getattr(module, name).data.reshape(shape))
+
+    turned = compose.multiply(shaped("column", x.name, features, 1), array("frequency", features, waves))
+    wave = compose.cos(compose.add(turned, array("phase", features, waves)))
+    weighed = compose.node(
+        "MatMul", shaped("wave", wave, features, 1, waves), array("weight", features, waves, learned)
+    )
+    y = compose.add(shaped("output", weighed, features * learned), array("bias", features * learned))
+    return beside(graph, path, [x, Value(y, features * learned)])
+
+
+def parametric(graph: Graph, path: str, module: nn.Parametric, x: Value) -> Value:
+    """x + weight (activation(x) - x)."""
+    check_columns(path, module, x, module.features)
+    y, compose = append(graph, joined(path, "activation"), module.activation, x), Composer(graph, path)
+    weighed = compose.multiply(
+        compose.subtract(y.name, x.name), graph.array(joined(path, "weight"), module.weight.data)
+    )
+    return Value(compose.add(x.name, weighed), x.columns)
+
+
+def monotone(graph: Graph, path: str, module: nn.Monotone, x: Value) -> Value:
+    """Each column the one before it and more."""
+    check_columns(path, module, x, module.columns)
+    found, softplus = [picked(graph, path, x, 0, 1)], ACTIVATIONS["softplus"]
+    for j in range(1, module.columns):
+        step = softplus(graph, path, nn.Softplus(), picked(graph, path, x, j, j + 1))
+        found.append(Value(graph.node(path, "Add", found[-1].name, step.name), 1))
+    return beside(graph, path, found)
+
+
 # Runtimes commonly lack float64 kernels for these and for Erf: onnxruntime does. Float64 models get the composition
 # instead; Erf is computed in float32, whose error is below 1e-7.
 IN_FLOAT32 = {"leaky_relu": "LeakyRelu", "elu": "Elu", "softplus": "Softplus"}
@@ -258,6 +321,10 @@ RULES: dict[type[nn.Module], Rule] = {
     nn.LayerNorm: layer_norm,
     nn.Embedding: embedding,
     nn.Dropout: nothing,
+    nn.TableInput: table_input,
+    nn.PBLD: pbld,
+    nn.Parametric: parametric,
+    nn.Monotone: monotone,
     **{nn.ACTIVATIONS[name]: rule for name, rule in ACTIVATIONS.items()},
     nn.Softmax: operator("Softmax", axis=-1),
     nn.LogSoftmax: operator("LogSoftmax", axis=-1),
