@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from . import init
 from .activations import ACTIVATIONS, LogSoftmax, Softmax
 from .containers import NORMS, Residual, Sequential, multilayer_perceptron
+from .from_data import initialise_from_data
 from .layers import BatchNorm1d, Dropout, Embedding, LayerNorm, Linear, Scale
 from .losses import MODULES as _LOSSES
 from .losses import CrossEntropyLoss, MultiQuantileLoss
@@ -14,7 +15,8 @@ from .tabular import PBLD, Monotone, Parametric, TableInput
 __all__ = [
     "ACTIVATIONS", "BatchNorm1d", "CrossEntropyLoss", "Dropout", "Embedding",
     "LayerNorm", "Linear", "LogSoftmax", "Module", "Monotone", "MultiQuantileLoss", "NORMS", "PBLD", "Parameter",
-    "Parametric", "Residual", "Scale", "Sequential", "Softmax", "TableInput", "init", "multilayer_perceptron",
+    "Parametric", "Residual", "Scale", "Sequential", "Softmax", "TableInput", "init", "initialise_from_data",
+    "multilayer_perceptron",
 ]  # fmt: skip
 
 # ReLU, MSELoss and all others, each made from its function.
