@@ -90,6 +90,7 @@ FUNCTIONS: dict[str, dict[str, Row]] = {
     "power": arithmetic(F.power, 0.5, 3.0),
     "maximum": {k: v for k, v in arithmetic(F.maximum).items() if k != "itself"},
     "minimum": {k: v for k, v in arithmetic(F.minimum).items() if k != "itself"},
+    "lerp": one(F.lerp, ((3, 4), (3, 4), (4,))),
     "negative": one(F.negative),
     "absolute": one(F.absolute),
     "exp": one(F.exp) | {"scalar": Row(F.exp, ((),))},

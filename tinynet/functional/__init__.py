@@ -13,6 +13,7 @@ from .arithmetic import (
     divide,
     erf,
     exp,
+    lerp,
     log,
     maximum,
     minimum,
@@ -33,7 +34,7 @@ __all__ = [
     *losses.LOSSES,
     "absolute", "add", "argmax", "batch_norm", "batch_norm_inference",
     "concatenate", "cos", "cross_entropy", "divide", "dropout", "embedding", "erf", "exp", "grouped_linear",
-    "layer_norm", "linear", "log", "log_softmax", "matmul", "max", "maximum", "mean", "minimum",
+    "layer_norm", "lerp", "linear", "log", "log_softmax", "matmul", "max", "maximum", "mean", "minimum",
     "multi_quantile_loss", "multiply", "negative", "power", "reshape", "sin",
     "softmax", "sqrt", "subtract", "sum", "take", "transpose",
 ]  # fmt: skip

@@ -82,7 +82,7 @@ class Parametric(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         check_input(self, x, self.features)
-        return F.add(x, F.multiply(F.subtract(self.activation(x), x), self.weight))
+        return F.lerp(x, self.activation(x), self.weight)
 
     def extra_repr(self) -> str:
         return described(self.features, lr_factor=(self.weight.lr_factor, 1.0))

@@ -53,7 +53,7 @@ class WeightAverage:
         weights = trainer.model.state_dict()  # the newest of what is not averaged: counters, seeds
         for name in _averaged(trainer.model) if self._weights else ():
             average, array = self._weights[name], arrays[name]
-            weights[name] = k.add(average, k.multiply(k.subtract(array, average), share))
+            weights[name] = k.lerp(average, array, share)
         self._weights = weights
 
     def fit_ended(self, trainer: Training, history: History) -> None:
