@@ -115,6 +115,8 @@ TIMED: list[Timed] = [
     *lines("arithmetic", "subtract divide", GRIDS, "+ column", mode="same,column"),
     *lines("arithmetic", "multiply", ELEMENTS, "+ number", mode="same,number"),
     *lines("arithmetic", "where cast fill", ELEMENTS),
+    *lines("arithmetic", "lerp", GRIDS, "+ row", one=True),
+    *lines("arithmetic", "lerp_gradient", LAYERS),
     *lines("functions", FUNCTIONS, ELEMENTS),
     *of_activations(),
     *products(),

@@ -10,16 +10,39 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from kernels.contract.dtypes import FLOATS
 
+from ..checks import check_above_0, check_at_least_0
 from ..tensor import Array, Tensor, float_dtype
 
 
 class Parameter(Tensor):
-    """A tensor that a module's optimizer updates."""
+    """A tensor that a module's optimizer updates.
 
-    __slots__ = ()
+    lr_factor, decay_factor: what the optimizer's learning rate and weight decay are multiplied by for this parameter.
+    scale: data = scale * w, where w is what is learned. Rates are then such that data / scale moves as w would on its
+    own (``optim.parameter_groups`` says how), so that no step has to multiply.
+    """
 
-    def __init__(self, data: ArrayLike, dtype: DTypeLike | None = None):
+    __slots__ = ("decay_factor", "lr_factor", "scale")
+
+    def __init__(
+        self,
+        data: ArrayLike,
+        dtype: DTypeLike | None = None,
+        *,
+        lr_factor: float = 1.0,
+        decay_factor: float = 1.0,
+        scale: float = 1.0,
+    ):
         super().__init__(np.array(data.data if isinstance(data, Tensor) else data), requires_grad=True, dtype=dtype)
+        self.lr_factor = check_at_least_0("lr_factor", lr_factor)
+        self.decay_factor = check_at_least_0("decay_factor", decay_factor)
+        self.scale = check_above_0("scale", scale)
+
+
+def described(*values: Any, **options: tuple[Any, Any]) -> str:
+    """The values, then what options are, each given with its default, where they differ: ``4, 2, bias=False``."""
+    said = [f"{name}={value!r}" for name, (value, default) in options.items() if value != default]
+    return ", ".join([*map(str, values), *said])
 
 
 class Module:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -42,6 +42,8 @@ class EarlyStopping:
     rows, whose losses cannot be compared, all begins anew.
     """
 
+    counts: ClassVar = ("best_epoch", "waited", "rows")  # numbers of its state, beside the best loss and weights
+
     def __init__(self, patience: int = 10, min_delta: float = 0.0, restore_best: bool = True):
         self.patience, self.min_delta = check_whole("patience", patience), check_at_least_0("min_delta", min_delta)
         self.restore_best = restore_best
@@ -68,7 +70,7 @@ class EarlyStopping:
             self.rows = looked
         if self._stops:
             self.waited = 0
-        if self._last and _same(trainer.model.arrays(), self._weights):
+        if self._last and same(trainer.model.arrays(), self._weights):
             trainer.model.load_state_dict(self._last)
         self._last = {}
 
@@ -85,7 +87,7 @@ class EarlyStopping:
 
     def fit_ended(self, trainer: Training, history: History) -> None:
         """Gives the model the best weights."""
-        if not self._weights or _same(trainer.model.arrays(), self._weights):
+        if not self._weights or same(trainer.model.arrays(), self._weights):
             return
         if not self._stops and history.stopped != NOT_FINITE:
             self._last = trainer.model.state_dict()
@@ -103,7 +105,8 @@ class EarlyStopping:
             setattr(self, f"_{name}" if name in ("weights", "last") else name, value)
 
 
-def _same(arrays: Mapping[str, Array], others: Mapping[str, Array]) -> bool:
+def same(arrays: Mapping[str, Array], others: Mapping[str, Array]) -> bool:
+    """Whether the arrays have the bits of those of the same names."""
     return all(array.tobytes() == others[name].tobytes() for name, array in arrays.items())
 
 

@@ -259,6 +259,10 @@ def where(condition, a, b):
     return select(condition != 0.0, a, b)
 
 
+def lerp(start, end, weight):
+    return start + weight * (end - start)
+
+
 # As NumPy's for one number as exponent; there, unlike in whole arrays, x**0.5 is the square root for -0 and -inf too.
 POWERS = {
     0.0: lambda a: a.like(1.0),
@@ -295,4 +299,5 @@ BUILDERS = {
     "minimum": broadcast(simd.minimum),
     "greater": broadcast(greater),
     "where": broadcast(where, third=True),
+    "lerp": broadcast(lerp, third=True),
 }  # fmt: skip

@@ -112,6 +112,33 @@ def column_sum(v, x, stride, height, live):
     return total
 
 
+def lerp_gradient(f):
+    """Operands: grad, start, end, weight, out, end_gradient, weight_gradient."""
+    size = f.bits // 8
+
+    @inlined
+    def block(v, words, j, live):
+        grad, start = advance(pointer(v, words, 0), j), advance(pointer(v, words, 1), j)
+        end = advance(pointer(v, words, 2), j)
+        out, end_gradient = advance(pointer(v, words, 4), j), advance(pointer(v, words, 5), j)
+        grad_row, start_row, end_row = (
+            stride_bytes(words, 0) // size,
+            stride_bytes(words, 1) // size,
+            stride_bytes(words, 2) // size,
+        )
+        out_row, end_gradient_row = stride_bytes(words, 4) // size, stride_bytes(words, 5) // size
+        weight, total = read(v, pointer(v, words, 3), j, live), v(0.0)
+        for i in range(rows(words, 0)):
+            g = read(v, grad, i * grad_row, live)
+            part = g * weight
+            write(end_gradient, i * end_gradient_row, part, live)
+            write(out, i * out_row, g - part, live)
+            total = total + g * (read(v, end, i * end_row, live) - read(v, start, i * start_row, live))
+        write(pointer(v, words, 6), j, total, live)
+
+    return over_columns(f, block)
+
+
 def sum_columns(f, mean=False):
     """out_j = the sum of column j, or its mean: operands x, out."""
     size = f.bits // 8
@@ -248,5 +275,6 @@ ENTRIES = {
     "argmax_columns": Entry(argmax_columns),
     "argmax_all": Entry(argmax_all, ONE),
     "sum_of_squares": Entry(sum_all(lambda x, y: x * x), ONE),
+    "lerp_gradient": Entry(lerp_gradient, Split(COLUMNS, 0, ("*j",) * 7)),
 }
 ARRANGEMENTS = {name: arranged(name) for name in ("sum", "mean", "max", "argmax")}

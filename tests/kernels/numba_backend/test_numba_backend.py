@@ -88,7 +88,7 @@ def test_other_cpus_conform(cpu, width):
 
 @pytest.mark.parametrize("kernel", [
     "sum", "mean", "max", "argmax", "sum_of_squares", "softmax", "log_softmax", "softmax_gradient", "softmax_cross_entropy",
-    "huber", "layer_norm", "layer_norm_gradient", "batch_norm", "batch_norm_gradient", "batch_norm_inference",
+    "huber", "layer_norm", "layer_norm_gradient", "batch_norm", "batch_norm_gradient", "batch_norm_inference", "lerp_gradient",
 ])  # fmt: skip
 def test_long_rows_and_columns_conform(monkeypatch, kernel):
     """Several blocks of rows, of columns and of the elements of a row, and what is left of each."""

@@ -75,6 +75,11 @@ MODELS = {
     "residual": lambda: nn.Sequential(
         nn.Residual(nn.Sequential(nn.Linear(5, 5), nn.ReLU())), nn.Residual(nn.Dropout())
     ),
+    "scale": lambda: nn.Sequential(nn.Scale(5), nn.Linear(5, 3, parametrisation="ntk")),
+    "pbld": lambda: nn.Sequential(nn.PBLD(5, frequencies=3, units=3), nn.Linear(15, 2)),
+    "table input": lambda: nn.Sequential(nn.TableInput(5, numeric=nn.PBLD(3)), nn.Linear(14, 2)),
+    "parametric": lambda: nn.Sequential(nn.Linear(5, 4), nn.Parametric("mish", 4), nn.Parametric(nn.ELU(0.5), 4)),
+    "monotone": lambda: nn.Sequential(nn.Monotone(5), nn.Linear(5, 1), nn.Monotone(1)),
     "shared layer": shared,
     "subclass": lambda: Scaled(5),
     "perceptron": lambda: nn.multilayer_perceptron(5, (16, 8), 3, "gelu", dropout=0.2, norm="batch"),
@@ -138,6 +143,19 @@ def test_categories_are_whole_numbers(name, dtype, tmp_path):
     got = run(path, categories.astype(dtype) if name == "wrapped" else categories)
     expected = model(Tensor(categories.astype(dtype)) if name == "wrapped" else categories).numpy()
     np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("numeric", [None, 2])
+def test_codes_beside_numbers(numeric, dtype, tmp_path):
+    numeric = nn.PBLD(numeric, frequencies=3) if numeric else None
+    model = nn.Sequential(nn.TableInput(3, [4, 7], [2, 5], numeric), nn.Linear(10 + 6 * (numeric is not None), 2)).to(
+        dtype
+    )
+    tn.export_onnx(model, tmp_path / "model.onnx")
+    onnx.checker.check_model(tmp_path / "model.onnx", full_check=True)
+    x = np.concatenate([inputs(dtype)[:, 2:], [[i % 4, i % 7] for i in range(9)]], axis=1).astype(dtype)
+    np.testing.assert_allclose(run(tmp_path / "model.onnx", x), model(Tensor(x)).numpy(), rtol=1e-5, atol=1e-5)
 
 
 def test_every_module_of_nn_is_exported_or_refused_by_name(tmp_path):

@@ -109,6 +109,10 @@ def test_embedding_looks_up_columns():
     expected = layer.weight.data[categories].reshape(2, 4)
     for given in (categories, categories.astype(np.float32), Tensor(categories.astype(float))):
         np.testing.assert_array_equal(layer(given).numpy(), expected)
+    wide = np.array([[7, 0, 3], [7, 1, 1]])
+    for table in (wide, wide.astype(np.float32)):  # columns out of a wider table
+        np.testing.assert_array_equal(layer(table[:, 1:]).numpy(), expected)
+        np.testing.assert_array_equal(layer(table[:, 2:]).numpy(), expected[:, 2:])
 
 
 def test_repr_reads_like_the_code():

@@ -308,6 +308,9 @@ SCHEDULES = {
     "step": (lambda: schedule.StepDecay(2, 0.5), [1, 1, 1, 1, 0.5, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25, 0.25]),
     "exponential": (lambda: schedule.Exponential(0.5), [1, 1, 0.5, 0.5, 0.25, 0.25, 0.125, 0.125, 2**-4, 2**-4, 2**-5, 2**-5]),
     "cosine": (lambda: schedule.Cosine(), [(1 + math.cos(math.pi * k / 12)) / 2 for k in range(12)]),
+    "coslog": (lambda: schedule.CosLog(2), [math.sin(math.pi * math.log2(1 + k / 4)) ** 2 for k in range(12)]),
+    "flat_cosine": (lambda: schedule.FlatCosine(0.25, 0.1), [
+        1, 1, 1, *(0.1 + 0.9 * (1 + math.cos(math.pi * k / 9)) / 2 for k in range(9))]),
     "one_cycle": (lambda: schedule.OneCycle(0.25, 10, 100), [
         0.1, 0.55, 1, *(0.01 + 0.99 * (1 + math.cos(math.pi * k / 9)) / 2 for k in range(1, 10))]),
     "warmup": (lambda: schedule.LinearWarmup(3), [0.25, 0.5, 0.75] + [1] * 9),
