@@ -1,1 +1,1 @@
-"""What several benchmarks need: arrays, the clock, options, whether the machine is quiet."""
+"""What several benchmarks need: the clock, options, pictures, whether the machine is quiet."""

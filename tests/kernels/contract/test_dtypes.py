@@ -57,6 +57,7 @@ def test_those_trained_in():
 
 ADDED = """
 import sys, tinynet, numpy as np
+from pathlib import Path
 from kernels.contract.dtypes import DTYPES, FLOAT_NAMES
 from kernels.numba_backend import simd
 from tinynet.checkpoints.tensor_files import read_tensors, write_tensors

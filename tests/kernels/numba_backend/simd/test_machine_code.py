@@ -87,7 +87,7 @@ print(host.lanes(numpy.float32), host.vector_registers(), host.has_fma())"""
     found = finished([sys.executable, "-c", question], env=environment, check=True).stdout.split()
     assert found == [str(lanes), "16", str(cpu == "haswell")]
     folder = pathlib.Path(__file__).parent
-    files = [str(folder / f"test_{name}.py") for name in ("functions", "memory", "reductions")]
+    files = [str(folder / f"test_{name}.py") for name in ("functions", "loads_and_stores", "reductions")]
     run = finished(
         [
             sys.executable,
