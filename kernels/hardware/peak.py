@@ -33,7 +33,7 @@ BYTES_MEMORY = 4  # the loops in memory work on this many times the last cache
 
 @simd.staged
 def accumulators(zero: Any) -> Any:
-    """The independent sums, each starting elsewhere, lest the compiler sees that they are equal."""
+    """The independent sums. Each starts from another number, or the compiler would see that they are equal."""
     return tuple(zero + float(n) for n in range(ACCUMULATORS))
 
 

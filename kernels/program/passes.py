@@ -192,7 +192,7 @@ def update_behind_gradient(program: Program, backend: Backend) -> Program:
 
 
 def keep_transposed(program: Program, backend: Backend) -> Program:
-    """A small weight that a product wants transposed is kept transposed as well, written anew when it is updated.
+    """A small weight that a product wants transposed is kept transposed as well, and written again when it is updated.
 
     For backends whose products transpose such a factor in every call, each thread the whole of it.
     """

@@ -33,7 +33,7 @@ class Row:
     instruction: Instruction
     group: str
     seconds: float
-    waiting: float  # for other threads, behind it
+    waiting: float  # for other threads, after it
     roof_seconds: float | None  # that it would take under the machine's roof
 
     @property

@@ -35,7 +35,7 @@ _FUNCTION = tuple(map(attrgetter, ("__code__", "__defaults__", "__kwdefaults__")
 class Snapshot:
     """The state of everything that can be reached from the roots. ``unchanged`` takes some microseconds.
 
-    memory: where kernels read and write what outlives the step, as addresses of first bytes and of those behind the
+    memory: where kernels read and write what outlives the step, as addresses of first bytes and of those after the
     last. read: numbers that the step took from arrays by value, and what they were.
     """
 

@@ -2,9 +2,8 @@
 
 C = start + op(A) op(B), then what the epilogue does: an activation, or the gradient of one. LOOP 1 splits K into
 blocks, so that a panel of B stays in the cache; LOOP 2 goes over panels of B as wide as the tile; LOOP 3 over the tiles
-of rows. A is read where it stands, whichever way its flag turns it: the tile takes both of its strides. A panel of B is
-read where it stands if few rows use it and it is whole; otherwise it is packed, and a transposed one is transposed on
-the way.
+of rows. A is read where it is, transposed or not: the tile takes both of its strides. A panel of B is read where it is
+if few rows use it and it is whole; otherwise it is packed, and a transposed one is transposed on the way.
 
 Threads split the output. Each element is summed over k in the same order whoever computes it, so results have the same
 bits for any number of threads.

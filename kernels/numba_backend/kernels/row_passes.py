@@ -1,8 +1,8 @@
-"""Passes over rows, and kernels over blocks of columns: whole vectors first, then one whose last lanes lie outside.
+"""Passes over rows, and kernels over blocks of columns: whole vectors first, then one whose last lanes are outside.
 
-A row lies across the lanes of vectors, which are folded to find its sum or maximum. Or several rows lie side by side,
+A row is across the lanes of vectors, which are folded to find its sum or maximum. Or several rows are side by side,
 each in a lane of its own; what is called a row here is then a block of so many rows, one column after the other.
-Either way the sum or maximum of a row comes back in all lanes that the row has a part in.
+In both cases the sum or maximum of a row is returned in all lanes that the row has a part in.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def loop(builder, start, last, step, state, body):
 def over_row(vector, count, state, step):
     """Emits a pass: state = step(place, live, state) for CHAINS vectors at a time and then for one at a time.
 
-    place(n) is where vector n of the step lies; live is None where all lanes do. Returns the state after.
+    place(n) is where vector n of the step is; live is None where all lanes are. Returns the state after.
     """
     builder, lanes, count = count.builder, vector.lanes, index(count.builder, count)
 
@@ -89,7 +89,7 @@ def first_lane(x):
 
 
 def in_all_lanes(across, whole, own):
-    """A row's number in all its lanes: ``whole``, a scalar, if it lies across them, else each lane's own."""
+    """A row's number in all its lanes: ``whole``, a scalar, if it is across them, else each lane's own."""
     bit = across.value if across.value.type.width == 1 else own.builder.trunc(across.value, ir.IntType(1))
     return own.of(own.type, own.builder.select(bit, own.like(whole).value, own.value))
 
@@ -105,7 +105,7 @@ def row_pass(function, sums=0):
     """The staged ``run(f, count, across, sources, targets, numbers)``: targets_j = function(sources_j, *numbers).
 
     function takes a vector from each source and the numbers, which may be vectors. It returns a tuple: a vector for
-    each target, then ``sums`` vectors to be added up. run returns a tuple of their totals. across: whether a row lies
+    each target, then ``sums`` vectors to be added up. run returns a tuple of their totals. across: whether a row is
     across the lanes. A target may be a source.
     """
 

@@ -61,7 +61,7 @@ def rows_to_lanes(vector, source, stride, height, count, target):
 def over_rows(f, body, target):
     """Builds the kernel that calls ``body(f, words, i, height, across, count, x, out)`` for all rows.
 
-    x and out point to ``count`` elements of operands 0 and ``target``: to row i, which lies across the lanes, or to
+    x and out point to ``count`` elements of operands 0 and ``target``: to row i, which is across the lanes, or to
     copies of rows i to i + height, each in a lane.
     """
     lanes, size, widest = f.lanes, f.bits // 8, NARROW * f.lanes

@@ -115,7 +115,7 @@ share, by_rows = inlined(share_of), inlined(splits_rows)
 
 @inlined
 def part(height, width, thread, threads):
-    """A thread's part of an array: its first row, the one behind its last, the same for columns."""
+    """A thread's part of an array: its first row, the one after its last, the same for columns."""
     if by_rows(height, width, threads):
         first, last = share(height, thread, threads, 1)
         return first, last, 0, width
@@ -210,7 +210,7 @@ def atomic_load(typing, words, index):
 
 @intrinsic
 def atomic_store(typing, words, index, value):
-    """words[index] = value, behind everything written before."""
+    """words[index] = value, after everything written before."""
 
     def codegen(context, builder, signature, arguments):
         builder.store_atomic(arguments[2], _place_of(builder, arguments), "seq_cst", 8)

@@ -86,7 +86,7 @@ def _walker(timed: bool) -> Callable[..., None]:
         """Operands: code, what moves each step and how far, shared words, steps, steps done, flags of phases.
 
         Timed, also a row of clock readings for each thread: for each instruction the sum of what the kernel took, the
-        sum of what waiting behind it took, and where it began and ended last; then where the run began and ended.
+        sum of what waiting after it took, and when it began and ended last; then when the run began and ended.
         """
         code = place(follow(words, FIRST_OPERAND + OPERAND_WORDS * CODE), thread * (stride_bytes(words, CODE) // 8))
         times = place(follow(words, FIRST_OPERAND + OPERAND_WORDS * TIMES), thread * (stride_bytes(words, TIMES) // 8))
@@ -169,7 +169,7 @@ class Executor:
         self._holders = arena.holders(self._memory)
 
     def _address(self, view: View) -> int:
-        """Where an operand lies; arguments are placed when a run begins."""
+        """Where an operand is; arguments are placed when a run begins."""
         buffer = view.buffer
         if buffer.array is not None:
             return extent(buffer.array)[0] + view.offset
@@ -181,7 +181,7 @@ class Executor:
         return view.on(self._memory, self.plan.offsets[view.buffer])
 
     def _encode(self, order: Sequence[Sequence[int]], calls: Sequence[Arrangement]) -> None:
-        """Writes the rows of words, those of a phase together, a barrier behind its last."""
+        """Writes the rows of words, those of a phase together, a barrier after its last."""
         code, n = self._code[0], 0
         for phase_number, phase in enumerate(order):
             flags = BARRIER

@@ -5,7 +5,7 @@ after a fork (OpenMP). A team is a few Python threads that wait in native code, 
 spinning, which starts work within a microsecond, then asleep on a semaphore. The caller publishes a call by raising a
 generation number, runs share 0 itself, and waits until the others have reported. A team serves one caller at a time;
 a second one finds it busy and runs its kernel alone. Its threads start when it first runs, end when no backend of so
-many threads is left, and are started anew in a forked child.
+many threads is left, and are started again in a forked child.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def run_first_share(shared, words, threads, reports):
 def _lead(shared: Any, words: Any, threads: Any, generation: Any, reports: Any) -> Any:
     """Publishes the call; returns which threads sleep, as bits; if none does, runs share 0 and waits for the others.
 
-    Which sleep also stands in the shared words for as long as the call is not done.
+    Which sleep is also in the shared words for as long as the call is not done.
     """
     atomic_store(shared, GENERATION, generation)
     sleeping = 0

@@ -14,7 +14,7 @@ HOPELESS = 3.0  # times as slow: such a trial ends early
 
 
 class Choice:
-    """The number of threads that has been fastest of late; the other is tried from time to time."""
+    """The number of threads that was fastest in recent runs; the other is tried from time to time."""
 
     def __init__(self, threads: int, clock: Callable[[], float] = time.monotonic):
         self.threads, self._clock = threads, clock
