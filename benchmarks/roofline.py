@@ -14,7 +14,7 @@ from pathlib import Path
 # The project's folder first: in this folder, ``kernels`` is the kernels' benchmark.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from training_problem import LEARNING_RATE, SIZES, Problem, Size
+from of_training.problem import LEARNING_RATE, SIZES, Problem, Size
 
 import kernels
 from kernels import hardware

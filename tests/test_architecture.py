@@ -1,13 +1,13 @@
-"""The house: imports run downward, all arithmetic on arrays is a kernel, public names stay."""
+"""The house: imports run downward, tests are where the code is, all arithmetic on arrays is a kernel, names stay."""
 
 import ast
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
 from backends import loaded
 from gradient_cases import FUNCTIONS
+from repository import ROOT, TESTS
 
 import kernels
 import tinynet as tn
@@ -16,8 +16,6 @@ from kernels.environment import VARIABLES
 from tinynet import Tensor
 from tinynet import functional as F
 from tinynet.backends import running_on
-
-ROOT = Path(__file__).parent.parent
 
 # From the ground up; a module may import from those before it (and from its own package).
 STOREYS = [
@@ -139,6 +137,29 @@ def test_every_module_has_a_floor():
     for package in ("kernels", "tinynet"):
         for path, _ in sources(package):
             assert module_name(path).count(".") == 0 or unit(module_name(path)) not in ("kernels", "tinynet"), path
+
+
+def test_the_drawing_has_the_floors_of_the_house():
+    names_end, package, floors = 47, "", []
+    page = (ROOT / "docs/architecture.md").read_text()
+    for line in page.split("```text\n")[1].split("```")[0].splitlines():
+        if line.startswith("┌"):
+            package = line.split()[1].rstrip("/")
+        elif line.startswith("│"):
+            inside = line[1:names_end].split()
+            modules = [package if name == "__init__" else f"{package}.{name.replace('/', '.')}" for name in inside]
+            floors.append(set(modules))
+        elif line.strip() == "train.py":
+            floors.append({"train"})
+    assert floors == [set(names.split()) for names in reversed(STOREYS)]
+
+
+def test_tests_are_in_the_folders_of_what_they_test():
+    files = sorted(TESTS.rglob("test_*.py"))
+    folders = {path.parent.relative_to(TESTS) for path in files}
+    assert [folder.as_posix() for folder in folders if not (ROOT / folder).is_dir()] == []
+    names = [path.name for path in files]
+    assert sorted(set(names)) == sorted(names)  # by which pytest imports them
 
 
 def numpy_calls(tree):

@@ -23,14 +23,12 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from kernels.contract import dtypes
+
 from ..files import write_atomically
 from ..tensor import Array
 
-DTYPES: dict[str, np.dtype[Any]] = {
-    "F64": np.dtype("<f8"), "F32": np.dtype("<f4"), "F16": np.dtype("<f2"),
-    "I64": np.dtype("<i8"), "I32": np.dtype("<i4"), "I16": np.dtype("<i2"), "I8": np.dtype("i1"),
-    "U64": np.dtype("<u8"), "U32": np.dtype("<u4"), "U16": np.dtype("<u2"), "U8": np.dtype("u1"),
-}  # fmt: skip
+DTYPES = {row.safetensors: row.numpy.newbyteorder("<") for row in dtypes.DTYPES.values() if row.safetensors}
 LONGEST_HEADER = 1 << 21  # bytes; parsed JSON takes many times its text
 LONGEST_AXIS, MOST_AXES = 1 << 31, 32
 TOO_LARGE = "takes more memory than there is"

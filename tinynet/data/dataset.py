@@ -6,10 +6,10 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from kernels.contract.dtypes import EITHER_FLOAT, FLOATS
+
 Task = Literal["classification", "regression"]
 Label: TypeAlias = str | int
-
-_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,8 +78,8 @@ class Dataset:
             raise ValueError(
                 f"data set {self.name!r}: features must be 2-D (rows, features), got shape {features.shape}"
             )
-        if features.dtype not in _FLOATS:
-            raise ValueError(f"data set {self.name!r}: features must be float64 or float32, got {features.dtype}")
+        if features.dtype not in FLOATS:
+            raise ValueError(f"data set {self.name!r}: features must be {EITHER_FLOAT}, got {features.dtype}")
         rows, columns = features.shape
         if rows < 2:
             raise ValueError(f"data set {self.name!r}: needs at least 2 rows, got {rows}")

@@ -13,6 +13,8 @@ from sklearn.base import BaseEstimator, is_classifier
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
+from kernels.contract.dtypes import EITHER_FLOAT, FLOATS
+
 from ..backends import running_on, with_options
 from ..nn.ownership import changing, reading
 from ..tensor import Array
@@ -53,8 +55,8 @@ class MultilayerPerceptron(PerceptronParameters, BaseEstimator):  # type: ignore
 
     def _dtype(self) -> Any:
         wanted = np.dtype(self.dtype)
-        if wanted not in (np.float32, np.float64):
-            raise ValueError(f"dtype is {self.dtype!r}, expected float32 or float64")
+        if wanted not in FLOATS:
+            raise ValueError(f"dtype is {self.dtype!r}, expected {EITHER_FLOAT}")
         return wanted
 
     def _fit(

@@ -8,7 +8,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from ..tensor import FLOATS, Array, Tensor
+from kernels.contract.dtypes import FLOATS
+
+from ..tensor import Array, Tensor, float_dtype
 
 
 class Parameter(Tensor):
@@ -112,9 +114,7 @@ class Module:
 
     def to(self, dtype: DTypeLike) -> Self:
         """Converts parameters and buffers to float32 or float64; dropout's counters stay float64."""
-        wanted = np.dtype(dtype)
-        if wanted not in FLOATS:
-            raise TypeError(f"dtype is {wanted}, expected float32 or float64")
+        wanted = float_dtype(dtype)
         for _, module in self.named_modules():
             for name, value in vars(module).items():
                 if isinstance(value, Parameter):

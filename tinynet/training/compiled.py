@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from kernels.contract.dtypes import FLOATS
 from kernels.program import Profile, Program, profile, taping
 from kernels.program.interpreter import persistent, restore
 
 from ..backends import current
 from ..checks import check_positive
-from ..tensor import FLOATS, Array, Tensor, recording
+from ..tensor import Array, Tensor, recording
 from .step import NotReplayable, Replay, Step
 
 MOST_NUMBERS = 32  # different ones in a row, each of which is a program of its own

@@ -8,6 +8,7 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 
+from ...contract.dtypes import FLOAT_NAMES
 from ...contract.random import GOLDEN_GAMMA, MULTIPLIER_1, MULTIPLIER_2
 from ..native.calling_convention import (
     advance,
@@ -355,8 +356,7 @@ ENTRIES = {
     "transpose": Entry(transpose, Split(ROWS, 0, ("i*", "*i"))),
     "one_hot": Entry(one_hot, Split(ROWS, 1, ("*i", "i*"))),
     "fill": Entry(fill, EACH_ROW),
-    "cast_to_float32": Entry(cast_to("float32"), CAST),
-    "cast_to_float64": Entry(cast_to("float64"), CAST),
+    **{f"cast_to_{dtype}": Entry(cast_to(dtype), CAST) for dtype in FLOAT_NAMES},
     "dropout_mask": Entry(dropout_mask(constant_rate), Split(ROWS, 4, ("**", "", "", "", "i*")), dropout_mask_arranged),
     "scheduled_dropout_mask": Entry(
         dropout_mask(scheduled_rate), Split(ROWS, 4, ("**", "", "", "**", "i*")), scheduled_dropout_mask_arranged

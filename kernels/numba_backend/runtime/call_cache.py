@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 from numba import types
 
+from ...contract.checks import KIND_DTYPE
+from ...contract.dtypes import FLOATS
 from ...locks import lock
 from ..native.calling_convention import (
     FIRST_OPERAND,
@@ -56,7 +58,7 @@ ROW_PAIR = ROW_OPERAND + MOST_OPERANDS * OPERAND_SIZE
 ROW_SIZE = ROW_PAIR + MOST_PAIRS * 3
 IS_OBJECT, IS_FLOAT, IS_PROBABILITY, IS_ARRAY = range(4)
 BITS_OF_ONE = 0x3FF0000000000000  # of the float64: those of numbers in [0, 1) are smaller, and not negative
-DTYPES = tuple(map(np.dtype, ("float32", "float64", "int64")))
+OPERANDS_DTYPES = (*FLOATS, *KIND_DTYPE.values())
 
 _writing = lock()
 
@@ -232,7 +234,7 @@ class Shortcut:
             operand = row[ROW_OPERAND + i * OPERAND_SIZE :][:OPERAND_SIZE]
             operand[SLOT] = slot
             if isinstance(argument, np.ndarray):
-                if not any(argument.dtype is dtype for dtype in DTYPES):
+                if not any(argument.dtype is dtype for dtype in OPERANDS_DTYPES):
                     return  # only dtypes that live for ever are known by their address
                 height, width = (1, *argument.shape)[-2:]
                 row_stride = argument.strides[0] if argument.ndim == 2 else 0

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ... import environment
+from ...contract.dtypes import DTYPES
 from ..kernels.entry import Epilogue
 from ..kernels.products import EPILOGUES, epilogue_signature
 from ..kernels.table import ENTRIES
@@ -34,7 +35,7 @@ class Machine:
 
     def lanes(self, dtype: str) -> int:
         """Lanes of a vector: 1 is scalar code."""
-        return max(1, self.width * 4 // np.dtype(dtype).itemsize)
+        return max(1, self.width * DTYPES["float32"].bytes // DTYPES[dtype].bytes)
 
     def recipe(self, name: str, char: str) -> tuple[str, Callable[[], Callable[..., None]], Any]:
         """How a kernel or Epilogue is compiled for a dtype's character: key, builder of its function, signature."""

@@ -22,6 +22,7 @@ from sklearn.utils.validation import check_is_fitted
 
 import kernels
 from kernels import Backend
+from kernels.contract.dtypes import FLOAT_NAMES
 
 from ...checkpoints.checkpoint import Contents, Path_, Write, check_arrays, checked, contents, part, read_checkpoint
 from ...checkpoints.tensor_files import DTYPES, CheckpointError
@@ -230,7 +231,7 @@ class Reader:
             "objects": self._objects,
             "array": lambda name: self._taken(name).copy(),
             "truths": lambda name: self._taken(name).astype(bool),
-            "dtype": lambda name: np.dtype(choose("dtype", name, ("float32", "float64"))).type,
+            "dtype": lambda name: np.dtype(choose("dtype", name, FLOAT_NAMES)).type,
             "again": lambda place: self.shared[check_whole("its place", place)],
             "generator": self._generator,
             "schedule": self._schedule,

@@ -1,0 +1,1 @@
+"""What several benchmarks need: arrays, the clock, options, whether the machine is quiet."""
