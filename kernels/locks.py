@@ -12,7 +12,8 @@ import threading
 import weakref
 from typing import Any
 
-PATIENCE = 60.0  # seconds that a fork waits for a lock at most
+# Seconds that a fork waits for a lock at most: longer than kernels compile, and an end where a lock is never opened.
+PATIENCE = 60.0
 
 _locks: weakref.WeakSet[Any] = weakref.WeakSet()
 _awaited: list[Awaited] = []

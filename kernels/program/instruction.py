@@ -21,7 +21,7 @@ from .work import operations
 Array = np.ndarray[Any, Any]
 
 ARGUMENT, PERSISTENT, TEMPORARY, FLAG = "argument", "persistent", "temporary", "flag"
-SMALL = 64  # bytes: a counter or a few hyperparameters
+SMALL = 64  # bytes: a counter, or hyperparameters: no optimizer has more than eight of them
 FORWARD, BACKWARD, OPTIMIZER = PARTS = "forward", "backward", "optimizer"
 
 

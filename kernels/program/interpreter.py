@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from ..contract.backend import Backend
 
 
-COPIED = 1 << 20  # bytes
+# Bytes up to which an argument is copied to where the operands are, rather than all operands made again for it: a
+# compromise, as copying takes time by the byte and making operands by the instruction. Not measured.
+COPIED = 1 << 20
 
 
 class Runner(Protocol):

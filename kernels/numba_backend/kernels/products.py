@@ -40,9 +40,15 @@ from .entry import PART, Arrangement, Entry, Epilogue, Split
 from .micro_kernel import make_tile, tallest
 
 Array = np.ndarray[Any, Any]
-DEPTH = 1024  # most rows of a packed panel: 128 KiB of float32 at 32 columns, a part of the L2 cache
+# Most rows of a packed panel: 128 KiB at two vectors of 512 bits, half of the smallest L2 caches. Each block of K reads
+# and writes C once more. Sums are cut here, so it is the same on all machines. 128x784x512 takes the same within 2 %
+# with 256 to 2048 (`benchmarks/constants.py products.DEPTH`, a 2-core Xeon with AVX-512).
+DEPTH = 1024
 EPILOGUE = 6  # its operand
-DIRECT_ROWS = 64  # below, packing a panel costs more than reading it where it stands
+# Rows of C below which packing a panel costs more than reading it where it is. By `benchmarks/constants.py
+# products.DIRECT_ROWS` on a 2-core Xeon with AVX-512, packing 16x64x128 takes 14 % longer, 32x784x512 the same; reading
+# 64x784x512 where it is takes 14 % longer at least, 128x784x512 37 %.
+DIRECT_ROWS = 64
 
 
 def gemm(f):

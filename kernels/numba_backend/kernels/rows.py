@@ -42,7 +42,10 @@ from .row_passes import row_max, row_pass
 
 I64 = ir.IntType(64)
 DOUBLES = vector("float64", 1)
-NARROW = 4  # vectors: rows up to this width are laid side by side, which saves folding lanes
+# Vectors: rows up to this width are put side by side, which saves folding lanes. With 2 in its place softmax of 256x60
+# takes 36 % longer; with 8, softmax of 256x100 takes 5 % less, for twice the stack (`benchmarks/constants.py
+# rows.NARROW`, a 2-core Xeon with AVX-512).
+NARROW = 4
 
 
 @staged

@@ -106,7 +106,7 @@ ROOMS = ("contract", "program", "numba_backend")  # of which modules are importe
 # What Numba compiles for and how, as its environment variables say.
 SETTINGS = ("CPU_NAME", "CPU_FEATURES", "ENABLE_AVX", "OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "DEBUGINFO_DEFAULT")
 
-STALE = 3600.0  # seconds after which a file that is still being written has been given up
+STALE = 3600.0  # seconds after which nobody writes a file any more: writing one takes milliseconds
 
 
 def sources() -> list[Path]:

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from numba import types
 
-from ...contract.checks import KIND_DTYPE
+from ...contract import DECLARATIONS
+from ...contract.checks import KIND_DTYPE, overlap_pairs
 from ...contract.dtypes import FLOATS
 from ...locks import lock
 from ..native.calling_convention import (
@@ -43,8 +44,12 @@ from ..native.invocation import (  # fmt: skip
 )
 
 ARRAY_DTYPE, ARRAY_FLAGS = HEADER + 5, HEADER + 6  # after data, axes, shape, strides and base
-MOST_ROWS, MOST_OPERANDS, MOST_PAIRS = 32, 12, 24
-MOST_TRIES = 64  # a kernel whose calls are never alike should not be slowed down for ever
+# Calls of a kernel that are remembered, and compared one after the other; a net has one or two for each layer.
+MOST_ROWS = 32
+MOST_TRIES = 2 * MOST_ROWS  # a kernel whose calls are never alike should not be slowed down for ever
+# Operands of a call, and two that a kernel of ours may have besides; pairs of them: those of the largest declarations.
+MOST_OPERANDS = max(len(declaration.parameter_names) for declaration in DECLARATIONS.values()) + 2
+MOST_PAIRS = max(len(overlap_pairs(declaration)) for declaration in DECLARATIONS.values())
 
 # A table: rows in use, addresses of the types array and float; then the rows.
 TABLE_ROWS, TABLE_ARRAY, TABLE_FLOAT, TABLE_HEADER = range(4)
