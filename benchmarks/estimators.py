@@ -5,7 +5,7 @@
 
 Scores: scikit-learn's defaults on standardised columns, a quarter of the rows held out, as many fits as seeds; the mean
 scores must agree within a percentage point (R2: 0.01), or the exit status is 1. Fits: the same number of epochs for
-both; the first fit, in which kernels are compiled and steps recorded, stands apart.
+both; the first fit, in which kernels are compiled and steps recorded, is given apart.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ PAGE = 64 * LINE
 
 
 def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """Memory as NumPy takes it, mostly not from a line on: for the result of one call, which aligning would delay."""
+    """As NumPy takes it, mostly not from a line on: aligning would delay a single call by a microsecond."""
     return np.empty(shape, dtype)
 
 

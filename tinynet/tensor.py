@@ -287,7 +287,7 @@ def _topological(root: Tensor) -> list[Tensor]:
 
 
 def _already_walked(gradient: Array) -> tuple[Array | None, ...]:
-    raise ValueError("backward() a second time through the same graph: compute the result anew")
+    raise ValueError("backward() a second time through the same graph: compute the result again")
 
 
 def _flow_back(root: Tensor, seed: Array) -> None:

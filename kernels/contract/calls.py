@@ -27,7 +27,8 @@ class Owner(Protocol):
         """A read-only array of one element."""
 
 
-PLANS_KEPT = 4096  # combinations remembered a kernel; a training run uses a dozen
+# Combinations remembered a kernel: a training run uses a dozen, and shapes that never come again must not pile up.
+PLANS_KEPT = 4096
 NUMBERS = (float, int, *(dtype.type for dtype in FLOATS))  # types of numbers that become operands
 
 

@@ -26,14 +26,16 @@ from .ceilings import LEVELS
 
 # In flight at once: two to four units, each with a latency of four or five cycles. More would not fit 16 registers.
 ACCUMULATORS = 12 if host.vector_registers() == 16 else 24
+# A compromise: short enough to end within a time slice of the system, so that the best of many was not interrupted, and
+# long enough that starting threads, which takes microseconds, is nothing beside it.
 BURST_SECONDS = 2e-3
-TOGETHER = 0.9  # the part of a burst in which all threads run
-BYTES_MEMORY = 4  # the loops in memory work on this many times the last cache
+TOGETHER = 0.9  # the part of a burst in which all threads run: where it is less, one had shared caches to itself
+BYTES_MEMORY = 4  # the loops in memory work on this many times the last cache, which then holds a quarter at most
 
 
 @simd.staged
 def accumulators(zero: Any) -> Any:
-    """The independent sums, each starting elsewhere, lest the compiler sees that they are equal."""
+    """The independent sums. Each starts from another number, or the compiler would see that they are equal."""
     return tuple(zero + float(n) for n in range(ACCUMULATORS))
 
 

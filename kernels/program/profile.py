@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from ..hardware.ceilings import Ceilings
     from .interpreter import Runner
 
-ROUNDS, RUN_SECONDS = 5, 0.05  # a run is native, and deaf to Ctrl-C
+# The best of so many rounds, so that a neighbour's burst spoils none of them; each of so many seconds, since a run is
+# native and Ctrl-C waits for its end.
+ROUNDS, RUN_SECONDS = 5, 0.05
 BAR = 20  # characters that the longest bar has
 # Backward is two products a layer: the gradient of its weight and that of its input.
 GROUPS = FORWARD, "dW", "dX", OPTIMIZER
@@ -33,7 +35,7 @@ class Row:
     instruction: Instruction
     group: str
     seconds: float
-    waiting: float  # for other threads, behind it
+    waiting: float  # for other threads, after it
     roof_seconds: float | None  # that it would take under the machine's roof
 
     @property

@@ -201,7 +201,7 @@ _ROWS = (
         "classification",
         "classification",
         "1000 x 20",
-        "clusters on the corners of a hypercube; noise is the share of labels drawn anew",
+        "clusters on the corners of a hypercube; noise is the share of labels drawn at random",
         _drawn(generators.classification),
         _generated(noise=Option(0.01, 0.0, 1.0), features=Option(20, 1, 10_000), classes=Option(2, 2, 1000)),
     ),

@@ -173,7 +173,7 @@ class MultilayerPerceptron(PerceptronParameters, BaseEstimator):  # type: ignore
         return state
 
     def _network(self) -> Session:
-        """The session, with the weights as they are in coefs_ and intercepts_; after unpickling it is made anew."""
+        """The session, with the weights as they are in coefs_ and intercepts_; after unpickling it is made again."""
         session: Session | None = getattr(self, "_session", None)
         if session is None:
             assert self._saved is not None
@@ -254,6 +254,6 @@ def _weighted(sample_weight: Array | None, by_class: Callable[[Array], Array] | 
 
 
 def dense(X: Any) -> Array:
-    """Sparse matrices are made dense: the kernels work on rows that lie in memory."""
+    """Sparse matrices are made dense: the kernels work on rows that are whole in memory."""
     array: Array = np.ascontiguousarray(X.toarray() if hasattr(X, "toarray") else X)
     return array

@@ -147,7 +147,7 @@ class Module:
         return self
 
     def extra_repr(self) -> str:
-        """What stands in the brackets of the module's line when it is printed."""
+        """What is in the brackets of the module's line when it is printed."""
         return ""
 
     def __repr__(self) -> str:

@@ -17,7 +17,9 @@ from ..checks import check_positive
 from ..tensor import Array, Tensor, recording
 from .step import NotReplayable, Replay, Step
 
-MOST_NUMBERS = 32  # different ones in a row, each of which is a program of its own
+# Different numbers in a row, each of which is a program of its own. A compromise: a few are options, so many are a
+# count or a rate that changes in each call.
+MOST_NUMBERS = 32
 
 
 class CompiledStep:

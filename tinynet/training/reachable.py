@@ -38,7 +38,8 @@ from ..tensor import Array, Tensor
 
 OURS = frozenset({"tinynet", "kernels"})
 INSTALLED = tuple(get_paths()[place] for place in ("stdlib", "platstdlib", "purelib", "platlib"))
-MOST_ITEMS = 4096  # of a container: one with more holds data rather than options
+# Of a container: one with more holds data rather than options. A compromise: it is looked through before each replay.
+MOST_ITEMS = 4096
 ABSENT = object()
 VALUES = (bool, int, float, complex, str, bytes, np.generic, type(None), CodeType)
 OPTIONS = (Module, Namespace, SimpleNamespace, ChainMap, UserDict, UserList)  # whose attributes all count

@@ -25,7 +25,10 @@ from .scheduled import Schedules
 from .step import MOST_RECORDINGS, NotReplayable, Replay, Step
 
 NO_VALUES = np.zeros(1)[None]  # the same for all steps
-AT_A_TIME = 0.05  # seconds of steps between which the bar moves and Ctrl-C is heard
+# Seconds of steps between which the bar moves and Ctrl-C is answered. A compromise: people take it for at once, and
+# what Python does in between is done twenty times a second at most (`benchmarks/constants.py stepping.AT_A_TIME`
+# compares).
+AT_A_TIME = 0.05
 
 
 class Training(Protocol):

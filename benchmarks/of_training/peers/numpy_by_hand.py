@@ -49,7 +49,7 @@ class Trained:
     def _train(self, order: Array) -> None:
         size = self.problem.size
         order = order.reshape(size.steps, size.batch)
-        # Where each row's own logit stands in the batch's logits, read as one vector.
+        # Where each row's own logit is in the batch's logits, read as one vector.
         places = self.problem.labels[order] + np.arange(size.batch) * size.widths[-1]
         for step in range(size.steps):
             # Any mode but "raise" lets take write into out without a buffer between.

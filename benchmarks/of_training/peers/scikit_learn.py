@@ -24,7 +24,7 @@ class Trained:
             size.widths[1:-1], solver="adam", alpha=0, batch_size=size.batch, learning_rate_init=LEARNING_RATE,
             epsilon=EPS * math.sqrt(1 - BETA2), shuffle=False, early_stopping=False,
         )  # fmt: skip
-        # The first call makes the arrays and, by a step, the optimizer; then both start anew.
+        # The first call makes the arrays and, by a step, the optimizer; then both start again.
         self.model.partial_fit(problem.features[: size.batch], problem.labels[: size.batch], classes=classes)
         del self.model._optimizer
         for own, given in zip(self.model.coefs_, problem.weights, strict=True):

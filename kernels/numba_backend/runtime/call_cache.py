@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from numba import types
 
-from ...contract.checks import KIND_DTYPE
+from ...contract import DECLARATIONS
+from ...contract.checks import KIND_DTYPE, overlap_pairs
 from ...contract.dtypes import FLOATS
 from ...locks import lock
 from ..native.calling_convention import (
@@ -42,9 +43,13 @@ from ..native.invocation import (  # fmt: skip
     reads_objects,
 )
 
-ARRAY_DTYPE, ARRAY_FLAGS = HEADER + 5, HEADER + 6  # behind data, axes, shape, strides and base
-MOST_ROWS, MOST_OPERANDS, MOST_PAIRS = 32, 12, 24
-MOST_TRIES = 64  # a kernel whose calls are never alike should not be slowed down for ever
+ARRAY_DTYPE, ARRAY_FLAGS = HEADER + 5, HEADER + 6  # after data, axes, shape, strides and base
+# Calls of a kernel that are remembered, and compared one after the other; a net has one or two for each layer.
+MOST_ROWS = 32
+MOST_TRIES = 2 * MOST_ROWS  # a kernel whose calls are never alike should not be slowed down for ever
+# Operands of a call, and two that a kernel of ours may have besides; pairs of them: those of the largest declarations.
+MOST_OPERANDS = max(len(declaration.parameter_names) for declaration in DECLARATIONS.values()) + 2
+MOST_PAIRS = max(len(overlap_pairs(declaration)) for declaration in DECLARATIONS.values())
 
 # A table: rows in use, addresses of the types array and float; then the rows.
 TABLE_ROWS, TABLE_ARRAY, TABLE_FLOAT, TABLE_HEADER = range(4)
@@ -109,7 +114,7 @@ def in_range(table, row, arguments):
 
 @inlined
 def span(table, at, item):
-    """First byte of an array, and the byte behind its last."""
+    """First byte of an array, and the byte after its last."""
     first = last = item[ARRAY_DATA]
     if table[at + AXES] == 2:
         reach = (table[at + HEIGHT] - 1) * table[at + ROW_STRIDE]
@@ -179,7 +184,7 @@ class Shortcut:
     def __init__(self, pairs: Sequence[tuple[int, int, bool]], probabilities: Sequence[int] = ()):
         """pairs: positions of operands that must not overlap, and whether they may be the same array.
 
-        probabilities: positions of numbers that must lie in [0, 1).
+        probabilities: positions of numbers that must be in [0, 1).
         """
         self._probabilities = frozenset(probabilities)
         self._pairs, self._objects, self._tries = list(pairs), list[Any](), 0
@@ -201,7 +206,7 @@ class Shortcut:
         bound: the position of indices, and what they must be below.
         """
         if not _writing.acquire(blocking=False):
-            return  # another thread is at it; the call will come again
+            return  # another thread is writing; the call will come again
         try:
             if not self.full and max(len(arguments), len(words)) <= MOST_OPERANDS and len(self._pairs) <= MOST_PAIRS:
                 self._tries += 1

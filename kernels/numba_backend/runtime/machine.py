@@ -18,8 +18,9 @@ from ..native.invocation import Launcher
 from ..simd import host, vector
 from .team import MOST_THREADS, at_once, team_of
 
-# Calls at least this large are shared by threads: below, waking them costs more than they save. Measured by
-# benchmarks/kernels.py on two cores.
+# Calls at least this large are shared by threads: below, waking them costs more than they save. On a 2-core Xeon with
+# busy neighbours two threads overtake one between 2**16 and 2**17 elements of add and exp, and between 2**20 and 2**22
+# multiply-adds (`benchmarks/constants.py machine.SHARED_FROM machine.SHARED_FROM_PRODUCTS`).
 SHARED_FROM = 1 << 16  # elements
 SHARED_FROM_PRODUCTS = 1 << 20  # multiply-adds
 

@@ -5,7 +5,7 @@ after a fork (OpenMP). A team is a few Python threads that wait in native code, 
 spinning, which starts work within a microsecond, then asleep on a semaphore. The caller publishes a call by raising a
 generation number, runs share 0 itself, and waits until the others have reported. A team serves one caller at a time;
 a second one finds it busy and runs its kernel alone. Its threads start when it first runs, end when no backend of so
-many threads is left, and are started anew in a forked child.
+many threads is left, and are started again in a forked child.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from ...cpus import cpu_count
 from ...locks import lock
 from ...memory import APART, LINE_WORDS
 from ..native.calling_convention import (
+    ROW_WORDS,
     WORDS,
     atomic_add,
     atomic_exchange,
@@ -41,7 +42,10 @@ from ..native.invocation import Launcher
 # Places in the shared words, each on a cache line of its own; each thread has a flag that says it sleeps.
 GENERATION, PENDING, REPORTED, SIZE, ASLEEP = (line * LINE_WORDS for line in range(5))
 MOST_THREADS = 62  # sleepers are told as the bits of one word
-SPINS, YIELDS = 3000, 6000  # some 50 us of spinning, then some 2 ms of giving way, then sleep
+# A thread without work spins, then gives way to others, then sleeps. A compromise between the next call, which has to
+# wake a thread that sleeps, and others who need the core. A spin takes some 1 ns and a yield 150 ns on a 2-core Xeon,
+# as `benchmarks/constants.py team.SPINS` measures first: some 3 us of spinning, then 1 ms of giving way.
+SPINS, YIELDS = 3000, 6000
 
 Array = np.ndarray[Any, Any]
 
@@ -64,7 +68,7 @@ def run_first_share(shared, words, threads, reports):
 def _lead(shared: Any, words: Any, threads: Any, generation: Any, reports: Any) -> Any:
     """Publishes the call; returns which threads sleep, as bits; if none does, runs share 0 and waits for the others.
 
-    Which sleep also stands in the shared words for as long as the call is not done.
+    Which sleep is also in the shared words for as long as the call is not done.
     """
     atomic_store(shared, GENERATION, generation)
     sleeping = 0
@@ -151,7 +155,7 @@ class Team:
             0  # threads, with the caller's, when they have been started: fewer than wanted where so many fail
         )
         self._wake = [Wake() for _ in range(threads)]
-        self._shared, self._words = np.zeros(ASLEEP + APART * threads, np.int64), np.zeros(64, np.int64)
+        self._shared, self._words = np.zeros(ASLEEP + APART * threads, np.int64), np.zeros(ROW_WORDS, np.int64)
         self._shared[ASLEEP::APART] = 1
         self._shared_address, self._words_address = int(self._shared.ctypes.data), int(self._words.ctypes.data)
 

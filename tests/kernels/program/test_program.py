@@ -510,7 +510,7 @@ def test_refusals():
         parameter.grad = None
     assert "adds to gradients that were there before the step" in refused(accumulating, X, LABELS)
     del optimizer.zero_grad
-    assert "whole numbers are converted anew" in refused(whole, X, LABELS)
+    assert "whole numbers are converted again" in refused(whole, X, LABELS)
     assert re.search(r"x of call 0, .* of shape \(50, 6\) is an array made outside", refused(outside, X, LABELS))
     assert "it reads a value with item()" in refused(reads, X, LABELS)
 

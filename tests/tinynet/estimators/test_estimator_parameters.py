@@ -82,4 +82,4 @@ def test_a_subclass_in_scikit_learns_way_keeps_its_own_signature():
 
 @pytest.mark.parametrize("path", tables.TABLES)
 def test_documents_hold_the_tables_of_the_code(path):
-    assert tables.written(path) == (ROOT / path).read_text(), "python docs/tables.py writes them anew"
+    assert tables.written(path) == (ROOT / path).read_text(), "python docs/tables.py writes them again"

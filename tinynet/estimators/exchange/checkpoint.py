@@ -1,8 +1,8 @@
 """Estimators in checkpoints: parameters and attributes as JSON, arrays as tensors; nothing in a file is ever run.
 
-Beside the network (``model.NAME``) and the optimizer's averages (``optimizer.I.NAME``), as a Trainer's checkpoint has
-them, stand the arrays among the parameters and attributes (``estimator.NAME``), and in the state ``estimator``: class,
-parameters, attributes, and the session: what decides the network and its training.
+A file has the network (``model.NAME``) and the optimizer's averages (``optimizer.I.NAME``) as a Trainer's checkpoint
+has them, the arrays among the parameters and attributes (``estimator.NAME``), and in the state ``estimator``: class,
+parameters, attributes, and the session, which is what decides the network and its training.
 """
 
 from __future__ import annotations
@@ -193,7 +193,7 @@ class Writer:
         return {"truths" if truths else "array": name}
 
     def _shared(self, name: str, value: Any) -> Any:
-        """An object that stands in several places comes back as one."""
+        """An object that is in several places is one object again."""
         known = next((i for i, other in enumerate(self.shared) if other is value), None)
         if known is not None:
             return {"again": known}
