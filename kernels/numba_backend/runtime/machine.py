@@ -35,8 +35,8 @@ class Machine:
         self._epilogues: dict[tuple[str, str], float] = {}
 
     def lanes(self, dtype: str) -> int:
-        """Lanes of a vector: 1 is scalar code."""
-        return max(1, self.width * DTYPES["float32"].bytes // DTYPES[dtype].bytes)
+        """Lanes of a vector of a dtype, by its name or character: 1 is scalar code."""
+        return max(1, self.width * DTYPES["float32"].bytes // np.dtype(dtype).itemsize)
 
     def recipe(self, name: str, char: str) -> tuple[str, Callable[[], Callable[..., None]], Any]:
         """How a kernel or Epilogue is compiled for a dtype's character: key, builder of its function, signature."""
