@@ -10,6 +10,7 @@ import numpy as np
 
 from kernels.program import Profile, Program, profile, taping
 from kernels.program.interpreter import persistent, restore
+from kernels.program.profile import written
 
 from ..backends import current
 from ..checks import check_positive
@@ -85,11 +86,19 @@ class CompiledStep:
         """
         check_positive("steps", steps)
         with self._step.turn:
-            _, arrays, key = _prepared(arguments)
+            prepared, arrays, key = _prepared(arguments)
             replay = self._step.ready(key)
             if replay is None or replay.runner is None:
                 raise ValueError("the step has not been replayed with such arguments: call it three times before")
-            return profile(replay.runner, steps, [np.broadcast_to(a.copy(), (steps, *a.shape)) for a in arrays])
+            try:
+                return profile(replay.runner, steps, [np.broadcast_to(a.copy(), (steps, *a.shape)) for a in arrays])
+            except ArithmeticError:  # if it is the arguments' fault, the eager step says so
+                kept = [(array, array.copy()) for array in written(replay.runner.program)]
+                try:
+                    self._halted(replay, prepared)
+                finally:
+                    restore(kept)
+                raise
 
     def _recorded(self, arguments: Sequence[Any], prepared: Sequence[Any], arrays: Sequence[Array], key: Any) -> Any:
         """An eager call on copies of the arrays, which are then no other memory that the step knows."""
