@@ -301,9 +301,23 @@ def test_a_number_that_changes_with_every_call_is_refused():
         for i in range(50):
             compiled(np.ones(3, F), 0.5 + i)
 
-    with pytest.raises(tn.NotReplayable, match=r"argument 1 of the step was another number in each of 32 calls"):
+    with pytest.raises(tn.NotReplayable, match=r"argument 1 of the step was 32 other numbers"):
         called_on()
     assert len(compiled._step.replays) <= 33
+    compiled = tn.compile(step)
+
+    def in_turn_with_one_that_stays():
+        for i in range(50):
+            compiled(np.ones(3, F), 0.5 + i)
+            compiled(np.ones(3, F), 0.25)
+
+    with pytest.raises(tn.NotReplayable, match=r"argument 1 of the step was 32 other numbers"):
+        in_turn_with_one_that_stays()
+    assert len(compiled._step.replays) <= 34
+    compiled = tn.compile(step)
+    for i in range(50):  # each is worth its program
+        for _ in range(3):
+            compiled(np.ones(3, F), 0.5 + i)
     compiled = tn.compile(step)
     for _ in range(60):  # a few of them are no trouble
         for rate in (0.1, 0.2, 0.3):
