@@ -116,6 +116,7 @@ CHANGES = {
     "evaluation": lambda b: b.model.eval(),
     "one layer's mode": lambda b: b.model[1].eval(),
     "a layer's mode by its attribute": lambda b: setattr(b.model[3], "training", False),
+    "a layer becomes one of another class": lambda b: setattr(b.model[2], "__class__", nn.ReLU),
     "a layer exchanged": lambda b: layers(b, (2, [nn.ReLU()])),
     "a layer added": lambda b: layers(b, (8, [nn.Tanh(), b.model[8]])),
     "a layer removed": lambda b: layers(b, (4, [])),
