@@ -1,12 +1,13 @@
 """What a data set is, and what makes one valid."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-Task = Literal["classification", "regression"]
+from tinynet.tables.targets import Task
+
 Label: TypeAlias = str | int
 
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from kernels.spelling import did_you_mean
 from tinynet.data.csv_table import read_csv
-from tinynet.data.dataset import Dataset, Task
+from tinynet.data.dataset import Dataset
 from tinynet.data.npz_table import read_npz
 from tinynet.data.parquet_table import read_parquet
 from tinynet.data.table import Table, to_dataset
 from tinynet.files import printable
+from tinynet.tables.targets import Task
 
 READERS: Mapping[str, Callable[[Path, str | None], Table]] = {
     ".csv": read_csv,

@@ -20,7 +20,7 @@ def load(name_or_path: str | os.PathLike[str], *, target: str | None = None, **o
         target: files only: the column to predict, by name, or by position counted from 0 (negative: from the end) when
             no column has that name. In .npz files, the array to predict.
         options: for a name, those that `describe()` lists; for a file, `task="classification"` or `"regression"`,
-            which overrides the rule in `tinynet.data.table`.
+            which overrides the rule in `tinynet.tables.targets`.
 
     Raises:
         ValueError: an unknown name, target or option, an option out of its range, or a file whose content cannot be
