@@ -78,6 +78,8 @@ def _frame(X: Any) -> pl.DataFrame:
         return X
     if isinstance(X, pl.LazyFrame):
         return X.collect()
+    if type(X).__module__.startswith("scipy.sparse"):
+        raise TypeError(f"a table must be dense, got a sparse {type(X).__name__}, of which X.toarray() can be passed")
     names = given_names(X)
     if _comes_from("pandas", X) and hasattr(X, "columns"):
         return _columns(names, X.shape[1], lambda position: X.iloc[:, position], len(X))
@@ -91,8 +93,6 @@ def _frame(X: Any) -> pl.DataFrame:
         return arrow
     if hasattr(X, "__arrow_c_stream__") and names is not None:
         return pl.DataFrame(X)
-    if hasattr(X, "toarray") or type(X).__module__.startswith("scipy.sparse"):
-        raise TypeError(f"a table must be dense, got a sparse {type(X).__name__}, of which X.toarray() can be passed")
     return _from_rows(X)
 
 
