@@ -352,3 +352,16 @@ def test_output_as_a_frame():
     made = pd.DataFrame(table(), index=range(5, N + 5))
     found = TableEncoder().set_output(transform="pandas").fit_transform(made)
     assert found.index.tolist() == made.index.tolist() and found.columns[0] == "age"
+
+
+def test_levels_of_categories_that_are_blanks():
+    pd = pytest.importorskip("pandas")
+    plain = {"c": ["a", None, "b", "7", None], "n": [1.0, 2.0, 3.0, 4.0, 5.0]}
+    expected = TableEncoder().fit_transform(plain)
+    for same in (
+        pl.Series(["a", "NA", " b", "7.0", None], dtype=pl.Categorical),
+        pd.Categorical(["a", "?", "b", "7.0", None]),
+    ):
+        np.testing.assert_array_equal(TableEncoder().fit_transform(plain | {"c": same}), expected)
+    for nothing in (pd.Categorical([None] * 5), pl.Series(["NA"] * 5, dtype=pl.Enum(["NA"])), pl.Series([None] * 5)):
+        assert TableEncoder().fit(plain | {"c": nothing}).columns_[0].reason == "every cell is blank"

@@ -127,14 +127,14 @@ def moments(column: pl.Series, form: str | None) -> pl.Series:
 
 
 def numbers(column: pl.Series) -> pl.Series:
-    """float64: a column's numbers, with null for a blank.
+    """float64: a column's numbers, with null for a blank where it has null.
 
     Raises:
         ValueError: text that is not a number, with its row; a type that has no numbers.
     """
     kind = column.dtype
     if kind.is_numeric() or kind in (pl.Boolean, pl.Null):
-        return column.cast(pl.Float64).fill_nan(None)
+        return column.cast(pl.Float64)
     if kind in (pl.Date, pl.Datetime):
         return epoch(as_moments(column))
     if kind in (pl.Duration, pl.Time):
@@ -223,15 +223,20 @@ def _described_text(column: pl.Series, made: Any) -> Column:
     known = len(column) - column.null_count()
     distinct = column.n_unique() - bool(column.null_count())
     if column.dtype == pl.String:
-        if distinct <= 2 and {level(value) for value in column.unique().drop_nulls()} <= {"true", "false"}:
+        if distinct <= 2 and _says_truth(column):
             return made("boolean", "text", distinct)  # type: ignore[no-any-return]
         if known >= _MANY and distinct >= _NEARLY_ALL * known:
             return made("ignored", "text that differs in nearly every row")  # type: ignore[no-any-return]
     return made("category", "", _levels(column))  # type: ignore[no-any-return]
 
 
+def _says_truth(column: pl.Series) -> bool:
+    words = {"true", "false", None}
+    return level(column[0]) in words and {level(value) for value in column.unique().to_list()} <= words
+
+
 def _levels(column: pl.Series) -> int:
-    if column.dtype == pl.String:
+    if column.dtype == pl.String and column.estimated_size() > _LONGEST_LEVEL:
         lengths = column.str.len_bytes()
         row = lengths.arg_max()
         if row is not None and lengths[row] > _LONGEST_LEVEL:

@@ -20,11 +20,12 @@ _FIRST, _LAST = -62_135_596_800.0, 253_402_300_800.0  # seconds of the years 1 t
 
 def date_format(texts: pl.Series) -> str | None:
     """The first of `FORMATS` that reads every cell; None where there is none."""
-    known = texts.drop_nulls()
-    if known.is_empty() or len(known[0]) < _SHORTEST or not known[0][:1].isdigit():
+    sample = texts.head(_SAMPLE)
+    likely = [len(text) >= _SHORTEST and text[0].isdigit() for text in sample.to_list() if text is not None]
+    if not all(likely) or texts.null_count() == len(texts):
         return None
     for form in FORMATS:
-        if all(read(some, form).null_count() == 0 for some in (known.head(_SAMPLE), known)):
+        if all(read(some, form).null_count() == some.null_count() for some in (sample, texts)):
             return form
     return None
 

@@ -147,7 +147,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sc
         names, fit_names, frame = given_names(X), self._names(), as_frame(X)
         fitted_with_names = hasattr(self, "feature_names_in_")
         if names is not None and fitted_with_names:
-            missing = [name for name in self._encoding.used if name not in frame.schema]
+            there = set(frame.columns)
+            missing = [name for name in self._encoding.used if name not in there]
             if missing:
                 more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
                 raise ValueError(

@@ -8,7 +8,7 @@ The output has, in this order:
 - indicators: 1 where a number or date is blank, else 0, for columns that had blanks in fit.
 - levels: a boolean or a category of two levels is one column, 1 for the first, -1 for the second, 0 for a blank or a
   level never seen. One of another number of levels, `max_one_hot` at most, is one-hot: a column a level, all 0 for a
-  blank or a level never seen.
+  blank or a level never seen. (Two levels are one column whatever `max_one_hot` is.)
 - codes: a category of more levels is one column of whole numbers, 0 for a blank or a level never seen, 1 and up for the
   others, to be looked up in an embedding. They are neither scaled nor clipped.
 
@@ -18,6 +18,7 @@ quartiles from their counts in fit, so that what comes out is one of few numbers
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -97,14 +98,15 @@ class Encoding:
     def encode(self, frame: pl.DataFrame, dtype: DTypeLike) -> Array:
         """The numbers of a frame's rows, C-contiguous (rows, columns of the output)."""
         out = np.empty((frame.height, self.n_dense + len(self.coded)), dtype)
-        block = number_block(frame, self.numbers)
+        columns = by_name(frame)
+        block = number_block(columns, self.numbers, frame.height)
         end = len(self.numbers)
         out[:, :end] = smooth_clip(block, self.centre, self.factor)
         for position, (there, blank) in zip(self.blanks, self.indicators, strict=True):
             out[:, end] = np.where(np.isnan(block[:, position]), blank, there)
             end += 1
         for levels, values in zip(self.levels, self.level_values, strict=True):
-            codes = levels.codes(frame[levels.name])
+            codes = levels.codes(columns[levels.name])
             begin, end = end, end + width(levels)
             if values.ndim == 1:
                 out[:, begin] = values[codes]
@@ -115,7 +117,7 @@ class Encoding:
                 known = codes[rows] - 1
                 out[rows, begin + known] = on[known]
         for levels in self.coded:
-            out[:, end] = levels.codes(frame[levels.name])
+            out[:, end] = levels.codes(columns[levels.name])
             end += 1
         return out
 
@@ -127,15 +129,15 @@ def width(levels: Levels) -> int:
 
 def fitted(frame: pl.DataFrame, columns: tuple[Column, ...], max_one_hot: int, min_frequency: int | float) -> Encoding:
     """The encoding of a frame whose columns are described."""
-    candidates = []
+    candidates, found = [], by_name(frame)
     for column in columns:
         if column.kind == "number":
             candidates.append(Number(column.name))
         elif column.kind == "date":
-            series = frame[column.name]
+            series = found[column.name]
             form = date_format(series) if series.dtype == pl.String else None
             candidates += [Number(column.name, name, form, True) for name in PARTS]
-    block = number_block(frame, tuple(candidates))
+    block = number_block(found, tuple(candidates), frame.height)
     kept = [position for position, number in enumerate(candidates) if not number.part or _varies(block[:, position])]
     chosen = tuple(candidates[position] for position in kept)
     if len(kept) < len(candidates):
@@ -143,7 +145,7 @@ def fitted(frame: pl.DataFrame, columns: tuple[Column, ...], max_one_hot: int, m
     centre, factor = robust_scale(block)
     blank_counts = np.isnan(block).sum(axis=0)
     blanks = tuple(position for position, number in enumerate(chosen) if blank_counts[position] and not number.part)
-    all_levels = [counted(frame[column.name], min_frequency) for column in columns if _is_category(column)]
+    all_levels = [counted(found[column.name], min_frequency) for column in columns if _is_category(column)]
     dense = tuple(levels for levels in all_levels if levels.count <= max(max_one_hot, 2))
     return Encoding(
         columns,
@@ -153,20 +155,22 @@ def fitted(frame: pl.DataFrame, columns: tuple[Column, ...], max_one_hot: int, m
         blanks,
         _values_of(_HOT, np.array([[frame.height - blank_counts[i], blank_counts[i]] for i in blanks]).reshape(-1, 2)),
         dense,
-        tuple(_level_values(levels, levels.codes(frame[levels.name])) for levels in dense),
+        _level_values(dense, found, frame.height),
         tuple(levels for levels in all_levels if levels.count > max(max_one_hot, 2)),
     )
 
 
-def number_block(frame: pl.DataFrame, wanted: tuple[Number, ...]) -> Array:
-    """float64 (rows, numbers), NaN for a blank; may be read-only."""
-    plain = all(not n.is_date and frame.schema[n.name].is_numeric() for n in wanted)
-    if plain and wanted:
-        return frame.select(n.name for n in wanted).cast(pl.Float64).to_numpy()
-    block = np.empty((frame.height, len(wanted)), order="F")
+def by_name(frame: pl.DataFrame) -> dict[str, pl.Series]:
+    """A frame's columns; the frame itself looks through all of its names for each."""
+    return {column.name: column for column in frame}
+
+
+def number_block(columns: Mapping[str, pl.Series], wanted: tuple[Number, ...], rows: int) -> Array:
+    """float64 (rows, numbers), NaN for a blank."""
+    block = np.empty((rows, len(wanted)), order="F")
     times: dict[str, pl.Series] = {}
     for position, number in enumerate(wanted):
-        column = frame[number.name]
+        column = columns[number.name]
         if number.is_date:
             if number.name not in times:
                 times[number.name] = moments(column, number.form)
@@ -186,14 +190,23 @@ def _varies(column: Array) -> bool:
     return bool(known.size) and bool(known.min() < known.max())
 
 
-def _level_values(levels: Levels, codes: Array) -> Array:
-    counts = np.bincount(codes, minlength=levels.count + 1)
-    if levels.count == 2:
-        second, blank, first = counts[2], counts[0], counts[1]
-        by_code: Array = _values_of(_BINARY, np.array([[second, blank, first]]))[0][[1, 2, 0]]
-        return by_code
-    rows = len(codes)
-    return _values_of(_HOT, np.stack([rows - counts[1:], counts[1:]], axis=1)).T.copy()
+def _level_values(levels: Sequence[Levels], columns: Mapping[str, pl.Series], rows: int) -> tuple[Array, ...]:
+    """What comes out for each code, or level, of each category; scaled together, since there may be very many."""
+    counts = [np.bincount(each.codes(columns[each.name]), minlength=each.count + 1) for each in levels]
+    binary = [each[[2, 0, 1]] for each in counts if len(each) == 3]  # rows with -1, 0, 1
+    others = [each[1:] for each in counts if len(each) != 3]
+    hot = np.concatenate([np.empty(0, np.int64), *others])
+    by_code = iter(_values_of(_BINARY, np.array(binary, np.int64).reshape(-1, 3))[:, [1, 2, 0]])
+    by_level = _values_of(_HOT, np.stack([rows - hot, hot], axis=1)).T
+    ends = iter(np.cumsum([len(each) for each in others]))
+    values = []
+    for each in counts:
+        if len(each) == 3:
+            values.append(next(by_code))
+        else:
+            end = next(ends)
+            values.append(by_level[:, end - len(each) + 1 : end])
+    return tuple(values)
 
 
 def _values_of(values: Array, counts: Array) -> Array:

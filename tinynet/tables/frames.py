@@ -58,7 +58,9 @@ def as_series(name: str, values: Any) -> pl.Series:
     if isinstance(values, pl.Series):
         return values.alias(name)
     if _comes_from("pandas", values):
-        return _from_pandas(name, values)
+        import pandas
+
+        return _from_pandas(name, pandas.Series(values))  # also of an index, or of one of pandas' arrays
     if _comes_from("pyarrow", values):
         arrow = pl.from_arrow(values)
         assert isinstance(arrow, pl.Series)

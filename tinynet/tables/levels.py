@@ -58,24 +58,30 @@ class Levels:
             return np.array([self._codes.get(level(value), 0) for value in column.to_list()], np.int64)
         if column.dtype in (pl.Enum, pl.Categorical):
             column = column.cast(pl.String)
-        values = column.unique().drop_nulls()
-        codes = pl.Series([self._codes.get(level(value), 0) for value in values.to_list()], dtype=pl.Int64)
-        if values.is_empty():
+        if column.null_count() == len(column):
             return np.zeros(len(column), np.int64)
-        return column.replace_strict(values, codes, default=0, return_dtype=pl.Int64).to_numpy()
+        values = column.unique()
+        codes = pl.Series([self._codes.get(level(value), 0) for value in values.to_list()], dtype=pl.Int64)
+        return column.replace_strict(values, codes, return_dtype=pl.Int64).to_numpy()
 
 
 def counted(column: pl.Series, min_frequency: int | float) -> Levels:
     """The levels of a column, rare where fewer rows have them than `min_frequency`, or than that share of all rows."""
-    counts = column.drop_nulls().value_counts(name="rows of the level")
     found: Counter[str] = Counter()
-    for value, rows in zip(counts[:, 0].to_list(), counts[:, 1].to_list(), strict=True):
+    for value, rows in _counts(column):
         text = level(value)
         if text is not None:
             found[text] += rows
     least = min_frequency if isinstance(min_frequency, int) else min_frequency * len(column)
     known, rare = _split(found.items(), least)
     return Levels(column.name, known, rare)
+
+
+def _counts(column: pl.Series) -> Iterable[tuple[Any, int]]:
+    if len(column) <= _FEW:
+        return Counter(column.to_list()).items()
+    counts = column.value_counts(name="rows of the level")
+    return zip(counts[:, 0].to_list(), counts[:, 1].to_list(), strict=True)
 
 
 def _split(counts: Iterable[tuple[str, int]], least: float) -> tuple[tuple[str, ...], tuple[str, ...]]:
