@@ -39,7 +39,7 @@ def read_records(path: Path, content: bytes) -> Records:
     """The records of delimited text.
 
     Raises:
-        ValueError: no header or no rows, a column without a name or with another's, a record that is not as long as the
+        ValueError: no header, a column without a name or with another's, a record that is not as long as the
             header, quotes that make no sense, text that is not UTF-8.
     """
     text = _utf8(path, content)
@@ -53,8 +53,6 @@ def read_records(path: Path, content: bytes) -> Records:
     if not full.all():
         text = b"\n".join(text[starts[record] : ends[record]] for record in np.flatnonzero(full))
         starts, ends, fields, lines, body = starts[full], ends[full], fields[full], lines[full], 0
-    if not len(lines):
-        raise ValueError(f"{path}: there is a header but no row of data")
     wrong = np.flatnonzero(fields != len(names))
     if wrong.size:
         found, at = int(fields[wrong[0]]), lines[wrong[0]]
@@ -77,42 +75,50 @@ def _utf8(path: Path, content: bytes) -> bytes:
 
 def _header(path: Path, text: bytes) -> tuple[str, list[str], int, int]:
     """Delimiter, names, and line and place at which the records begin."""
-    delimiter = max(_DELIMITERS, key=lambda each: len(_first_record(path, text, each, lenient=True)[0]))
-    names, lines = _first_record(path, text, delimiter)
+    begin, body = _first_record(text)
+    line = text.count(b"\n", 0, begin) + 1
+    record = text[begin:body].decode()
+    delimiter = max(_DELIMITERS, key=lambda each: len(_fields(path, record, each, None)))
+    names = _fields(path, record, delimiter, line)
     if not names:
         raise ValueError(f"{path}: the file is empty")
     if all(map(_NUMBER.fullmatch, names)) and names not in _numbered(len(names)):
-        raise ValueError(f"{path}, line {lines}: a header with the columns' names is needed, got {names[0]}, ...")
+        raise ValueError(f"{path}, line {line}: a header with the columns' names is needed, got {names[0]}, ...")
     places: dict[str, int] = {}
     for position, name in enumerate(names, 1):
         if not name:
             raise ValueError(
-                f"{path}, line {lines}: column {position} of {len(names)} has no name in the header; give it one"
+                f"{path}, line {line}: column {position} of {len(names)} has no name in the header; give it one"
             )
         first = places.setdefault(name, position)
         if first < position:
-            raise ValueError(
-                f"{path}, line {lines}: columns {first} and {position} are both named {name!r}; rename one"
-            )
-    body = 0
-    for _ in range(lines):
-        body = text.find(b"\n", body) + 1 or len(text)
-    return delimiter, names, lines + 1, body
+            raise ValueError(f"{path}, line {line}: columns {first} and {position} are both named {name!r}; rename one")
+    return delimiter, names, text.count(b"\n", 0, body) + 1, body
 
 
-def _first_record(path: Path, text: bytes, delimiter: str, lenient: bool = False) -> tuple[list[str], int]:
-    """The fields of the first record that is not blank, and how many lines it and what is before it take."""
-    file = io.TextIOWrapper(io.BytesIO(text), "utf-8", newline="")
-    reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True, strict=True)
+def _first_record(text: bytes) -> tuple[int, int]:
+    """Where the first record that is not blank begins, and where the next one does."""
+    begin = end = quotes = 0
+    while end < len(text):
+        line, end = end, text.find(b"\n", end) + 1 or len(text)
+        quotes += text.count(b'"', line, end)
+        if quotes % 2:
+            continue
+        if text[begin:end].strip():
+            return begin, end
+        begin = end
+    return begin, end
+
+
+def _fields(path: Path, record: str, delimiter: str, line: int | None) -> list[str]:
+    """The fields of a record; none, where quotes make no sense, unless the line is given."""
+    reader = csv.reader(io.StringIO(record, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
     try:
-        for record in reader:
-            fields = [field.strip() for field in record]
-            if fields not in ([], [""]):
-                return fields, reader.line_num
+        return [field.strip() for field in next(reader, [])]
     except csv.Error as error:
-        if not lenient:
-            raise ValueError(f"{path}, line 1: the fields cannot be told apart ({error})") from None
-    return [], 0
+        if line is None:
+            return []
+        raise ValueError(f"{path}, line {line}: the fields cannot be told apart ({error})") from None
 
 
 def _numbered(columns: int) -> tuple[list[str], list[str]]:
@@ -151,6 +157,8 @@ def _shape(path: Path, text: bytes, delimiter: str, line: int) -> tuple[Array, A
 
 def _cells(path: Path, text: bytes, delimiter: str, names: list[str], lines: Array) -> pl.DataFrame:
     schema = dict.fromkeys(names, pl.String)
+    if not len(lines):
+        return pl.DataFrame(schema=schema)
     try:
         frame = pl.read_csv(io.BytesIO(text), has_header=False, separator=delimiter, schema=schema, infer_schema=False)
     except pl.exceptions.PolarsError as error:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import io
 import os
-from collections import Counter
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from tinynet.tables.cells import with_numbers, without_blanks
+from tinynet.tables.columnar import ipc_table, parquet_table, refused_as_damaged
 from tinynet.tables.csv_text import read_records
 from tinynet.tables.sources import check_is_file, content
 
@@ -40,15 +41,15 @@ def read_table(path: str | os.PathLike[str]) -> pl.DataFrame:
 
 
 def _text(path: Path, read: bytes) -> pl.DataFrame:
-    return with_numbers(without_blanks(read_records(path, read).frame))
+    return with_numbers(without_blanks(_with_rows(path, read_records(path, read).frame)))
 
 
 def _parquet(path: Path, read: bytes) -> pl.DataFrame:
-    return _checked(path, "Parquet", *_columnar(path, "Parquet", read, _parquet_by_arrow, pl.read_parquet))
+    return _frame(path, "a Parquet file", read, pl.read_parquet, parquet_table)
 
 
 def _ipc(path: Path, read: bytes) -> pl.DataFrame:
-    return _checked(path, "Arrow", *_columnar(path, "Arrow", read, _ipc_by_arrow, pl.read_ipc))
+    return _frame(path, "an Arrow file", read, pl.read_ipc, ipc_table)
 
 
 READERS: Mapping[str, Callable[[Path, bytes], pl.DataFrame]] = {
@@ -61,59 +62,22 @@ READERS: Mapping[str, Callable[[Path, bytes], pl.DataFrame]] = {
 }
 
 
-def _columnar(path: Path, kind: str, read: bytes, by_arrow: Any, by_polars: Any) -> tuple[Any, set[str]]:
-    """The table, and the names that pandas wrote its index under.
-
-    pyarrow reads it where it is installed: polars 2.1 ends the process when a damaged file claims a size beyond memory.
-    """
-    try:
-        import pyarrow  # noqa: F401
-    except ImportError:
-        by_arrow = None
-    try:
-        if by_arrow is None:
-            return by_polars(io.BytesIO(read)), set()
-        table = by_arrow(io.BytesIO(read))
-        table.validate(full=True)
-        written = (table.schema.pandas_metadata or {}).get("index_columns", [])
-        return table, {name for name in written if isinstance(name, str)}
-    except (MemoryError, KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException as error:  # whatever the libraries beneath meet in bytes that make no sense; polars' panics
-        said = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise ValueError(
-            f"{path}: not {'an' * (kind == 'Arrow') or 'a'} {kind} file, or a damaged one ({said})"
-        ) from None
-
-
-def _checked(path: Path, kind: str, table: Any, index: set[str]) -> pl.DataFrame:
-    names = table.columns if isinstance(table, pl.DataFrame) else table.column_names
-    for name, times in Counter(names).items():
-        if times > 1:
-            raise ValueError(f"{path}: {times} columns are named {name!r}; rename all but one")
-    try:
-        frame = (
-            table if isinstance(table, pl.DataFrame) else pl.from_arrow(table.drop_columns(sorted(index & set(names))))
-        )
-    except pl.exceptions.PolarsError as error:
-        raise ValueError(
-            f"{path}: a column has a type that polars does not know ({error})".partition("\n")[0]
-        ) from None
+def _frame(path: Path, kind: str, read: bytes, by_polars: Any, by_arrow: Any) -> pl.DataFrame:
+    """The frame in a columnar file; by polars only where pyarrow is not installed: `tinynet.tables.columnar`."""
+    if find_spec("pyarrow") is not None:
+        table, index = by_arrow(path, read)
+        with refused_as_damaged(path, kind):
+            frame = pl.from_arrow(table.drop_columns(sorted(index)))
+    else:
+        with refused_as_damaged(path, kind):
+            frame = by_polars(io.BytesIO(read))
     assert isinstance(frame, pl.DataFrame)
     if not frame.width:
         raise ValueError(f"{path}: there is no column")
+    return _with_rows(path, frame)
+
+
+def _with_rows(path: Path, frame: pl.DataFrame) -> pl.DataFrame:
     if not frame.height:
         raise ValueError(f"{path}: there are columns but no row of data")
     return frame
-
-
-def _parquet_by_arrow(file: io.BytesIO) -> Any:
-    import pyarrow.parquet as pq
-
-    return pq.ParquetFile(file).read()
-
-
-def _ipc_by_arrow(file: io.BytesIO) -> Any:
-    import pyarrow.feather
-
-    return pyarrow.feather.read_table(file)
