@@ -11,6 +11,8 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 
 from .summary import Result, geometric_mean, means, names
 
@@ -19,7 +21,13 @@ FAMILIES = {  # by the first word of a contender's name
     "tinynet": "#ca0020", "RealMLP": "#7b3294", "sklearn": "#d9a300", "HistGradientBoosting": "#0571b0",
     "LightGBM": "#0571b0", "CatBoost": "#0571b0",
 }  # fmt: skip
-LABEL_HEIGHT = 0.045  # of the axes
+POINT = 5  # pixels from a point's centre to its edge
+# Where a name may be, the best first: points to the right and up from its point, and which of its ends is there.
+PLACES = [
+    (side * right, up, end)
+    for right, up in ((8, 0), (8, 12), (8, -12), (8, 24), (8, -24), (8, 36), (8, -36), (20, 48), (20, -48))
+    for side, end in ((1, "left"), (-1, "right"))
+]
 
 
 def points(results: Sequence[Result]) -> tuple[int, dict[str, tuple[float, float]]]:
@@ -52,29 +60,40 @@ def draw(results: Sequence[Result], machine: dict[str, Any], path: Path) -> None
     figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
     axes.set_xscale("log")
     for name, (seconds, score) in found.items():
-        colour = FAMILIES[name.split("-")[0]]
-        axes.scatter(seconds, score, color=colour, s=50, zorder=3)
-    low, high = min(s for s, _ in found.values()), max(s for s, _ in found.values())
-    axes.set_xlim(low / 1.6, high * 6)  # room for the labels, which are right of their points
+        axes.scatter(seconds, score, color=colour(name), s=50, zorder=3)
+    axes.set_xlim(min(s for s, _ in found.values()) / 2, max(s for s, _ in found.values()) * 2)
     axes.set_ylim(-0.05, 1.05)
-    for (name, (seconds, score)), height in zip(found.items(), heights(found), strict=True):
-        axes.annotate(
-            f"{name}, {seconds:.2g} s", (seconds, score), (seconds * 1.12, height), va="center", fontsize=9,
-            color=FAMILIES[name.split("-")[0]], arrowprops={"arrowstyle": "-", "color": "#aaaaaa", "shrinkB": 3},
-        )  # fmt: skip
     axes.set_xlabel("CPU seconds of a fit, geometric mean")
     axes.set_ylabel("score: 0 the worst, 1 the best on a table; mean")
     axes.set_title(f"{tables} table{'s' * (tables > 1)}: {machine['cpu']}", fontsize=10)
+    axes.xaxis.set_major_formatter(lambda seconds, _: f"{seconds:g}")
     axes.grid(color="#dddddd", zorder=0)
+    label(figure, axes, found)
     figure.savefig(path, dpi=120, metadata=NO_DATES.get(path.suffix.lower(), {}))
     plt.close(figure)
 
 
-def heights(found: dict[str, tuple[float, float]]) -> list[float]:
-    """Where the labels go: at their points' heights, moved up where the one below would be covered."""
-    placed: dict[str, float] = {}
-    for name, (_, score) in sorted(found.items(), key=lambda pair: pair[1][1]):
-        least = max((height for height in placed.values()), default=-1.0) + LABEL_HEIGHT
-        placed[name] = max(score, least)
-    above = max(0.0, max(placed.values()) - 1.03)
-    return [placed[name] - above for name in found]
+def colour(name: str) -> str:
+    """The same for contenders of one family."""
+    return FAMILIES[name.split("-")[0]]
+
+
+def label(figure: Any, axes: Any, found: dict[str, tuple[float, float]]) -> None:
+    """Names beside their points, each at the first place where it is inside and covers no point and no other name."""
+    figure.draw_without_rendering()  # fixes where things are
+    inside = axes.get_window_extent()
+    places = [axes.transData.transform(point) for point in found.values()]
+    taken = [Bbox.from_extents(x - POINT, y - POINT, x + POINT, y + POINT) for x, y in places]
+    for name, point in found.items():
+        for place in PLACES:
+            text = axes.annotate(
+                f"{name}, {point[0]:.2g} s", point, place[:2], textcoords="offset points", ha=place[2], va="center",
+                fontsize=9, color=colour(name), arrowprops={"arrowstyle": "-", "color": "#aaaaaa", "shrinkA": 0},
+            )  # fmt: skip
+            text.get_window_extent()  # moves the text to where it belongs
+            box = Text.get_window_extent(text)  # without its line
+            fits = inside.containsx(box.x0) and inside.containsx(box.x1) and inside.containsy(box.y0)
+            if (fits and not box.count_overlaps(taken)) or place is PLACES[-1]:
+                taken.append(box)
+                break
+            text.remove()

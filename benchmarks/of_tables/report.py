@@ -8,9 +8,9 @@ from typing import Any
 from .summary import Result, groups, means, names, summary
 
 GRIDS = (
-    ("Score: AUC of classes, R2 of values; mean over splits", "score", "{:.4f}", max),
-    ("CPU seconds of a fit; mean over splits", "cpu_seconds", "{:.2f}", min),
-    ("Wall seconds of a fit; mean over splits", "wall_seconds", "{:.2f}", min),
+    ("Score: AUC of classes, R2 of values; mean over the splits that all in a row have", "score", "{:.4f}", max),
+    ("CPU seconds of a fit; mean over the splits that all in a row have", "cpu_seconds", "{:.2f}", min),
+    ("Wall seconds of a fit; mean over the splits that all in a row have", "wall_seconds", "{:.2f}", min),
     ("Microseconds a row, predicted in blocks", "block_microseconds", "{:.2f}", min),
     ("Microseconds a row, predicted one by one", "row_microseconds", "{:,.0f}", min),
 )
@@ -36,14 +36,15 @@ def line(cells: Sequence[str]) -> str:
 def grid(results: Sequence[Result], title: str, value: str, form: str, best: Any) -> Iterator[str]:
     """A row for each table, a column for each contender, the best in bold."""
     contenders = names(results, "contender")
-    of = {name: means(results, value, [name]) for name in contenders}
-    yield from (f"### {title}", "", line(["table", "rows x columns", *contenders]), line(["---"] * (len(of) + 2)))
+    heads = ["table", "rows x columns", *contenders]
+    yield from (f"### {title}", "", line(heads), line(["---"] * len(heads)))
     for table in names(results, "table"):
-        first = next(result for result in results if result["table"] == table)
-        found = {name: of[name][table][name] for name in contenders if table in of[name]}
+        of_table = [result for result in results if result["table"] == table]
+        found = means(of_table, value, names(of_table, "contender")).get(table, {})
         shown = {name: form.format(number) for name, number in found.items()}
-        top = form.format(best(found.values()))
+        top = form.format(best(found.values())) if found else ""
         cells = [f"**{shown[n]}**" if shown.get(n) == top else shown.get(n, "-") for n in contenders]
+        first = of_table[0]
         yield line([table + " *" * first["held_back"], f"{first['rows']:,} x {first['columns']}", *cells])
     yield ""
 
