@@ -25,7 +25,7 @@ from of_tables.contest import Worker
 from of_tables.data import TABLES, described
 from of_tables.report import markdown
 from of_tables.summary import Result, key, measured
-from options import BadOption, check_output, words, write_json
+from shared.options import BadOption, check_output, words, write_json
 
 from kernels import hardware
 from kernels.spelling import did_you_mean

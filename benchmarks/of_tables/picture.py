@@ -13,10 +13,10 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
+from shared.pictures import NO_DATES
 
 from .summary import Result, geometric_mean, means, names
 
-NO_DATES = {".png": {}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}  # the same report, the same file
 FAMILIES = {  # by the first word of a contender's name
     "tinynet": "#ca0020", "RealMLP": "#7b3294", "sklearn": "#d9a300", "HistGradientBoosting": "#0571b0",
     "LightGBM": "#0571b0", "CatBoost": "#0571b0",

@@ -3,16 +3,15 @@
 import importlib.util
 import json
 import sys
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import pytest
+from repository import ROOT
 from sklearn.linear_model import LogisticRegression, Ridge
 
 pd = pytest.importorskip("pandas")
 
-ROOT = Path(__file__).parent.parent
 sys.path.append(str(ROOT / "benchmarks"))
 
 from of_tables import data, measure, report, summary  # noqa: E402
