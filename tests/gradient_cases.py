@@ -90,6 +90,7 @@ FUNCTIONS: dict[str, dict[str, Row]] = {
     "power": arithmetic(F.power, 0.5, 3.0),
     "maximum": {k: v for k, v in arithmetic(F.maximum).items() if k != "itself"},
     "minimum": {k: v for k, v in arithmetic(F.minimum).items() if k != "itself"},
+    "lerp": one(F.lerp, ((3, 4), (3, 4), (4,))),
     "negative": one(F.negative),
     "absolute": one(F.absolute),
     "exp": one(F.exp) | {"scalar": Row(F.exp, ((),))},
@@ -137,6 +138,7 @@ FUNCTIONS: dict[str, dict[str, Row]] = {
         "1-D": Row(lambda x: F.take(x, [3, 3, 0]), ((5,),)),
     },
     "concatenate": one(lambda a, b: F.concatenate([a, b, a]), ((3, 2), (3, 1))),
+    "grouped_linear": one(lambda x, w, b: F.grouped_linear(x, w, b, 2), ((3, 4), (4, 3), (6,))),
     "dropout": one(dropped),
     "layer_norm": one(F.layer_norm, ((3, 4), (4,), (4,))),
     "batch_norm": one(lambda x, g, b: F.batch_norm(x, g, b, np.zeros(4), np.ones(4)), ((5, 4), (4,), (4,))),
@@ -152,12 +154,21 @@ FUNCTIONS: dict[str, dict[str, Row]] = {
         for smoothing in (0.0, 0.2)
         for weight in (None, WEIGHTS)
     },
+    "multi_quantile_loss": {
+        reduction: Row(lambda x, r=reduction: F.multi_quantile_loss(x, TARGET[:, 0], (0.1, 0.3, 0.5, 0.9), r))
+        for reduction in ("mean", "sum", "none")
+    },
     **{name: weighed_loss(loss, LOSS_OPTIONS.get(name, {})) for name, loss in LOSSES.items()},
 }
 
 LAYERS: dict[str, Callable[[], Module]] = {
     **{make.__name__: make for make in (*nn.ACTIVATIONS.values(), nn.Softmax, nn.LogSoftmax)},
     "Linear": lambda: nn.Linear(4, 5),
+    "Scale": lambda: nn.Scale(4, 0.7),
+    "PBLD": lambda: nn.PBLD(4, frequencies=3, units=3, std=0.5),
+    "Parametric": lambda: nn.Parametric("selu", 4),
+    "TableInput": lambda: nn.TableInput(4, numeric=nn.PBLD(2, frequencies=3)),
+    "Monotone": lambda: nn.Monotone(4),
     "Dropout": lambda: nn.Dropout(0.3),
     "BatchNorm1d": lambda: nn.BatchNorm1d(4),
     "LayerNorm": lambda: nn.LayerNorm(4),

@@ -21,6 +21,7 @@ from .exchange.weights import from_sklearn, from_torch_state_dict
 from .gradients import gradcheck
 from .randomness import manual_seed
 from .tensor import Tensor, no_grad
+from .training.averaging import WeightAverage
 from .training.callbacks import EarlyStopping
 from .training.compiled import CompiledStep, compile
 from .training.history import History
@@ -34,7 +35,7 @@ if _TYPE_CHECKING:
 
 __all__ = [
     "__version__", "CheckpointError", "CompiledStep", "EarlyStopping", "History", "MLPClassifier", "MLPRegressor",
-    "NonFiniteLoss", "NotReplayable", "Tensor", "Trainer", "compile", "current_backend", "data",
+    "NonFiniteLoss", "NotReplayable", "Tensor", "Trainer", "WeightAverage", "compile", "current_backend", "data",
     "estimator_from_sklearn", "export_onnx", "from_sklearn", "from_torch_state_dict", "functional", "gradcheck",
     "load_checkpoint", "load_estimator", "manual_seed", "nn", "no_grad", "optim", "save_checkpoint", "schedule",
     "use_backend",

@@ -115,6 +115,40 @@ class Cosine(Schedule):
         return self.floor + (1 - self.floor) * (1 + math.cos(math.pi * done)) / 2
 
 
+class CosLog(Schedule):
+    """factor = (1 - cos(2 pi log2(1 + (2**cycles - 1) step / total))) / 2: waves, each twice as long as the one before.
+
+    The rate is high at most steps and falls to 0 at the end of each wave, so that the weights of several epochs are
+    worth keeping (Holzmueller et al. 2024, arXiv 2407.04491: coslog4).
+    """
+
+    def __init__(self, cycles: int = 4):
+        super().__init__()
+        if check_positive("cycles", cycles) > 64:
+            raise ValueError(f"cycles is {cycles!r}, expected a whole number from 1 to 64")
+        self.cycles = cycles
+
+    def factor(self, step: int) -> float:
+        done = min(step / self.total_steps, 1.0)
+        return (1 - math.cos(2 * math.pi * math.log2(1 + (2**self.cycles - 1) * done))) / 2
+
+
+class FlatCosine(Schedule):
+    """factor = 1 for the share ``flat`` of all steps, then floor + (1 - floor) (1 + cos(pi u)) / 2, u from 0 to 1.
+
+    RealMLP drives dropout and weight decay by it (flat_cos, arXiv 2407.04491); FlatCosine(0.6, 1e-5) is its
+    flat_anneal.
+    """
+
+    def __init__(self, flat: float = 0.5, floor: float = 0.0):
+        super().__init__()
+        self.flat, self.floor = check_fraction("flat", flat), check_fraction("floor", floor, closed=True)
+
+    def factor(self, step: int) -> float:
+        done = min(step / self.total_steps, 1.0)
+        return _half_cosine(1.0, self.floor, max(done - self.flat, 0.0) / (1 - self.flat))
+
+
 class OneCycle(Schedule):
     """From 1/div up to 1 over the first pct_start of all steps and down to 1/final_div, both along half a cosine.
 
@@ -128,7 +162,7 @@ class OneCycle(Schedule):
         self.div, self.final_div = check_above_0("div", div), check_above_0("final_div", final_div)
 
     def factor(self, step: int) -> float:
-        last, peak = self.total_steps - 1, self.pct_start * self.total_steps - 1  # the peak may lie between two steps
+        last, peak = self.total_steps - 1, self.pct_start * self.total_steps - 1  # the peak may be between two steps
         if step < peak:
             return _half_cosine(1 / self.div, 1.0, step / peak)
         return _half_cosine(1.0, 1 / self.final_div, (step - peak) / (last - peak) if step < last else 1.0)
@@ -159,7 +193,7 @@ class LinearWarmup(Schedule):
         epoch, done, length = self._handover or self._placed()
         self.after.steps_per_epoch = self.steps_per_epoch
         self.after.total_steps = max(self.total_steps - self.steps, 1)
-        # An epoch of its own begins as far behind the Trainer's as the warm-up ended behind the begin of one.
+        # An epoch of its own begins as long after the Trainer's as the warm-up ended after the beginning of one.
         shift = -(-done * self.steps_per_epoch // length)
         self.after._epoch, self.after._begun = self._epoch - epoch, self._begun + shift - self.steps
         return self.after.factor(step - self.steps)
@@ -227,6 +261,8 @@ SCHEDULES: dict[str, type[Schedule]] = {
     "step": StepDecay,
     "exponential": Exponential,
     "cosine": Cosine,
+    "coslog": CosLog,
+    "flat_cosine": FlatCosine,
     "one_cycle": OneCycle,
     "warmup": LinearWarmup,
     "plateau": ReduceOnPlateau,

@@ -62,6 +62,33 @@ def where(condition: Floats, a: Floats, b: Floats, *, out: Floats) -> None:
     """out = a where condition is not 0 (NaN is not), else b."""
 
 
+@fused("(*),(*),(*)->(*)", in_place=("start", "end", "weight"))
+def lerp(backend: Backend, start: Floats, end: Floats, weight: Floats, *, out: Floats) -> None:
+    """out = start + weight (end - start)."""
+    backend.add(start, backend.multiply(backend.subtract(end, start), weight), out=out)
+
+
+@fused("(r,c),(r,c),(r,c),(c)->(r,c),(r,c),(c)")
+def lerp_gradient(
+    backend: Backend,
+    grad: Floats,
+    start: Floats,
+    end: Floats,
+    weight: Floats,
+    *,
+    out: Floats,
+    end_gradient: Floats,
+    weight_gradient: Floats,
+) -> None:
+    """out_ij = (1 - weight_j) grad_ij; end_gradient_ij = weight_j grad_ij.
+
+    weight_gradient_j = sum_i grad_ij (end_ij - start_ij): the gradients of lerp with one weight a column.
+    """
+    backend.multiply(grad, weight, out=end_gradient)
+    backend.subtract(grad, end_gradient, out=out)
+    backend.sum(backend.multiply(grad, backend.subtract(end, start)), axis=0, out=weight_gradient)
+
+
 @required("(...)->(...)", allocates=False)
 def cast(x: Floats, *, out: Floats) -> None:
     """out = x, rounded to the dtype of out, which must be given. With equal dtypes this is a copy."""

@@ -137,6 +137,23 @@ def elementwise_cases() -> dict[str, Case]:
             lambda condition, a, b: np.where(condition != 0, a, b),
             variants=({}, {"third": 0.0}),
         ),
+        "lerp": Case(
+            lambda draw, shape, one=False: {
+                "start": draw(*shape), "end": draw(*shape), "weight": draw(*(shape[-1:] if one else shape))
+            },
+            lambda start, end, weight: start + weight * (end - start),
+            magnitude=lambda start, end, weight: np.abs(start) + np.abs(weight) * (np.abs(end) + np.abs(start)),
+            variants=({}, {"one": True}),
+        ),
+        "lerp_gradient": Case(
+            lambda draw, shape: {
+                "grad": draw(*shape), "start": draw(*shape), "end": draw(*shape), "weight": draw(shape[1])
+            },
+            lambda grad, start, end, weight: (grad - grad * weight, grad * weight, (grad * (end - start)).sum(axis=0)),
+            MATRICES,
+            64,
+            magnitude=lambda **_: 8.0,
+        ),
         "cast": Case(lambda draw, shape: {"x": draw(*shape)}, lambda x: x, out_shape=lambda x: x.shape),
         "fill": Case(
             lambda draw, shape: {"value": 0.1, "shape": shape},

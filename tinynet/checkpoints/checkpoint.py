@@ -3,7 +3,8 @@
 Arrays: ``model.NAME`` (parameters, buffers; beside them the modules' classes and options are noted, which decide the
 function as much, to be compared), ``optimizer.group.I`` (a group's options), ``optimizer.I.NAME`` (running
 averages of parameter I), ``optimizer.I.step`` (its count of updates where that is not its group's), ``history.NAME``,
-``early_stopping.I.NAME`` (the best weights). The text ``state`` holds the rest as JSON. Nothing in a file is ever run.
+``early_stopping.I.NAME`` (the best weights, or their average). The text ``state`` holds the rest as JSON. Nothing in a
+file is ever run.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from ..optim import Accumulate, Optimizer
 from ..optim.optimizer import CHECKS
 from ..schedule import Schedule
 from ..tensor import Array
+from ..training.averaging import WeightAverage
 from ..training.callbacks import EarlyStopping
 from ..training.history import History
 from ..training.snapshot import PLAIN
@@ -55,7 +57,8 @@ Write = Callable[[], None]
 def save_checkpoint(path: Path_, target: Target, notes: Mapping[str, Any] | None = None) -> None:
     """Writes the state of a model, an optimizer, a Trainer or a fitted estimator; an older file is replaced as a whole.
 
-    Of callbacks, EarlyStopping's state is kept; tn.manual_seed's generator, for layers yet to be made, is not.
+    Of callbacks, the state of EarlyStopping and WeightAverage is kept; tn.manual_seed's generator, for layers yet to be
+    made, is not.
     notes: what else load_checkpoint is to return, as JSON can hold it. Raises OSError where the file cannot be written,
     CheckpointError for state that a checkpoint cannot hold, MemoryError where there is too little.
     """
@@ -83,7 +86,7 @@ def load_checkpoint(path: Path_, target: Target) -> dict[str, Any]:
 
     A Trainer is built before as the saved one was (model, optimizer, loss, schedule, seed, callbacks), and goes on with
     the same bits on the same backend. An estimator gets the saved one's parameters as well; load_estimator makes it
-    anew. A model or an optimizer can also be loaded from the checkpoint of a Trainer or an estimator.
+    again. A model or an optimizer can also be loaded from the checkpoint of a Trainer or an estimator.
 
     Raises CheckpointError for what is no checkpoint, is damaged or does not fit, before anything of the target is
     changed; OSError where the file cannot be read.
@@ -306,10 +309,10 @@ def _trainer_checked(trainer: Trainer, tensors: dict[str, Array], state: dict[st
 
 def _run_checked(trainer: Trainer, tensors: dict[str, Array], state: dict[str, Any]) -> Write:
     for name, value in json.loads(json.dumps(_encoded(_settings(trainer))), object_hook=_decoded).items():
-        if name not in ("transforms", "drop_last") or name in state["settings"]:  # files of old say nothing of them
+        if name not in ("transforms", "drop_last") or name in state["settings"]:  # older files say nothing of them
             _check_equal(name, state["settings"][name], value)
     epoch, step = check_whole("its epoch", state["epoch"]), check_whole("its step", state["step"])
-    # A file of old has no weight: every row counted once.
+    # An older file has no weight: every row counted once.
     position = Position(**{"weight": float(state["position"]["rows_done"]), **state["position"]})
     for name in ("rows", "batch_size", "steps_done", "rows_done"):
         check_whole(name, getattr(position, name))
@@ -318,9 +321,9 @@ def _run_checked(trainer: Trainer, tensors: dict[str, Array], state: dict[str, A
         trainer.schedules.check_state_dict(state["schedule"], step)
     accumulated = _accumulated_checked(trainer, tensors, state)
     stopping = _stopping(trainer)
+    if len(state["early_stopping"]) != len(stopping):
+        raise CheckpointError(f"it has {len(state['early_stopping'])} early stoppings, the trainer {len(stopping)}")
     best = [_stopping_checked(trainer, i, kept, tensors) for i, kept in enumerate(state["early_stopping"])]
-    if len(best) != len(stopping):
-        raise CheckpointError(f"it has {len(best)} early stoppings, the trainer {len(stopping)}")
     found = under("history", tensors)
     for name, dtype in HISTORY.items():
         if found[name].ndim != 1 or found[name].dtype != dtype:
@@ -357,7 +360,7 @@ def _accumulated(trainer: Trainer) -> dict[str, Any]:
 
 
 def _accumulated_checked(trainer: Trainer, tensors: dict[str, Array], state: dict[str, Any]) -> Write | None:
-    found, reached = _accumulate(trainer), state.get("accumulated", [])  # a file of old has none
+    found, reached = _accumulate(trainer), state.get("accumulated", [])  # an older file has none
     if found is None:
         return None
     sums = under("accumulated", tensors)
@@ -368,14 +371,16 @@ def _accumulated_checked(trainer: Trainer, tensors: dict[str, Array], state: dic
     return lambda: found.load_state_dict({"sums": [sums[name] for name in own], "reached": reached})
 
 
-def _stopping(trainer: Trainer) -> list[EarlyStopping]:
-    return [callback for callback in trainer.callbacks if isinstance(callback, EarlyStopping)]
+def _stopping(trainer: Trainer) -> list[EarlyStopping | WeightAverage]:
+    """The callbacks whose state is kept: what gives the model other weights at a fit's end."""
+    return [callback for callback in trainer.callbacks if isinstance(callback, EarlyStopping | WeightAverage)]
 
 
 def _stopping_checked(trainer: Trainer, i: int, kept: dict[str, Any], tensors: dict[str, Array]) -> dict[str, Any]:
-    """The state of the i-th early stopping. A file of old that does not say which rows it watched begins anew."""
-    found: dict[str, Any] = {"best": float(kept["best"])}
-    for name in ("best_epoch", "waited", "rows"):
+    """The state of the i-th of them. An older file that does not say which rows it watched begins again."""
+    callback = _stopping(trainer)[i]
+    found: dict[str, Any] = {"best": float(kept["best"])} if isinstance(callback, EarlyStopping) else {}
+    for name in callback.counts:
         found[name] = check_whole(name, kept.get(name, 0))
     for kind, where in STOPPING.items():
         found[kind] = under(f"{where}.{i}", tensors)
@@ -406,7 +411,7 @@ def _described(part: Any) -> Any:
     if not hasattr(part, "__dict__") or isinstance(part, type) or hasattr(part, "__qualname__"):
         return getattr(part, "__qualname__", type(part).__name__)
     changing = {"training", "steps_per_epoch", "total_steps"}
-    if isinstance(part, Schedule | EarlyStopping):
+    if isinstance(part, Schedule | EarlyStopping | WeightAverage):
         changing |= part.state_dict().keys()
     options = {
         name: value

@@ -119,6 +119,12 @@ def linear(graph: Graph, path: str, module: nn.Linear, x: Value) -> Value:
     return append(graph, path, nn.ACTIVATIONS[module.activation](), Value(y, module.out_features))
 
 
+def scale(graph: Graph, path: str, module: nn.Scale, x: Value) -> Value:
+    """x weight, column by column."""
+    check_columns(path, module, x, module.features)
+    return Value(graph.node(path, "Mul", x.name, graph.array(joined(path, "weight"), module.weight.data)), x.columns)
+
+
 def batch_norm(graph: Graph, path: str, module: nn.BatchNorm1d, x: Value) -> Value:
     """With the running averages."""
     check_columns(path, module, x, module.num_features)
@@ -151,6 +157,69 @@ def embedding(graph: Graph, path: str, module: nn.Embedding, x: Value) -> Value:
     columns = x.columns * module.embedding_dim
     shape = graph.array(joined(path, "shape"), np.array([-1, columns]))
     return Value(graph.node(path, "Reshape", y, shape), columns)
+
+
+def picked(graph: Graph, path: str, x: Value, start: int, end: int) -> Value:
+    """Some columns."""
+    numbers = graph.array(joined(path, f"columns.{start}.{end}"), np.array(range(start, end)))
+    return Value(graph.node(path, "Gather", x.name, numbers, axis=1), end - start)
+
+
+def beside(graph: Graph, path: str, parts: list[Value]) -> Value:
+    """Columns side by side."""
+    y = graph.node(path, "Concat", *(part.name for part in parts), axis=1)
+    return Value(y, sum(part.columns for part in parts))
+
+
+def table_input(graph: Graph, path: str, module: nn.TableInput, x: Value) -> Value:
+    """Columns that pass, embeddings of numbers, embeddings of codes."""
+    check_columns(path, module, x, module.in_features)
+    found = []
+    for start, end, name, inner in module.parts():
+        columns = picked(graph, path, x, start, end)
+        found.append(columns if inner is None else append(graph, joined(path, name), inner, columns))
+    return beside(graph, path, found)
+
+
+def pbld(graph: Graph, path: str, module: nn.PBLD, x: Value) -> Value:
+    """The columns, and of each its waves, weighed by a product of its own."""
+    check_columns(path, module, x, module.features)
+    features, waves, learned = module.features, module.frequencies, module.units - 1
+    compose = Composer(graph, path)
+
+    def shaped(name: str, value: str, *shape: int) -> str:
+        return graph.node(path, "Reshape", value, graph.array(joined(path, f"{name}.shape"), np.array([-1, *shape])))
+
+    def array(name: str, *shape: int) -> str:
+        return graph.array(joined(path, name), getattr(module, name).data.reshape(shape))
+
+    turned = compose.multiply(shaped("column", x.name, features, 1), array("frequency", features, waves))
+    wave = compose.cos(compose.add(turned, array("phase", features, waves)))
+    weighed = compose.node(
+        "MatMul", shaped("wave", wave, features, 1, waves), array("weight", features, waves, learned)
+    )
+    y = compose.add(shaped("output", weighed, features * learned), array("bias", features * learned))
+    return beside(graph, path, [x, Value(y, features * learned)])
+
+
+def parametric(graph: Graph, path: str, module: nn.Parametric, x: Value) -> Value:
+    """x + weight (activation(x) - x)."""
+    check_columns(path, module, x, module.features)
+    y, compose = append(graph, joined(path, "activation"), module.activation, x), Composer(graph, path)
+    weighed = compose.multiply(
+        compose.subtract(y.name, x.name), graph.array(joined(path, "weight"), module.weight.data)
+    )
+    return Value(compose.add(x.name, weighed), x.columns)
+
+
+def monotone(graph: Graph, path: str, module: nn.Monotone, x: Value) -> Value:
+    """Each column the one before it and more."""
+    check_columns(path, module, x, module.columns)
+    found, softplus = [picked(graph, path, x, 0, 1)], ACTIVATIONS["softplus"]
+    for j in range(1, module.columns):
+        step = softplus(graph, path, nn.Softplus(), picked(graph, path, x, j, j + 1))
+        found.append(Value(graph.node(path, "Add", found[-1].name, step.name), 1))
+    return beside(graph, path, found)
 
 
 # Runtimes commonly lack float64 kernels for these and for Erf: onnxruntime does. Float64 models get the composition
@@ -247,10 +316,15 @@ def residual(graph: Graph, path: str, module: nn.Residual, x: Value) -> Value:
 ACTIVATIONS: dict[str, Rule] = {name: activation(name) for name in nn.ACTIVATIONS} | {"identity": nothing, "gelu": gelu}
 RULES: dict[type[nn.Module], Rule] = {
     nn.Linear: linear,
+    nn.Scale: scale,
     nn.BatchNorm1d: batch_norm,
     nn.LayerNorm: layer_norm,
     nn.Embedding: embedding,
     nn.Dropout: nothing,
+    nn.TableInput: table_input,
+    nn.PBLD: pbld,
+    nn.Parametric: parametric,
+    nn.Monotone: monotone,
     **{nn.ACTIVATIONS[name]: rule for name, rule in ACTIVATIONS.items()},
     nn.Softmax: operator("Softmax", axis=-1),
     nn.LogSoftmax: operator("LogSoftmax", axis=-1),
@@ -278,7 +352,7 @@ def first_columns(model: nn.Module) -> int:
     for _, module in model.named_modules():
         if isinstance(module, nn.Embedding):
             per_column *= module.embedding_dim
-        for name in ("in_features", "num_features", "normalized_shape"):
+        for name in ("in_features", "num_features", "normalized_shape", "features"):
             if isinstance(columns := getattr(module, name, None), int):
                 return columns // per_column
     raise ValueError("input_features is None, expected a whole number: no layer of the model says how many it takes")

@@ -13,6 +13,7 @@ from .arithmetic import (
     divide,
     erf,
     exp,
+    lerp,
     log,
     maximum,
     minimum,
@@ -23,18 +24,18 @@ from .arithmetic import (
     sqrt,
     subtract,
 )  # fmt: skip
-from .layers import batch_norm, batch_norm_inference, dropout, embedding, layer_norm, linear, matmul
+from .layers import batch_norm, batch_norm_inference, dropout, embedding, grouped_linear, layer_norm, linear, matmul
 from .losses import *  # noqa: F403 - every loss, as it is declared there
-from .losses import cross_entropy
+from .losses import cross_entropy, multi_quantile_loss
 from .shaping import argmax, concatenate, max, mean, reshape, sum, take, transpose
 
 __all__ = [
     *activations.ACTIVATIONS,
     *losses.LOSSES,
     "absolute", "add", "argmax", "batch_norm", "batch_norm_inference",
-    "concatenate", "cos", "cross_entropy", "divide", "dropout", "embedding", "erf", "exp",
-    "layer_norm", "linear", "log", "log_softmax", "matmul", "max", "maximum", "mean", "minimum",
-    "multiply", "negative", "power", "reshape", "sin",
+    "concatenate", "cos", "cross_entropy", "divide", "dropout", "embedding", "erf", "exp", "grouped_linear",
+    "layer_norm", "lerp", "linear", "log", "log_softmax", "matmul", "max", "maximum", "mean", "minimum",
+    "multi_quantile_loss", "multiply", "negative", "power", "reshape", "sin",
     "softmax", "sqrt", "subtract", "sum", "take", "transpose",
 ]  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Differentiable arithmetic with broadcasting; the backward rule stands under its forward."""
+"""Differentiable arithmetic with broadcasting; the backward rule is under its forward."""
 
 from __future__ import annotations
 
@@ -103,6 +103,17 @@ def multiply(a: Operand, b: Operand) -> Tensor:
         return dx, unbroadcast(k.multiply(g, x.array), y) if y.requires_grad else None
 
     return result(out, (x, y), rule, shape)
+
+
+def lerp(start: Tensor, end: Tensor, weight: Tensor) -> Tensor:
+    """start + weight (end - start). start and end (rows, columns), weight (columns,)."""
+    if start.ndim != 2 or start.shape != end.shape or weight.shape != start.shape[1:]:
+        raise ValueError(
+            f"lerp: start has shape {start.shape}, end {end.shape} and weight {weight.shape}, expected (rows, columns) "
+            f"twice and (columns,)"
+        )
+    out = current().lerp(start.array, end.array, weight.array)
+    return result(out, (start, end, weight), lambda g: current().lerp_gradient(g, start.array, end.array, weight.array))
 
 
 def divide(a: Operand, b: Operand) -> Tensor:

@@ -30,7 +30,7 @@ def matmul(a: Tensor, b: Tensor, transpose_a: bool = False, transpose_b: bool = 
     def rule(g: Array) -> tuple[Array | None, ...]:
         k, g = current(), g.reshape(out.shape)
         da = db = None
-        if a.requires_grad:  # dA = dC B^T, with factors exchanged where A stands transposed
+        if a.requires_grad:  # dA = dC B^T, with factors exchanged where A is transposed
             da = k.matmul(y, g, y_flag, True) if x_flag else k.matmul(g, y, False, not y_flag)
         if b.requires_grad:  # dB = A^T dC
             db = k.matmul(g, x, True, x_flag) if y_flag else k.matmul(x, g, not x_flag, False)
@@ -64,6 +64,38 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, activation: st
     return result(y, (x, weight) if bias is None else (x, weight, bias), rule)
 
 
+def grouped_linear(x: Tensor, weight: Tensor, bias: Tensor, groups: int) -> Tensor:
+    """y_g = x_g weight_g + bias_g for each group g of columns, side by side: a product with a block diagonal matrix.
+
+    x (rows, groups * in), weight (groups * in, out), bias (groups * out,); the result (rows, groups * out).
+    """
+    units = weight.shape[-1]
+    if x.ndim != 2 or weight.ndim != 2 or len(weight) != x.shape[1] or len(weight) % groups:
+        raise ValueError(
+            f"grouped_linear: x has shape {x.shape} and weight {weight.shape}, expected (rows, columns) and (columns, "
+            f"outputs) with columns in {groups} equal groups"
+        )
+    k, inside = current(), [slice(i, i + len(weight) // groups) for i in range(0, len(weight), len(weight) // groups)]
+    outside = [slice(i, i + units) for i in range(0, groups * units, units)]
+    y = k.empty((len(x), groups * units), x.dtype)
+    for i, o in zip(inside, outside, strict=True):
+        k.linear(x.array[:, i], weight.array[i], bias.array[o], out=y[:, o])
+
+    def rule(g: Array) -> tuple[Array | None, ...]:
+        k, dx, dw = current(), None, None
+        if x.requires_grad:
+            dx = k.empty(x.shape, x.dtype)
+            for i, o in zip(inside, outside, strict=True):
+                k.matmul(g[:, o], weight.array[i], transpose_b=True, out=dx[:, i])
+        if weight.requires_grad:
+            dw = k.empty(weight.shape, x.dtype)
+            for i, o in zip(inside, outside, strict=True):
+                k.matmul(x.array[:, i], g[:, o], transpose_a=True, out=dw[i])
+        return dx, dw, k.sum(g, axis=0) if bias.requires_grad else None
+
+    return result(y, (x, weight, bias), rule)
+
+
 def dropout(x: Tensor, counter: Array, seed: int, rate: float | Array) -> Tensor:
     """x * mask, the mask 0 with probability rate and else 1 / (1 - rate); counter, one float64, is raised by one.
 
@@ -86,9 +118,10 @@ def embedding(weight: Tensor, categories: Array) -> Tensor:
     """
     k = current()
     flat = categories.reshape(-1)
-    if not np.may_share_memory(flat, categories):  # columns out of a wider table
+    if flat.dtype.kind == "f" and not (flat.flags.c_contiguous and np.may_share_memory(flat, categories)):
+        # Columns out of a wider table.
         flat = k.cast(categories, out=k.empty(categories.shape, categories.dtype)).reshape(-1)
-    rows = k.to_indices(flat, len(weight)) if flat.dtype.kind == "f" else np.asarray(flat, np.int64)
+    rows = k.to_indices(flat, len(weight)) if flat.dtype.kind == "f" else np.ascontiguousarray(flat, np.int64)
 
     def rule(g: Array) -> tuple[Array | None, ...]:
         k = current()

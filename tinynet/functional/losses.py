@@ -7,8 +7,9 @@ What ``loss`` is put on also becomes a module of the name given there.
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -198,6 +199,47 @@ def between_0_and_1(name: str, value: Any) -> float:
 def quantile_loss(prediction: Tensor, target: Any, quantile: float = 0.5, reduction: str = "mean") -> Tensor:
     """max((1 - q) d, -q d), d = prediction - target: least where the prediction is the target's quantile q."""
     return _elementwise("quantile_loss", "quantile_error", prediction, target, reduction, quantile=quantile)
+
+
+def multi_quantile_loss(
+    prediction: Tensor, target: Any, quantiles: Sequence[float] = (0.1, 0.5, 0.9), reduction: str = "mean"
+) -> Tensor:
+    """sum_j max((1 - q_j) d_ij, -q_j d_ij), d_ij = prediction_ij - target_i: quantile_loss of each column, one target.
+
+    prediction (rows, quantiles); target (rows,) or (rows, 1).
+    """
+    check_reduction(reduction)
+    quantiles = check_quantiles("multi_quantile_loss: quantiles", quantiles)
+    wanted = np.asarray(target.data if isinstance(target, Tensor) else target)
+    if wanted.dtype.kind not in "fiub":
+        raise TypeError(f"multi_quantile_loss: target has dtype {wanted.dtype}, expected numbers")
+    if prediction.ndim != 2 or prediction.shape[1] != len(quantiles):
+        raise ValueError(
+            f"multi_quantile_loss: prediction has shape {prediction.shape}, expected (rows, {len(quantiles)})"
+        )
+    rows = len(prediction)
+    if wanted.shape not in ((rows,), (rows, 1)):
+        raise ValueError(f"multi_quantile_loss: target has shape {wanted.shape}, expected ({rows},), one for each row")
+    k, x = current(), prediction.array
+    y = as_float_array(in_dtype(wanted.reshape(rows, 1), x.dtype))
+    scale = 1.0 / x.size if reduction == "mean" and x.size else 1.0
+    gradient, total = k.empty(x.shape, x.dtype), None
+    for j, quantile in enumerate(quantiles):
+        column = slice(j, j + 1)
+        losses, _ = k.quantile_error(x[:, column], y, None, scale, quantile=quantile, gradient=gradient[:, column])
+        total = losses if total is None else k.add(total, losses)
+    assert total is not None
+    return _finish("multi_quantile_loss", prediction, total, gradient, reduction)
+
+
+def check_quantiles(name: str, quantiles: Any) -> tuple[float, ...]:
+    """One or more numbers in (0, 1), each greater than the one before."""
+    found = tuple(between_0_and_1(name, quantile) for quantile in quantiles)
+    if not found or any(a >= b for a, b in itertools.pairwise(found)):
+        raise ValueError(
+            f"{name} are {found}, expected one or more numbers in (0, 1), each greater than the one before"
+        )
+    return found
 
 
 @loss("HuberLoss", delta=check_above_0)

@@ -5,15 +5,18 @@ from typing import TYPE_CHECKING
 from . import init
 from .activations import ACTIVATIONS, LogSoftmax, Softmax
 from .containers import NORMS, Residual, Sequential, multilayer_perceptron
-from .layers import BatchNorm1d, Dropout, Embedding, LayerNorm, Linear
+from .from_data import initialise_from_data
+from .layers import BatchNorm1d, Dropout, Embedding, LayerNorm, Linear, Scale
 from .losses import MODULES as _LOSSES
-from .losses import CrossEntropyLoss
+from .losses import CrossEntropyLoss, MultiQuantileLoss
 from .module import Module, Parameter
+from .tabular import PBLD, Monotone, Parametric, TableInput
 
 __all__ = [
     "ACTIVATIONS", "BatchNorm1d", "CrossEntropyLoss", "Dropout", "Embedding",
-    "LayerNorm", "Linear", "LogSoftmax", "Module", "NORMS", "Parameter",
-    "Residual", "Sequential", "Softmax", "init", "multilayer_perceptron",
+    "LayerNorm", "Linear", "LogSoftmax", "Module", "Monotone", "MultiQuantileLoss", "NORMS", "PBLD", "Parameter",
+    "Parametric", "Residual", "Scale", "Sequential", "Softmax", "TableInput", "init", "initialise_from_data",
+    "multilayer_perceptron",
 ]  # fmt: skip
 
 # ReLU, MSELoss and all others, each made from its function.

@@ -76,3 +76,16 @@ INITIALISERS: dict[str, Any] = {
     "glorot_uniform": glorot_uniform,
     "glorot_normal": glorot_normal,
 }
+
+
+def bias_from_data(products: Array, points: int = 5) -> Array:
+    """b_j = -sum_k a_k z_kj, z_kj products of column j in rows drawn at random, a uniform on the simplex.
+
+    products: (rows, units), what a layer's weights make of data. Then each unit's kink, where z_j + b_j = 0, is within
+    the data (Steinwart 2019, arXiv 1903.11482, he+5 where points is 5, as RealMLP-TD has it). Returns (units,).
+    """
+    rows, units = products.shape
+    drawn, shares = generator().integers(0, rows, (points, units)), generator().exponential(size=(points, units))
+    chosen = products[drawn, range(units)].astype(np.float64)
+    found: Array = -(chosen * (shares / shares.sum(axis=0))).sum(axis=0)
+    return found.astype(products.dtype)

@@ -1,7 +1,8 @@
-"""Layers with parameters or state: Linear, Dropout, BatchNorm1d, LayerNorm, Embedding."""
+"""Layers with parameters or state: Linear, Scale, Dropout, BatchNorm1d, LayerNorm, Embedding."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -10,31 +11,45 @@ import numpy as np
 from kernels.program import read_by_value
 
 from .. import functional as F
-from ..checks import check_fraction, check_positive, choose
+from ..checks import check_fraction, check_number, check_positive, choose
 from ..randomness import draw_seed
 from ..tensor import Array, Tensor
 from .init import INITIALISERS, normal, ones, zeros
-from .module import Module, Parameter
+from .module import Module, Parameter, described
 
 Initialiser = str | Callable[[tuple[int, ...]], Array]
 
 
-def initial(initialiser: Initialiser, shape: tuple[int, ...]) -> Array:
+def initial(initialiser: Initialiser, shape: tuple[int, ...], name: str = "initialiser") -> Array:
     """An initialiser's weights, by name or as a function of the shape."""
-    make = (
-        INITIALISERS[choose("initialiser", initialiser, INITIALISERS)] if isinstance(initialiser, str) else initialiser
-    )
+    make = INITIALISERS[choose(name, initialiser, INITIALISERS)] if isinstance(initialiser, str) else initialiser
     array = np.asarray(make(shape))
     if array.shape != shape:
-        raise ValueError(f"the initialiser returned shape {array.shape}, expected {shape}")
+        raise ValueError(f"the {name} returned shape {array.shape}, expected {shape}")
     return array
+
+
+# How the learned weights W, of fan-in n, are drawn by default, and the factor s: a layer keeps s W for its product.
+PARAMETRISATIONS: dict[str, tuple[str, Callable[[int], float]]] = {
+    "standard": ("he_uniform", lambda fan_in: 1.0),
+    "ntk": ("normal", lambda fan_in: 1 / math.sqrt(fan_in)),
+}
 
 
 class Linear(Module):
     """y = x weight + bias. weight (in_features, out_features), as in scikit-learn's coefs_; bias (out_features,).
 
-    activation: one of F.layers.FROM_OUTPUT, such as relu, fused into the product. initialiser: a name from nn.init or a
-    function of the shape; He's for ReLU networks by default.
+    With parametrisation="ntk" y = x W / sqrt(in_features) + bias (Jacot et al. 2018, arXiv 1806.07572): weight holds
+    W / sqrt(in_features), so that a step costs no more, and the optimizer gives it the rates with which it moves as W
+    would (``optim.parameter_groups``).
+
+    Args:
+        activation: one of F.layers.FROM_OUTPUT, such as relu, fused into the product.
+        initialiser: a name from nn.init or a function of the shape, which draws W; He's for ReLU networks by default,
+            normal for ntk.
+        bias_initialiser: likewise.
+        parametrisation: standard or ntk.
+        lr_factor, bias_lr_factor: what the learning rate is multiplied by for weight and for bias.
     """
 
     def __init__(
@@ -43,21 +58,62 @@ class Linear(Module):
         out_features: int,
         bias: bool = True,
         activation: str = "identity",
-        initialiser: Initialiser = "he_uniform",
+        initialiser: Initialiser | None = None,
+        bias_initialiser: Initialiser = "zeros",
+        parametrisation: str = "standard",
+        lr_factor: float = 1.0,
+        bias_lr_factor: float = 1.0,
     ):
         self.in_features = check_positive("in_features", in_features)
         self.out_features = check_positive("out_features", out_features)
         self.activation = choose("activation", activation, F.layers.FROM_OUTPUT)
-        self.weight = Parameter(initial(initialiser, (in_features, out_features)))
-        self.bias = Parameter(zeros((out_features,))) if bias else None
+        self.parametrisation = choose("parametrisation", parametrisation, PARAMETRISATIONS)
+        usual, scale_of = PARAMETRISATIONS[parametrisation]
+        drawn, scale = initial(initialiser or usual, (in_features, out_features)), scale_of(in_features)
+        self.weight = Parameter(drawn if scale == 1 else drawn * scale, lr_factor=lr_factor, scale=scale)
+        self.bias: Parameter | None = None
+        if bias:
+            drawn = initial(bias_initialiser, (out_features,), "bias_initialiser")
+            self.bias = Parameter(drawn, lr_factor=bias_lr_factor)
 
     def forward(self, x: Tensor) -> Tensor:
         check_input(self, x, self.in_features)
         return F.linear(x, self.weight, self.bias, self.activation)
 
     def extra_repr(self) -> str:
-        fused = "" if self.activation == "identity" else f", activation={self.activation!r}"
-        return f"{self.in_features}, {self.out_features}" + (", bias=False" if self.bias is None else "") + fused
+        return described(
+            self.in_features,
+            self.out_features,
+            bias=(self.bias is not None, True),
+            activation=(self.activation, "identity"),
+            parametrisation=(self.parametrisation, "standard"),
+            lr_factor=(self.weight.lr_factor, 1.0),
+            bias_lr_factor=(1.0 if self.bias is None else self.bias.lr_factor, 1.0),
+        )
+
+
+class Scale(Module):
+    """y_ij = x_ij weight_j. weight (features,).
+
+    In front of a network it learns which columns matter (Holzmueller et al. 2024, arXiv 2407.04491, with a learning
+    rate six times that of the other weights: lr_factor=6).
+
+    Args:
+        initial: what each weight is at first.
+        lr_factor: what the learning rate is multiplied by.
+    """
+
+    def __init__(self, features: int, initial: float = 1.0, lr_factor: float = 1.0):
+        self.features = check_positive("features", features)
+        start = np.full((features,), check_number("initial", initial), np.float32)
+        self.weight = Parameter(start, lr_factor=lr_factor)
+
+    def forward(self, x: Tensor) -> Tensor:
+        check_input(self, x, self.features)
+        return F.multiply(x, self.weight)
+
+    def extra_repr(self) -> str:
+        return described(self.features, lr_factor=(self.weight.lr_factor, 1.0))
 
 
 def check_input(layer: Module, x: Any, features: int) -> None:
@@ -160,10 +216,12 @@ class Embedding(Module):
     columns * embedding_dim). Columns with categories of their own need an Embedding each.
     """
 
-    def __init__(self, num_embeddings: int, embedding_dim: int, initialiser: Initialiser = normal):
+    def __init__(
+        self, num_embeddings: int, embedding_dim: int, initialiser: Initialiser = normal, lr_factor: float = 1.0
+    ):
         self.num_embeddings = check_positive("num_embeddings", num_embeddings)
         self.embedding_dim = check_positive("embedding_dim", embedding_dim)
-        self.weight = Parameter(initial(initialiser, (num_embeddings, embedding_dim)))
+        self.weight = Parameter(initial(initialiser, (num_embeddings, embedding_dim)), lr_factor=lr_factor)
 
     def forward(self, categories: Any) -> Tensor:
         array = np.asarray(categories.data if isinstance(categories, Tensor) else categories)
@@ -178,4 +236,4 @@ class Embedding(Module):
         return F.reshape(F.embedding(self.weight, array), len(array), columns * self.embedding_dim)
 
     def extra_repr(self) -> str:
-        return f"{self.num_embeddings}, {self.embedding_dim}"
+        return described(self.num_embeddings, self.embedding_dim, lr_factor=(self.weight.lr_factor, 1.0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from .. import functional as F
 from ..checks import check_fraction
-from ..functional.losses import check_labels, check_reduction, check_within
+from ..functional.losses import check_labels, check_quantiles, check_reduction, check_within
 from ..tensor import Array, Tensor
 from .elementwise import Elementwise, module_of
 from .module import Module
@@ -41,6 +42,26 @@ class CrossEntropyLoss(Module):
 
     def forward(self, logits: Tensor, labels: Any) -> Tensor:
         return F.cross_entropy(logits, labels, self.weight, self.label_smoothing, self.reduction)
+
+
+class MultiQuantileLoss(Module):
+    """mean_j max((1 - q_j) d_ij, -q_j d_ij), d_ij = prediction_ij - target_i: column j is least at the quantile q_j.
+
+    Columns of a network may cross; those that go through Monotone do not.
+
+    Args:
+        quantiles: numbers in (0, 1), each greater than the one before.
+        reduction: mean over rows and columns, sum, or none, one loss a row, the sum over columns.
+    """
+
+    float_target = True
+
+    def __init__(self, quantiles: Sequence[float] = (0.1, 0.5, 0.9), reduction: str = "mean"):
+        self.quantiles = check_quantiles("quantiles", quantiles)
+        self.reduction = check_reduction(reduction)
+
+    def forward(self, prediction: Tensor, target: Any) -> Tensor:
+        return F.multi_quantile_loss(prediction, target, self.quantiles, self.reduction)
 
 
 class Loss(Elementwise):

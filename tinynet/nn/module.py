@@ -8,16 +8,41 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from ..tensor import FLOATS, Array, Tensor
+from kernels.contract.dtypes import FLOATS
+
+from ..checks import check_above_0, check_at_least_0
+from ..tensor import Array, Tensor, float_dtype
 
 
 class Parameter(Tensor):
-    """A tensor that a module's optimizer updates."""
+    """A tensor that a module's optimizer updates.
 
-    __slots__ = ()
+    lr_factor, decay_factor: what the optimizer's learning rate and weight decay are multiplied by for this parameter.
+    scale: data = scale * w, where w is what is learned. Rates are then such that data / scale moves as w would on its
+    own (``optim.parameter_groups`` says how), so that no step has to multiply.
+    """
 
-    def __init__(self, data: ArrayLike, dtype: DTypeLike | None = None):
+    __slots__ = ("decay_factor", "lr_factor", "scale")
+
+    def __init__(
+        self,
+        data: ArrayLike,
+        dtype: DTypeLike | None = None,
+        *,
+        lr_factor: float = 1.0,
+        decay_factor: float = 1.0,
+        scale: float = 1.0,
+    ):
         super().__init__(np.array(data.data if isinstance(data, Tensor) else data), requires_grad=True, dtype=dtype)
+        self.lr_factor = check_at_least_0("lr_factor", lr_factor)
+        self.decay_factor = check_at_least_0("decay_factor", decay_factor)
+        self.scale = check_above_0("scale", scale)
+
+
+def described(*values: Any, **options: tuple[Any, Any]) -> str:
+    """The values, then what options are, each given with its default, where they differ: ``4, 2, bias=False``."""
+    said = [f"{name}={value!r}" for name, (value, default) in options.items() if value != default]
+    return ", ".join([*map(str, values), *said])
 
 
 class Module:
@@ -112,9 +137,7 @@ class Module:
 
     def to(self, dtype: DTypeLike) -> Self:
         """Converts parameters and buffers to float32 or float64; dropout's counters stay float64."""
-        wanted = np.dtype(dtype)
-        if wanted not in FLOATS:
-            raise TypeError(f"dtype is {wanted}, expected float32 or float64")
+        wanted = float_dtype(dtype)
         for _, module in self.named_modules():
             for name, value in vars(module).items():
                 if isinstance(value, Parameter):
@@ -124,7 +147,7 @@ class Module:
         return self
 
     def extra_repr(self) -> str:
-        """What stands in the brackets of the module's line when it is printed."""
+        """What is in the brackets of the module's line when it is printed."""
         return ""
 
     def __repr__(self) -> str:

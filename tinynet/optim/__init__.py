@@ -4,6 +4,7 @@ from . import optimizers
 from .clipping import clip_grad_norm_
 from .optimizer import Optimizer, ParameterGroup
 from .optimizers import *  # noqa: F403 - every optimizer
+from .optimizers import parameter_groups
 from .transformations import Accumulate, ClipNorm, ClipValue, Transformation, apply_transformations
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {
@@ -17,5 +18,5 @@ __all__ = [
     *(found.__name__ for found in OPTIMIZERS.values()),
     "OPTIMIZERS",
     "Accumulate", "ClipNorm", "ClipValue", "Optimizer", "ParameterGroup", "Transformation", "apply_transformations",
-    "clip_grad_norm_",
+    "clip_grad_norm_", "parameter_groups",
 ]  # fmt: skip

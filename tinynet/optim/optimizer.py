@@ -87,6 +87,7 @@ class Optimizer:
     options: ClassVar[tuple[str, ...]]  # the order in which the kernel reads hyper
     averages: ClassVar[tuple[str, ...]]  # running averages kept for each parameter, in the kernel's order
     kernel: ClassVar[str]
+    scaling: ClassVar[Mapping[str, int] | None] = None  # option *= scale**power for a parameter kept as scale * w
     suited: ClassVar[tuple[float, float]]  # the command's learning rate and weight decay where none are asked for
 
     def __init__(self, params: Iterable[Any], **options: Any):
@@ -97,9 +98,37 @@ class Optimizer:
         if not entries:
             raise ValueError("the optimizer got no parameters, expected at least one")
         if not isinstance(entries[0], dict):
-            entries = [{"params": entries}]
+            entries = type(self).groups_of(entries, options)
         for entry in entries:
             self._add_group(dict(entry), options)
+
+    @classmethod
+    def groups_of(cls, params: Iterable[Parameter], options: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Groups of parameters that learn at equal rates: the options, times what each of them asks for.
+
+        ``parameter_groups`` says how. Those that ask for nothing are one group, without options of its own.
+        """
+        groups: dict[tuple[float, ...], list[Any]] = {}
+        for parameter in params:
+            asked = [getattr(parameter, name, 1.0) for name in ("lr_factor", "decay_factor", "scale")]
+            groups.setdefault(tuple(asked), []).append(parameter)
+        return [{"params": found, **cls._scaled(options, *asked)} for asked, found in groups.items()]
+
+    @classmethod
+    def _scaled(cls, options: Mapping[str, Any], lr: float, decay: float, scale: float) -> dict[str, float]:
+        """The options that differ for parameters with these factors."""
+        if scale != 1 and cls.scaling is None:
+            raise ValueError(
+                f"{cls.__name__} got a parameter that is kept as {scale:g} w (parametrisation='ntk') and has no update "
+                f"that moves it as w, expected SGD, RMSprop, Adam or AdamW"
+            )
+        powers, factors = cls.scaling or {}, {"lr": lr, "weight_decay": decay}
+        found = {}
+        for name in {**factors, **powers}:
+            factor = factors.get(name, 1.0) * scale ** powers.get(name, 0)
+            if name in options and factor != 1:
+                found[name] = CHECKS[name](name, options[name]) * factor
+        return found
 
     def _add_group(self, entry: dict[str, Any], options: Mapping[str, Any]) -> None:
         params = entry.pop("params", None)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+import inspect
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
 
+from ..checks import choose
+from ..nn import Module, Parameter
 from .optimizer import Optimizer
 
 
@@ -14,6 +17,7 @@ class SGD(Optimizer):
     options = ("lr", "momentum", "weight_decay", "nesterov")
     averages = ("velocity",)
     kernel = "sgd"
+    scaling: ClassVar[Mapping[str, int] | None] = {"lr": 2, "weight_decay": -2}
     suited = (0.03, 0.01)
 
     def __init__(
@@ -38,6 +42,7 @@ class RMSprop(Optimizer):
     options = ("lr", "alpha", "eps", "weight_decay", "momentum")
     averages = ("square", "velocity")
     kernel = "rmsprop"
+    scaling: ClassVar[Mapping[str, int] | None] = {"lr": 1, "eps": -1, "weight_decay": -2}
     suited = (0.001, 0.01)
 
     def __init__(
@@ -61,6 +66,7 @@ class Adam(Optimizer):
     options = ("lr", "beta1", "beta2", "eps", "weight_decay", "step")
     averages = ("first", "second")
     kernel = "adam"
+    scaling: ClassVar[Mapping[str, int] | None] = {"lr": 1, "eps": -1, "weight_decay": -2}
     suited = (0.003, 0.01)
     decoupled = False
 
@@ -83,6 +89,7 @@ class AdamW(Adam):
 
     suited = (0.003, 1.0)  # the decay shrinks weights by the share lr * decay a step
     decoupled = True
+    scaling: ClassVar[Mapping[str, int] | None] = {"lr": 1, "eps": -1, "weight_decay": -1}
 
     def __init__(
         self,
@@ -102,7 +109,51 @@ class RAdam(Adam):
     """
 
     kernel = "radam"
+    scaling: ClassVar[Mapping[str, int] | None] = None  # its first steps are not divided by the root of s
     suited = (0.01, 0.01)
 
     def flags(self) -> tuple[bool, ...]:
         return ()
+
+
+def parameter_groups(
+    params: Module | Iterable[Parameter], optimizer: type[Optimizer] = Adam, **options: Any
+) -> list[dict[str, Any]]:
+    """Groups for an optimizer: lr * lr_factor and weight_decay * decay_factor, factors as each parameter says.
+
+    A parameter kept as s w, as nn.Linear(parametrisation="ntk") keeps its weight, gets the options with which s w moves
+    as w alone would with those given, but for rounding. With g the gradient with respect to w, the kept one's is g / s:
+
+    ========== ======= ======= ============
+    optimizer  lr      eps     weight_decay
+    ========== ======= ======= ============
+    SGD        * s**2          / s**2
+    RMSprop    * s     / s     / s**2
+    Adam       * s     / s     / s**2
+    AdamW      * s     / s     / s
+    ========== ======= ======= ============
+
+    An optimizer that is given parameters instead of groups makes these groups itself; groups that it is given stay as
+    they are.
+
+    Args:
+        params: a model, or parameters.
+        optimizer: the class that the groups are for.
+        **options: of that class, by its default where one is not given; they are in every group.
+
+    Returns:
+        A dict ``{"params": [...], "lr": ..., ...}`` for each set of parameters with equal factors, in their order.
+
+    Raises:
+        ValueError: an option that the optimizer has not, or a parameter kept as s w for one that is not above.
+    """
+    defaults = {
+        name: parameter.default
+        for name, parameter in inspect.signature(optimizer).parameters.items()
+        if parameter.default is not inspect.Parameter.empty
+    }
+    for name in options:
+        choose("optimizer option", name, defaults)
+    found = list(params.parameters() if isinstance(params, Module) else params)
+    every = {**defaults, **options}
+    return [{**every, **group} for group in optimizer.groups_of(found, every)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from ..tensor import Array
 from .members import Data, Deadline, Member, train_all
 from .network import Layout
 from .options import TabularParameters
-from .recipe import Recipe, recipe
+from .recipe import recipe
 from .validation import Held, Metric, outputs
 
 FEW_ROWS = 10  # with fewer, none are held out, and the last epoch is the best

@@ -1,10 +1,6 @@
-"""Losses of tables: rows that weigh, targets with blanks, several quantiles at once."""
+"""Losses of tables: rows that weigh, and targets with blanks."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-
-import numpy as np
 
 from .. import functional as F
 from ..nn import Module
@@ -46,35 +42,3 @@ class WeightedElements(Module):
         y, s = target[:, : self.columns], target[:, self.columns :]
         scaled: Tensor = self.loss(F.multiply(prediction, Tensor(s)), F.multiply(Tensor(y), Tensor(s)).array)
         return scaled
-
-
-class QuantileColumns(Module):
-    """The mean of max((1 - q_j) d_ij, -q_j d_ij), d = prediction - target: column j is the target's quantile q_j."""
-
-    float_target = True
-    reduction = "mean"
-
-    def __init__(self, quantiles: Sequence[float]):
-        self.above = np.array([[1 - q for q in quantiles]], np.float32)
-        self.below = np.array([[-q for q in quantiles]], np.float32)
-
-    def forward(self, prediction: Tensor, target: Array) -> Tensor:
-        d = F.subtract(prediction, Tensor(target))
-        return F.mean(F.maximum(F.multiply(d, Tensor(self.above)), F.multiply(d, Tensor(self.below))))
-
-
-class Ascending(Module):
-    """y_0 = x_0, y_j = y_(j-1) + softplus(x_j): columns that never cross. x (rows, columns)."""
-
-    def __init__(self, columns: int):
-        self.columns = columns
-        self.sums = np.triu(np.ones((columns, columns), np.float32))  # x @ sums adds up the columns to the left
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.columns == 1:
-            return x
-        steps = F.softplus(x[:, 1:])
-        return F.matmul(F.concatenate([x[:, :1], steps]), Tensor(self.sums))
-
-    def extra_repr(self) -> str:
-        return str(self.columns)

@@ -67,7 +67,9 @@ class Deadline:
         return self.interrupted.is_set() or self.left <= 0
 
 
-def train(data: Data, recipe: Recipe, seed: int, backend: Backend, deadline: Deadline, patience: float, progress: bool) -> Member:
+def train(
+    data: Data, recipe: Recipe, seed: int, backend: Backend, deadline: Deadline, patience: float, progress: bool
+) -> Member:
     """One member: the weights of its best epoch.
 
     With a time limit one epoch is tried, and the schedule is as long as there is time for epochs.

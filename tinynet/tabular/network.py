@@ -8,7 +8,6 @@ import numpy as np
 
 from .. import nn
 from ..tensor import Array
-from .losses import Ascending
 from .recipe import Recipe
 
 # Factors of the rate, and that all hidden biases are drawn as weights are: RealMLP-TD-S, arXiv 2407.04491, table A.1.
@@ -38,7 +37,11 @@ def network(recipe: Recipe, layout: Layout, rng: np.random.Generator) -> nn.Modu
     for units in recipe.widths:
         modules.append(
             nn.Linear(
-                width, units, parametrisation="ntk", initialiser=drawn, bias_initialiser=drawn,
+                width,
+                units,
+                parametrisation="ntk",
+                initialiser=drawn,
+                bias_initialiser=drawn,
                 bias_lr_factor=BIAS_FACTOR,
             )  # fmt: skip
         )
@@ -51,5 +54,5 @@ def network(recipe: Recipe, layout: Layout, rng: np.random.Generator) -> nn.Modu
         nn.Linear(width, recipe.outputs, parametrisation="ntk", initialiser="zeros", bias_lr_factor=BIAS_FACTOR)
     )
     if recipe.ascending:
-        modules.append(Ascending(recipe.outputs))
+        modules.append(nn.Monotone(recipe.outputs))
     return nn.Sequential(*modules)

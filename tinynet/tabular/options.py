@@ -51,7 +51,9 @@ class TabularParameters(Parameters):
         "of the hidden layers; `None` is `selu` for classes and `mish` for numbers", default=None,
     )  # fmt: skip
     max_epochs: int | None = parameter(
-        [at_least_1(), None], "passes over the rows; the rates fall to 0 with the last. `None` goes by the rows", default=None
+        [at_least_1(), None],
+        "passes over the rows; the rates fall to 0 with the last. `None` goes by the rows",
+        default=None,
     )
     batch_size: int = parameter([at_least_1()], "rows of a step, or a few more or fewer", default=256)
     learning_rate_init: float | None = parameter(
@@ -59,7 +61,9 @@ class TabularParameters(Parameters):
         default=None,
     )  # fmt: skip
     dropout: float | None = parameter(
-        [Interval(Real, 0, 1, closed="left"), None], "share of hidden units dropped; `None` goes by the data", default=None
+        [Interval(Real, 0, 1, closed="left"), None],
+        "share of hidden units dropped; `None` goes by the data",
+        default=None,
     )
     weight_decay: float | None = parameter(
         [Interval(Real, 0, None, closed="left"), None],

@@ -12,10 +12,10 @@ from sklearn.utils._param_validation import StrOptions
 
 from ..checks import choose
 from ..estimators.parameters import FIRST, parameter
-from ..nn import MSELoss, Module
+from ..nn import Module, MSELoss, MultiQuantileLoss
 from ..tensor import Array
 from .estimator import Goal, Tabular
-from .losses import QuantileColumns, WeightedElements
+from .losses import WeightedElements
 from .validation import REGRESSION, Metric, pinball
 
 
@@ -33,7 +33,9 @@ class TabularRegressor(RegressorMixin, Tabular):  # type: ignore[misc]
         default="squared_error", kw_only=True, after=FIRST,
     )  # fmt: skip
     quantiles: Sequence[float] = parameter(
-        [list, tuple], "with `loss='quantile'`: which are predicted, ascending; they do not cross", default=(0.1, 0.5, 0.9)
+        [list, tuple],
+        "with `loss='quantile'`: which are predicted, ascending; they do not cross",
+        default=(0.1, 0.5, 0.9),
     )
 
     _classes = False
@@ -64,7 +66,7 @@ class TabularRegressor(RegressorMixin, Tabular):  # type: ignore[misc]
             return np.hstack([np.nan_to_num(standardised), scale]).astype(np.float32)
 
         def loss(weighted: bool) -> Module:
-            plain = QuantileColumns(quantiles) if quantiles else MSELoss()
+            plain = MultiQuantileLoss(quantiles) if quantiles else MSELoss()
             return WeightedElements(plain, columns) if weighted or blanks else plain
 
         compared = (numbers - self._mean) / self._sd

@@ -103,9 +103,7 @@ class BestEpoch:
 
     stop_reason = "early stopping"
 
-    def __init__(
-        self, held: Held, metric: Metric, name: str, stop: Callable[[], bool], patience: float = math.inf
-    ):
+    def __init__(self, held: Held, metric: Metric, name: str, stop: Callable[[], bool], patience: float = math.inf):
         self.held, self.metric, self.name, self.stop, self.patience = held, metric, name, stop, patience
         self.best, self.epoch, self.weights = -math.inf, 0, dict[str, Array]()
         self.scores: list[float] = []

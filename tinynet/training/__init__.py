@@ -1,5 +1,6 @@
 """Training: the Trainer, recorded steps and what they depend on, options that change, callbacks, history."""
 
+from .averaging import WeightAverage
 from .callbacks import EarlyStopping
 from .compiled import CompiledStep, compile
 from .history import History
@@ -7,4 +8,6 @@ from .step import NotReplayable
 from .stepping import NonFiniteLoss
 from .trainer import Trainer
 
-__all__ = ["CompiledStep", "EarlyStopping", "History", "NonFiniteLoss", "NotReplayable", "Trainer", "compile"]
+__all__ = [
+    "CompiledStep", "EarlyStopping", "History", "NonFiniteLoss", "NotReplayable", "Trainer", "WeightAverage", "compile",
+]  # fmt: skip
