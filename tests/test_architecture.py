@@ -26,7 +26,7 @@ STOREYS = [
     "kernels.loader", "kernels.testing", "kernels.explanation", "kernels", "kernels.__main__",
     "tinynet.version", "tinynet.checks tinynet.interrupts tinynet.files", "tinynet.backends", "tinynet.tensor", "tinynet.functional",
     "tinynet.gradients tinynet.randomness", "tinynet.nn", "tinynet.optim", "tinynet.schedule", "tinynet.tables", "tinynet.data tinynet.metrics",
-    "tinynet.training", "tinynet.checkpoints tinynet.exchange", "tinynet.estimators", "tinynet.experiments", "tinynet.plots",
+    "tinynet.training", "tinynet.checkpoints tinynet.exchange", "tinynet.estimators", "tinynet.tabular", "tinynet.experiments", "tinynet.plots",
     "tinynet.report", "tinynet.command", "tinynet.command_line", "tinynet", "train",
 ]  # fmt: skip
 FLOOR = {name: floor for floor, names in enumerate(STOREYS) for name in names.split()}

@@ -13,8 +13,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted
 
-import kernels
-from kernels import Backend
+from kernels import Backend, hardware
 
 from ..backends import resolve, running_on, with_options
 from ..nn import Module
@@ -149,7 +148,7 @@ class Tabular(TabularParameters, BaseEstimator):  # type: ignore[misc]
 
     def _cores(self) -> int:
         """Threads that may be used."""
-        return int(self.threads or kernels.cpus.count())
+        return int(self.threads or hardware.cpu_count())
 
     def _backend(self, threads: int) -> Backend:
         """The backend on so many threads, where it can be told."""

@@ -31,24 +31,20 @@ def network(recipe: Recipe, layout: Layout, rng: np.random.Generator) -> nn.Modu
     modules: list[nn.Module] = []
     width = layout.dense
     if layout.codes:
-        modules.append(nn.TableInput(layout.dense, layout.codes))
-        width = modules[-1].out_features
+        inputs = nn.TableInput(layout.dense, layout.codes)
+        modules, width = [inputs], inputs.out_features
+        for embedding in inputs.embeddings:
+            embedding.weight.data[1:] = drawn(embedding.weight.shape)[1:]  # 0 is for levels that are not known
     modules.append(nn.Scale(width, lr_factor=SCALE_FACTOR))
     for units in recipe.widths:
-        modules.append(
-            nn.Linear(
-                width,
-                units,
-                parametrisation="ntk",
-                initialiser=drawn,
-                bias_initialiser=drawn,
-                bias_lr_factor=BIAS_FACTOR,
-            )  # fmt: skip
+        layer = nn.Linear(
+            width, units, parametrisation="ntk", initialiser=drawn, bias_initialiser=drawn, bias_lr_factor=BIAS_FACTOR
         )
-        modules.append(nn.ACTIVATIONS[recipe.activation]())
+        modules += [layer, nn.ACTIVATIONS[recipe.activation]()]
         if recipe.dropout:
-            modules.append(nn.Dropout(recipe.dropout))
-            modules[-1].seed[...] = rng.integers(1 << 63)
+            dropout = nn.Dropout(recipe.dropout)
+            dropout.seed[...] = rng.integers(1 << 63)
+            modules.append(dropout)
         width = units
     modules.append(
         nn.Linear(width, recipe.outputs, parametrisation="ntk", initialiser="zeros", bias_lr_factor=BIAS_FACTOR)

@@ -71,7 +71,8 @@ class TabularParameters(Parameters):
     )  # fmt: skip
     validation_fraction: float = parameter(
         [Interval(Real, 0, 1, closed="neither")],
-        "share of the rows from which nothing is learned; they say which epoch was best. An `eval_set` takes their place",
+        "share of the rows from which nothing is learned; they say which epoch was best. An `eval_set` takes their "
+        "place",
         default=0.2,
     )
     patience: int | None = parameter(

@@ -53,8 +53,6 @@ class TabularRegressor(RegressorMixin, Tabular):  # type: ignore[misc]
         self._mean, self._sd = np.nanmean(numbers, axis=0), np.nanstd(numbers, axis=0)
         self._sd = np.where(self._sd > 0, self._sd, 1.0)
         self._low, self._high = np.nanmin(numbers, axis=0), np.nanmax(numbers, axis=0)
-        if quantiles:
-            numbers = np.repeat(numbers, len(quantiles), axis=1)
         columns, blanks = numbers.shape[1], bool(blank.any())
 
         def wanted(standardised: Array, weight: Array | None) -> Array:
@@ -70,7 +68,8 @@ class TabularRegressor(RegressorMixin, Tabular):  # type: ignore[misc]
             return WeightedElements(plain, columns) if weighted or blanks else plain
 
         compared = (numbers - self._mean) / self._sd
-        return Goal(columns, compared, loss, wanted, *self._metric(quantiles), ascending=bool(quantiles))
+        outputs, ascending = len(quantiles) or columns, bool(quantiles)
+        return Goal(outputs, compared, loss, wanted, *self._metric(quantiles), ascending=ascending)
 
     def _asked_quantiles(self) -> tuple[float, ...]:
         if self.loss != "quantile":
@@ -106,8 +105,6 @@ class TabularRegressor(RegressorMixin, Tabular):  # type: ignore[misc]
         numbers = self._numbers(y)
         if numbers.shape[1] != self.n_outputs_:
             raise ValueError(f"eval_set has {numbers.shape[1]} outputs, expected {self.n_outputs_} as y has")
-        quantiles = self._asked_quantiles()
-        numbers = np.repeat(numbers, len(quantiles), axis=1) if quantiles else numbers
         compared: Array = (numbers - self._mean) / self._sd
         return compared
 
