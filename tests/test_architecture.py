@@ -25,7 +25,7 @@ STOREYS = [
     "kernels.numba_backend.runtime", "kernels.numba_backend.listing", "kernels.numba_backend",
     "kernels.loader", "kernels.testing", "kernels.explanation", "kernels", "kernels.__main__",
     "tinynet.version", "tinynet.checks tinynet.interrupts tinynet.files", "tinynet.backends", "tinynet.tensor", "tinynet.functional",
-    "tinynet.gradients tinynet.randomness", "tinynet.nn", "tinynet.optim", "tinynet.schedule", "tinynet.data tinynet.metrics",
+    "tinynet.gradients tinynet.randomness", "tinynet.nn", "tinynet.optim", "tinynet.schedule", "tinynet.tables", "tinynet.data tinynet.metrics",
     "tinynet.training", "tinynet.checkpoints tinynet.exchange", "tinynet.estimators", "tinynet.experiments", "tinynet.plots",
     "tinynet.report", "tinynet.command", "tinynet.command_line", "tinynet", "train",
 ]  # fmt: skip
@@ -33,7 +33,7 @@ FLOOR = {name: floor for floor, names in enumerate(STOREYS) for name in names.sp
 
 # Modules of tinynet that touch arrays without being training arithmetic: preparing data, checking gradients
 # by differences, scoring, drawing.
-BESIDES = ("data/", "estimators/", "experiments/", "gradients.py", "metrics.py")
+BESIDES = ("data/", "tables/", "estimators/", "experiments/", "gradients.py", "metrics.py")
 # NumPy functions that move, make, order or inspect arrays without computing with them.
 PERMITTED = {
     "array", "asarray", "ascontiguousarray", "empty", "zeros", "ones", "zeros_like",

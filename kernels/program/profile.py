@@ -207,7 +207,7 @@ def profile(runner: Runner, steps: int, arguments: Sequence[Array]) -> Profile:
     The fastest of each is kept.
     What the steps change outside of themselves, parameters and averages, is as before when it returns.
     """
-    kept = [(array, array.copy()) for array in _written(runner.program)]
+    kept = [(array, array.copy()) for array in written(runner.program)]
     untimed, timed = math.inf, list[Timings]()
     try:
         for _ in range(2):  # the first warms up
@@ -230,7 +230,7 @@ def profile(runner: Runner, steps: int, arguments: Sequence[Array]) -> Profile:
     return Profile(runner.program, untimed, min(timed, key=lambda timings: timings.step))
 
 
-def _written(program: Program) -> list[Array]:
+def written(program: Program) -> list[Array]:
     """The persistent arrays that a step changes."""
     written = [view.buffer for instruction in program.instructions for view in instruction.writes]
     return [buffer.array for buffer in dict.fromkeys(written) if buffer.kind == PERSISTENT and buffer.array is not None]

@@ -1,14 +1,14 @@
 """What a data set is, and what makes one valid."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kernels.contract.dtypes import EITHER_FLOAT, FLOATS
+from tinynet.tables.targets import Task
 
-Task = Literal["classification", "regression"]
 Label: TypeAlias = str | int
 
 

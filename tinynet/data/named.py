@@ -8,9 +8,10 @@ import numpy as np
 
 from kernels.spelling import did_you_mean
 from tinynet.data import downloads, generators
-from tinynet.data.dataset import Dataset, Label, Task
+from tinynet.data.dataset import Dataset, Label
 from tinynet.data.downloads import Found
 from tinynet.data.options import Option, read_options, split_name
+from tinynet.tables.targets import Task
 
 
 class Description(NamedTuple):

@@ -88,6 +88,7 @@ class Replay:
 
     recording: Recording
     differed: int = 0  # recordings in a row that were not what the one before was
+    used: bool = False  # a program has run in its place
     program: Program | None = None
     runner: Runner | None = None
 

@@ -195,6 +195,46 @@ def test_labels_out_of_range_are_refused_before_any_step_reads_them():
 
 
 @pytest.mark.parametrize("name", ["numpy", "numba"])
+def test_a_loss_of_the_users_is_told_of_its_labels_too(name):
+    """No check comes before such steps, so a watch halts them; what is said is what training would say."""
+    loss = nn.CrossEntropyLoss()
+    tn.manual_seed(0)
+    model = network(5, 8, 3)
+    run = Trainer(model, lambda output, y: loss(output, y), Adam(model.parameters()), loaded(name), progress=False)
+    X, y = data(5, 3)
+    before = state(run)
+    y[40] = 10**9
+    with pytest.raises(ValueError, match=r"labels hold 1000000000, expected whole numbers in \[0, 3\)"):
+        run.profile(X, y, BATCH)
+    for a, b in zip(before, state(run), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("name", ["numpy", "numba"])
+def test_a_compiled_step_is_told_of_its_labels_too(name):
+    loss_function, model = nn.CrossEntropyLoss(), nn.Linear(5, 3)
+    optimizer = Adam(model.parameters())
+
+    @tn.compile
+    def step(x, y):
+        model.zero_grad()
+        loss = loss_function(model(tn.Tensor(x)), y)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    (X, y), bad = data(5, 3), np.full(ROWS, 77)
+    with tn.use_backend(loaded(name)):
+        for _ in range(4):
+            step(X, y)
+        before = [*model.state_dict().values(), optimizer.groups[0].hyper.copy()]
+        with pytest.raises(ValueError, match=r"labels hold 77, expected whole numbers in \[0, 3\)"):
+            step.profile(X, bad)
+    for a, b in zip(before, [*model.state_dict().values(), optimizer.groups[0].hyper], strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("name", ["numpy", "numba"])
 def test_profiled_steps_do_not_diverge(name):
     """At this learning rate a few more steps would; and weights without a finite loss give a sentence, not nonsense."""
     tn.manual_seed(1)

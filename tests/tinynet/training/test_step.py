@@ -116,6 +116,7 @@ CHANGES = {
     "evaluation": lambda b: b.model.eval(),
     "one layer's mode": lambda b: b.model[1].eval(),
     "a layer's mode by its attribute": lambda b: setattr(b.model[3], "training", False),
+    "a layer becomes one of another class": lambda b: setattr(b.model[2], "__class__", nn.ReLU),
     "a layer exchanged": lambda b: layers(b, (2, [nn.ReLU()])),
     "a layer added": lambda b: layers(b, (8, [nn.Tanh(), b.model[8]])),
     "a layer removed": lambda b: layers(b, (4, [])),
@@ -301,9 +302,23 @@ def test_a_number_that_changes_with_every_call_is_refused():
         for i in range(50):
             compiled(np.ones(3, F), 0.5 + i)
 
-    with pytest.raises(tn.NotReplayable, match=r"argument 1 of the step was another number in each of 32 calls"):
+    with pytest.raises(tn.NotReplayable, match=r"argument 1 of the step was 32 other numbers"):
         called_on()
     assert len(compiled._step.replays) <= 33
+    compiled = tn.compile(step)
+
+    def in_turn_with_one_that_stays():
+        for i in range(50):
+            compiled(np.ones(3, F), 0.5 + i)
+            compiled(np.ones(3, F), 0.25)
+
+    with pytest.raises(tn.NotReplayable, match=r"argument 1 of the step was 32 other numbers"):
+        in_turn_with_one_that_stays()
+    assert len(compiled._step.replays) <= 34
+    compiled = tn.compile(step)
+    for i in range(50):  # each is worth its program
+        for _ in range(3):
+            compiled(np.ones(3, F), 0.5 + i)
     compiled = tn.compile(step)
     for _ in range(60):  # a few of them are no trouble
         for rate in (0.1, 0.2, 0.3):

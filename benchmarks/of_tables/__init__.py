@@ -1,0 +1,1 @@
+"""The parts of the tables' benchmark: which tables, who takes part, what is measured, what is made of it."""
