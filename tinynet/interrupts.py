@@ -31,7 +31,7 @@ class _Held:
         for number, frame in caught:
             if callable(self.before):
                 self.before(number, frame)
-            else:  # no handler: the default action, which ends the process, or none; SIGTERM's own handler if it was that
+            else:  # the default action, which ends the process, or none; a SIGTERM's own handler is asked again
                 signal.signal(signal.SIGINT, self.before)
                 signal.raise_signal(number)
                 signal.signal(signal.SIGINT, self)
@@ -44,8 +44,8 @@ _held: _Held | None = None  # set by the main thread alone, which alone gets sig
 def holding_interrupts() -> Iterator[_Held | None]:
     """Within it ``uninterrupted`` costs next to nothing, as the handler is exchanged once and not for each block.
 
-    Gives the handler, or None where signals cannot be held back: in another thread, and where the handler was not set from
-    Python. Where Ctrl-C is ignored there is one too, by which SIGTERM waits (``Termination``).
+    Gives the handler, or None where signals cannot be held back: in another thread, and where the handler was not
+    set from Python. Where Ctrl-C is ignored there is one too, by which SIGTERM waits (``Termination``).
     """
     global _held
     if threading.current_thread() is not threading.main_thread():
