@@ -31,9 +31,10 @@ class _Held:
         for number, frame in caught:
             if callable(self.before):
                 self.before(number, frame)
-            else:  # the default action, which ends the process
-                signal.signal(number, self.before)
+            else:  # the default action, which ends the process, or none; a SIGTERM's own handler is asked again
+                signal.signal(signal.SIGINT, self.before)
                 signal.raise_signal(number)
+                signal.signal(signal.SIGINT, self)
 
 
 _held: _Held | None = None  # set by the main thread alone, which alone gets signals
@@ -43,7 +44,8 @@ _held: _Held | None = None  # set by the main thread alone, which alone gets sig
 def holding_interrupts() -> Iterator[_Held | None]:
     """Within it ``uninterrupted`` costs next to nothing, as the handler is exchanged once and not for each block.
 
-    Gives the handler, or None where signals cannot be held back: in another thread, and where they are ignored.
+    Gives the handler, or None where signals cannot be held back: in another thread, and where the handler was not
+    set from Python. Where Ctrl-C is ignored there is one too, by which SIGTERM waits (``Termination``).
     """
     global _held
     if threading.current_thread() is not threading.main_thread():
@@ -53,8 +55,7 @@ def holding_interrupts() -> Iterator[_Held | None]:
         yield _held
         return
     before = signal.getsignal(signal.SIGINT)
-    # None: a handler that was not set from Python, which could not be put back.
-    if before is None or before == signal.SIG_IGN:
+    if before is None:  # a handler that was not set from Python, which could not be put back
         yield None
         return
     _held = held = _Held(before)

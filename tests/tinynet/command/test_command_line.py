@@ -486,6 +486,7 @@ def test_sigterm_waits_for_the_end_of_an_update(handler):
     try:
         with pytest.raises(KeyboardInterrupt), Termination() as stop, uninterrupted():
             update()
+        assert signal.getsignal(signal.SIGINT) == handler
     finally:
         signal.signal(signal.SIGINT, before)
     assert done == ["after the signal"] and stop.status == 143
