@@ -1,5 +1,8 @@
 """Layers for tables compute what they say, are replayed with the bits of eager steps, and are saved."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from backends import loaded
@@ -238,3 +241,14 @@ REFUSALS = {
 def test_refusals(call, error, said):
     with tn.use_backend("numpy"), pytest.raises(error, match=said):
         call()
+
+
+def test_the_page_runs():
+    page = (Path(__file__).parent.parent / "docs/layers-for-tables.md").read_text()
+    recipe, groups = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    found = {}
+    with tn.use_backend("numpy"):
+        exec(recipe, found)
+    assert found["accuracy"] > 0.85
+    exec(groups, found)
+    assert {0.0, 0.02 * 8, 0.02} < {round(group["weight_decay"], 9) for group in found["optimizer"].groups}
