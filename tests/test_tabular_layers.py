@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from backends import loaded
 
+import kernels
 import tinynet as tn
 from tinynet import Tensor, nn, optim
 from tinynet import functional as F
@@ -69,6 +70,18 @@ def test_a_step_is_replayed_with_its_bits(backend, name):
         found.append((history.step_loss, run.model.state_dict()))
     assert found[0][0] == found[1][0] and same(found[0][1], found[1][1])
     assert found[0][0][-1] < found[0][0][0] or backend == "naive"
+
+
+@pytest.mark.parametrize("name", ["all", "pbld"])
+def test_threads_change_no_bit(name):
+    found = []
+    for threads in (1, 3):
+        tn.manual_seed(1)
+        run = trainer(MODELS[name]())
+        run.backend = kernels.load("numba", threads=threads)
+        history = run.fit(X, LABELS, epochs=5, batch_size=32)
+        found.append((history.step_loss, run.model.state_dict()))
+    assert found[0][0] == found[1][0] and same(found[0][1], found[1][1])
 
 
 @pytest.mark.parametrize("loss", ["mean", "sum"])
