@@ -5,7 +5,7 @@
 
 Scores: scikit-learn's defaults on standardised columns, a quarter of the rows held out, as many fits as seeds; the mean
 scores must agree within a percentage point (R2: 0.01), or the exit status is 1. Fits: the same number of epochs for
-both; the first fit, in which kernels are compiled and steps recorded, stands apart.
+both; the first fit, in which kernels are compiled and steps recorded, is given apart.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 import sklearn.neural_network
-from clock import settle
-from options import BadOption, check_output, words, write_json
+from shared.clock import settle
+from shared.options import BadOption, check_output, words, write_json
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_wine, make_classification
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split

@@ -18,13 +18,13 @@ from typing import Any
 # The project's folder first: in this folder, ``kernels`` is this file.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import clock
-import report
-from cases import SIZES, Timed, chosen
-from contenders import Contender, Refused, of_backend, of_numpy, of_torch, torch_module
-from options import BadOption, check_output, words, write_json
-from problem import Problem
-from quiet import cpu_share
+from of_kernels import report
+from of_kernels.cases import SIZES, Timed, chosen
+from of_kernels.contenders import Contender, Refused, of_backend, of_numpy, of_torch, torch_module
+from of_kernels.problem import Problem
+from shared import clock
+from shared.options import BadOption, check_output, words, write_json
+from shared.quiet import cpu_share
 from threadpoolctl import ThreadpoolController
 
 import kernels
@@ -168,7 +168,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         write_json(options.json, document)
     if options.plot:
-        import picture
+        from of_kernels import picture
 
         picture.draw(document, options.plot)
     return int(any("refused" in row for row in rows))

@@ -1,4 +1,4 @@
-"""Does any kernel of a step lie above the measured roofline? Then the roof is wrong, or what a kernel does is.
+"""Is any kernel of a step above the measured roofline? Then the roof is wrong, or what a kernel does is.
 
 `python benchmarks/roofline.py` profiles steps of the training benchmark's sizes, alone and on all threads; the exit
 status is 1 if a kernel is above its roof by more than 5 %. On a busy machine a ceiling may be measured too low.
@@ -14,7 +14,7 @@ from pathlib import Path
 # The project's folder first: in this folder, ``kernels`` is the kernels' benchmark.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from training_problem import LEARNING_RATE, SIZES, Problem, Size
+from of_training.problem import LEARNING_RATE, SIZES, Problem, Size
 
 import kernels
 from kernels import hardware

@@ -20,12 +20,12 @@ from typing import Any
 # The project's folder first: in this folder, ``kernels`` is the kernels' benchmark.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import training_report as report
-from options import BadOption, check_output, words, write_json
-from training_contest import SHARED, contest
-from training_peers import Contender, contenders
-from training_problem import SIZES, Size
-from training_sweeps import CONTENDERS, SWEEPS
+from of_training import report
+from of_training.contest import SHARED, contest
+from of_training.peers import Contender, contenders
+from of_training.problem import SIZES, Size
+from of_training.sweeps import CONTENDERS, SWEEPS
+from shared.options import BadOption, check_output, words, write_json
 
 from kernels import hardware
 from kernels.hardware import peak
@@ -157,9 +157,9 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         write_json(options.json, document)
     if options.picture:
-        import training_picture
+        from of_training import picture
 
-        training_picture.draw(document, options.picture)
+        picture.draw(document, options.picture)
     return int(any("refused" in row for entry in found for row in entry["rows"]))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import sklearn.neural_network
 
 import tinynet as tn
+from kernels.environment import VARIABLES
 
 ROOT = Path(__file__).parent.parent
 ESTIMATORS = {
@@ -28,7 +29,15 @@ def parameters(scikit_learns: bool, estimators: Any = ESTIMATORS) -> Iterable[tu
     return rows
 
 
+def variables() -> Iterable[tuple[str, ...]]:
+    """The environment variables."""
+    yield "variable", "meaning", "where it is not set", "read by"
+    for variable in VARIABLES:
+        yield f"`{variable.name}`", variable.meaning, variable.default, variable.read_by
+
+
 TABLES = {
+    "README.md": {"environment variables": variables},
     "docs/scikit-learn.md": {
         "scikit-learn's parameters": lambda: parameters(True),
         "parameters beyond": lambda: parameters(False),

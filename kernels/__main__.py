@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import DECLARATIONS, BackendUnavailable, explain, hardware
+from .contract.dtypes import EITHER_FLOAT, FLOAT_NAMES
 from .text import aligned
 
 REFUSED, UNAVAILABLE = 2, 1  # exit statuses
@@ -23,14 +24,12 @@ def parser() -> argparse.ArgumentParser:
     listing.set_defaults(run=show_list)
     machine = commands.add_parser("machine", help="what the CPU is, and what it can do at most, measured")
     machine.set_defaults(run=show_machine)
-    machine.add_argument(
-        "--dtype", choices=("float32", "float64"), default="float32", help="float32 (default), float64"
-    )
+    machine.add_argument("--dtype", choices=FLOAT_NAMES, default=FLOAT_NAMES[0], help="(default: %(default)s)")
     command = commands.add_parser("explain", help="what a kernel compiled to: its innermost loop, disassembled")
     command.set_defaults(run=show_explanation)
     command.add_argument("kernel", help="a kernel of the contract, such as matmul or exp")
     command.add_argument("--backend", default="numba", help="numba (default), numpy, naive or another")
-    command.add_argument("--dtype", default="float32", help="float32 (default) or float64")
+    command.add_argument("--dtype", default=FLOAT_NAMES[0], help=f"{EITHER_FLOAT} (default: %(default)s)")
     command.add_argument("--shape", type=lengths, help="lengths, such as 256x128; of a product m, k and n: 256x128x64")
     command.add_argument("--simd-width", type=int, help="numba: lanes of float32 in a vector: 1, 4, 8 or 16")
     command.add_argument("--threads", type=int, help="numba: threads that share large calls")

@@ -1,7 +1,7 @@
 """Locks and forks: a forked child has none of the threads that held its parent's locks.
 
 A lock of ``lock()`` or ``reentrant_lock()`` is open again in the child. That is enough where what it guards is whole at
-any time; where it is not, or where other libraries are at work that nobody puts in order for the child, the work is
+any time; where it is not, or where other libraries work that are not put in order for the child, the work is
 ``Awaited``: a fork waits for its end.
 """
 
@@ -12,7 +12,8 @@ import threading
 import weakref
 from typing import Any
 
-PATIENCE = 60.0  # seconds that a fork waits for a lock at most
+# Seconds that a fork waits for a lock at most: longer than kernels compile, and an end where a lock is never opened.
+PATIENCE = 60.0
 
 _locks: weakref.WeakSet[Any] = weakref.WeakSet()
 _awaited: list[Awaited] = []
@@ -35,8 +36,8 @@ def reentrant_lock() -> threading.RLock:
 class Awaited:
     """A context in which one thread works at a time, and for whose end a fork waits.
 
-    Who comes in passes the door, which a fork that waits keeps shut: else a thread that comes again and again would
-    always be first.
+    A thread passes the door to come in, and a fork that waits keeps it shut: else a thread that comes again and again
+    would always be first.
     """
 
     def __init__(self) -> None:

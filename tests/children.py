@@ -4,12 +4,28 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
+import textwrap
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
+from repository import ROOT, TESTS
+
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 LIMIT = 120.0  # seconds: enough for a slow machine, so what takes longer hangs
+
+
+def python(body: str) -> list[str]:
+    """The command that runs this code in a new process, where a warning is an error."""
+    return [sys.executable, "-W", "error", "-c", textwrap.dedent(body)]
+
+
+def path_to(file: str) -> str:
+    """The PYTHONPATH on which a process can import a file of tests, and what it needs."""
+    return os.pathsep.join(map(str, (ROOT, TESTS, Path(file).parent)))
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -21,3 +22,25 @@ def written(folder: Path, content: str | bytes, name: str = "table.csv") -> Path
     path = folder / name
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     return path
+
+
+def mutated(content: bytes, rng: Random) -> bytes:
+    """A file's content with one to three changes: bytes, lengths, pieces; in its first 9 as often as in its header."""
+    data = bytearray(content)
+    header = 8 + int.from_bytes(content[:8], "little")
+    for _ in range(rng.randint(1, 3)):
+        place = rng.randrange(rng.choice([9, header, max(len(data), 1)]))
+        kind = rng.randrange(6)
+        if kind == 0:
+            data[place : place + 1] = bytes([rng.randrange(256)])
+        elif kind == 1:
+            data[place : place + 1] = bytes([rng.choice(b'0123456789-,:"[]{}eE. \t')])
+        elif kind == 2:
+            del data[place:]
+        elif kind == 3:
+            del data[place : place + rng.randint(1, 16)]
+        elif kind == 4:
+            data[place:place] = data[place : place + rng.randint(1, 64)]
+        else:
+            data[:8] = rng.choice([rng.randrange(1 << 63), rng.randrange(1 << 20), len(data)]).to_bytes(8, "little")
+    return bytes(data)

@@ -1,32 +1,31 @@
-"""The house: imports run downward, all arithmetic on arrays is a kernel, public names stay."""
+"""The house: imports run downward, tests are where the code is, all arithmetic on arrays is a kernel, names stay."""
 
 import ast
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
 from backends import loaded
 from gradient_cases import FUNCTIONS
+from repository import ROOT, TESTS
 
 import kernels
 import tinynet as tn
 from kernels import DECLARATIONS, Backend
+from kernels.environment import VARIABLES
 from tinynet import Tensor
 from tinynet import functional as F
 from tinynet.backends import running_on
 
-ROOT = Path(__file__).parent.parent
-
 # From the ground up; a module may import from those before it (and from its own package).
 STOREYS = [
-    "kernels.spelling kernels.text kernels.cpus kernels.locks", "kernels.ieee", "kernels.contract",
+    "kernels.environment", "kernels.spelling kernels.text kernels.cpus kernels.locks kernels.memory", "kernels.ieee", "kernels.contract",
     "kernels.numba_backend.simd", "kernels.hardware", "kernels.program",
     "kernels.naive kernels.numpy_backend kernels.numba_backend.native", "kernels.numba_backend.kernels",
     "kernels.numba_backend.runtime", "kernels.numba_backend.listing", "kernels.numba_backend",
     "kernels.loader", "kernels.testing", "kernels.explanation", "kernels", "kernels.__main__",
     "tinynet.version", "tinynet.checks tinynet.interrupts tinynet.files", "tinynet.backends", "tinynet.tensor", "tinynet.functional",
-    "tinynet.gradients tinynet.randomness", "tinynet.nn", "tinynet.optim", "tinynet.schedule", "tinynet.data tinynet.metrics",
+    "tinynet.gradients tinynet.randomness", "tinynet.nn", "tinynet.optim", "tinynet.schedule", "tinynet.tables", "tinynet.data tinynet.metrics",
     "tinynet.training", "tinynet.checkpoints tinynet.exchange", "tinynet.estimators", "tinynet.experiments", "tinynet.plots",
     "tinynet.report", "tinynet.command", "tinynet.command_line", "tinynet", "train",
 ]  # fmt: skip
@@ -34,7 +33,7 @@ FLOOR = {name: floor for floor, names in enumerate(STOREYS) for name in names.sp
 
 # Modules of tinynet that touch arrays without being training arithmetic: preparing data, checking gradients
 # by differences, scoring, drawing.
-BESIDES = ("data/", "estimators/", "experiments/", "gradients.py", "metrics.py")
+BESIDES = ("data/", "tables/", "estimators/", "experiments/", "gradients.py", "metrics.py")
 # NumPy functions that move, make, order or inspect arrays without computing with them.
 PERMITTED = {
     "array", "asarray", "ascontiguousarray", "empty", "zeros", "ones", "zeros_like",
@@ -140,6 +139,30 @@ def test_every_module_has_a_floor():
             assert module_name(path).count(".") == 0 or unit(module_name(path)) not in ("kernels", "tinynet"), path
 
 
+def test_the_drawing_has_the_floors_of_the_house():
+    names_end, package, floors = 47, "", []
+    page = (ROOT / "docs/architecture.md").read_text()
+    for line in page.split("```text\n")[1].split("```")[0].splitlines():
+        if line.startswith("┌"):
+            package = line.split()[1].rstrip("/")
+        elif line.startswith("│"):
+            inside = line[1:names_end].split()
+            modules = [package if name == "__init__" else f"{package}.{name.replace('/', '.')}" for name in inside]
+            floors.append(set(modules))
+        elif line.strip() == "train.py":
+            floors.append({"train"})
+    assert floors == [set(names.split()) for names in reversed(STOREYS)]
+
+
+def test_tests_are_in_the_folders_of_what_they_test():
+    files = sorted(TESTS.rglob("test_*.py"))
+    folders = {path.parent.relative_to(TESTS) for path in files}
+    assert [folder.as_posix() for folder in folders if not (ROOT / folder).is_dir()] == []
+    assert [path.name for path in files if path.parent == TESTS] == ["test_architecture.py", "test_children.py"]
+    names = [path.name for path in files]
+    assert [name for name in names if names.count(name) > 1] == []  # pytest imports them by their names
+
+
 def numpy_calls(tree):
     """Dotted names under np. that a file uses."""
     for node in ast.walk(tree):
@@ -165,6 +188,50 @@ def test_no_arithmetic_by_numpy_in_the_framework():
     assert arithmetic(files) == []
     assert arithmetic([("tinynet/x.py", ast.parse("y = np.exp(x)"))]) == ["tinynet/x.py: np.exp"]
     assert arithmetic([("tinynet/x.py", ast.parse("y = x @ w"))]) == ["tinynet/x.py: @"]
+
+
+def alignments(files):
+    """Where an address is rounded, or a cache line's bytes are written down."""
+    found = []
+    for path, tree in files:
+        for node in ast.walk(tree):
+            rounds = isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod | ast.BitAnd)
+            if rounds and re.search(r"\bctypes\b|__array_interface__|\baddress\(", ast.unparse(node)):
+                found.append(f"{path}: {ast.unparse(node)}")
+            if isinstance(node, ast.Assign) and re.fullmatch(
+                r"(?s).*\b(\w+_)?(LINE|ALIGNMENT)\b.* = .*\b64\b.*", ast.unparse(node)
+            ):
+                found.append(f"{path}: {ast.unparse(node)}")
+    return found
+
+
+def test_memory_is_aligned_in_one_place():
+    files = [file for package in ("kernels", "tinynet", "benchmarks") for file in sources(package)]
+    assert {place.split(":")[0] for place in alignments(files)} == {"kernels/memory.py"}
+    for line in (
+        "start = -memory.ctypes.data % ALIGNED",
+        "low = address(x) & 63",
+        "x.__array_interface__['data'][0] % 64",
+        "PAGE, LINE = 4096, 64",
+        "CACHE_LINE = 64",
+    ):
+        assert alignments([("x.py", ast.parse(line))]), line
+
+
+def reads_of_the_environment(files):
+    names = {"environ", "environb", "getenv", "getenvb", "expandvars"}
+    return {path for path, tree in files for node in ast.walk(tree)
+            if getattr(node, "attr", None) in names
+            or (isinstance(node, ast.ImportFrom) and names & {alias.name for alias in node.names})}  # fmt: skip
+
+
+def test_the_environment_is_read_in_one_place():
+    files = [file for package in ("kernels", "tinynet", "train") for file in sources(package)]
+    assert reads_of_the_environment(files) == {"kernels/environment.py"}
+    for line in ("import os\nx = os.environ['X']", "from os import getenv as g", "os.path.expandvars('$X')"):
+        assert reads_of_the_environment([("x.py", ast.parse(line))]) == {"x.py"}, line
+    named = re.findall(r'"([A-Z]+(?:_[A-Z0-9]+)+)"', (ROOT / "kernels/environment.py").read_text())
+    assert set(named) == {variable.name for variable in VARIABLES}  # the table has each
 
 
 # ---- the same, watched while it runs --------------------------------------------------------------------------------

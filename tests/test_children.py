@@ -5,12 +5,11 @@ import os
 import select
 import signal
 import sys
-from pathlib import Path
 
 import pytest
 from children import LIMIT, finished, started
+from repository import ROOT, TESTS
 
-HERE = Path(__file__).parent
 SLEEPS = "import os, time; os.write(1, b'ready\\n'); time.sleep(1000)"
 
 
@@ -62,7 +61,7 @@ def test_ctrl_c_is_heard_where_a_script_runs_the_tests_in_the_background():
         "test_ctrl_c_is_heard and not where",
     ]
     code = f"import os, signal; signal.signal(signal.SIGINT, signal.SIG_IGN); os.execv({sys.executable!r}, {command!r})"
-    done = finished([sys.executable, "-c", code], cwd=HERE.parent)
+    done = finished([sys.executable, "-c", code], cwd=ROOT)
     assert done.returncode == 0, done.stdout
 
 
@@ -70,7 +69,7 @@ def test_all_processes_are_started_here():
     """Code that a new process is given as text may do as it likes: it ends with the process."""
     elsewhere = [
         f"{path.name}: {ast.unparse(node)}"
-        for path in sorted(HERE.rglob("*.py"))
+        for path in sorted(TESTS.rglob("*.py"))
         if path.name != "children.py"
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call) and ast.unparse(node.func) in STARTS

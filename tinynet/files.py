@@ -65,7 +65,7 @@ def check_writable(name: str, path: Path) -> None:
 
 
 def write_atomically(path: Path, content: Content) -> None:
-    """Writes bytes, or pieces one behind the other, whole or not at all, even if the machine stops in the middle.
+    """Writes bytes, or pieces one after the other, whole or not at all, even if the machine stops in the middle.
 
     An existing file's owner and mode stay; otherwise umask says who may read it. What is no regular file is written
     through. Raises OSError, which names the path.
@@ -81,7 +81,7 @@ def write_atomically(path: Path, content: Content) -> None:
 
 
 def is_replaced(path: Path) -> bool:
-    """Whether a file at path is written anew; else it may be a pipe, whose reader is waited for."""
+    """Whether a file at path is written from scratch; else it may be a pipe, whose reader is waited for."""
     return open_file(path) is None and (path.is_file() or not path.exists())
 
 
@@ -90,7 +90,7 @@ def open_file(path: Path) -> int | None:
 
     It is written to itself: opened by that name, a file would be written from its beginning, over what is there.
     """
-    if path == STANDARD_OUTPUT:  # whatever stands there
+    if path == STANDARD_OUTPUT:  # whatever is there
         return 1
     name, listed = os.fspath(path), os.path.realpath("/dev/fd")
     for _ in range(MOST_LINKS):

@@ -162,7 +162,7 @@ class OneCycle(Schedule):
         self.div, self.final_div = check_above_0("div", div), check_above_0("final_div", final_div)
 
     def factor(self, step: int) -> float:
-        last, peak = self.total_steps - 1, self.pct_start * self.total_steps - 1  # the peak may lie between two steps
+        last, peak = self.total_steps - 1, self.pct_start * self.total_steps - 1  # the peak may be between two steps
         if step < peak:
             return _half_cosine(1 / self.div, 1.0, step / peak)
         return _half_cosine(1.0, 1 / self.final_div, (step - peak) / (last - peak) if step < last else 1.0)
@@ -193,7 +193,7 @@ class LinearWarmup(Schedule):
         epoch, done, length = self._handover or self._placed()
         self.after.steps_per_epoch = self.steps_per_epoch
         self.after.total_steps = max(self.total_steps - self.steps, 1)
-        # An epoch of its own begins as far behind the Trainer's as the warm-up ended behind the begin of one.
+        # An epoch of its own begins as long after the Trainer's as the warm-up ended after the beginning of one.
         shift = -(-done * self.steps_per_epoch // length)
         self.after._epoch, self.after._begun = self._epoch - epoch, self._begun + shift - self.steps
         return self.after.factor(step - self.steps)

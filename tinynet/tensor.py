@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
+from kernels.contract.dtypes import EITHER_FLOAT, FLOATS
 from kernels.program import BACKWARD, refuse, within
 
 from .backends import current
@@ -17,7 +18,6 @@ from .backends import current
 Array = np.ndarray[Any, Any]
 Rule = Callable[[Array], tuple[Array | None, ...]]
 
-FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 _recording: ContextVar[bool] = ContextVar("tinynet_recording", default=True)
 _leaves: ContextVar[dict[int, Any] | None] = ContextVar("tinynet_leaves", default=None)
 
@@ -62,18 +62,23 @@ def as_float_array(data: ArrayLike, dtype: DTypeLike | None = None, name: str = 
         raise TypeError(f"{name} has dtype {array.dtype}, expected numbers")
     if array.ndim > 2:
         raise ValueError(f"{name} has {array.ndim} dimensions {array.shape}, expected at most 2")
-    wanted = np.dtype(dtype) if dtype is not None else array.dtype
-    if wanted not in FLOATS:
-        if dtype is not None:
-            raise TypeError(f"dtype is {wanted}, expected float32 or float64")
-        wanted = FLOATS[0]
-    elif dtype is None and not isinstance(data, np.ndarray | np.generic):
-        wanted = FLOATS[0]
+    if dtype is not None:
+        wanted = float_dtype(dtype)
+    else:
+        wanted = array.dtype if array.dtype in FLOATS and isinstance(data, np.ndarray | np.generic) else FLOATS[0]
     if _leaves.get() is None:  # no kernels have to be there yet
         array = array.astype(wanted, copy=False)
         return array if _taken(array) else np.ascontiguousarray(array)
     array = in_dtype(array, wanted)
     return array if _taken(array) else _copied(array)
+
+
+def float_dtype(dtype: DTypeLike) -> np.dtype[Any]:
+    """The dtype, one that tensors may be of."""
+    wanted = np.dtype(dtype)
+    if wanted not in FLOATS:
+        raise TypeError(f"dtype is {wanted}, expected {EITHER_FLOAT}")
+    return wanted
 
 
 def in_dtype(array: Array, dtype: np.dtype[Any]) -> Array:
@@ -282,7 +287,7 @@ def _topological(root: Tensor) -> list[Tensor]:
 
 
 def _already_walked(gradient: Array) -> tuple[Array | None, ...]:
-    raise ValueError("backward() a second time through the same graph: compute the result anew")
+    raise ValueError("backward() a second time through the same graph: compute the result again")
 
 
 def _flow_back(root: Tensor, seed: Array) -> None:

@@ -8,17 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..memory import empty
 from .calls import PLANS_KEPT, checked
 from .code import Code
 from .declaration import DECLARATIONS, Declaration
 
 
-def _empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
-    return np.empty(shape, dtype)
-
-
 class Backend:
-    """A backend's kernels behind the contract: ``backend.exp(x)``, ``backend.matmul(a, b, out=c)``.
+    """A backend's kernels, checked as the contract says: ``backend.exp(x)``, ``backend.matmul(a, b, out=c)``.
 
     A method checks its arguments (TypeError, ValueError), allocates the results that were not given, and calls the
     implementation with all operands by position. Kernels that the backend leaves out run as their compositions.
@@ -29,7 +26,7 @@ class Backend:
         name: str,
         implementations: Mapping[str, Callable[..., Any]],
         options: Mapping[str, Any] | None = None,
-        empty: Callable[[tuple[int, ...], np.dtype[Any]], np.ndarray[Any, Any]] = _empty,
+        empty: Callable[[tuple[int, ...], np.dtype[Any]], np.ndarray[Any, Any]] = empty,
         compile_seconds: Callable[[], float] | None = None,
         kernels_compiled: Callable[[], int] | None = None,
         executor: Callable[[Any], Any] | None = None,
@@ -60,7 +57,7 @@ class Backend:
                 implementation = context()(implementation)
             setattr(self, declaration.name, checked(declaration, implementation, self))
 
-    if TYPE_CHECKING:  # the methods are made above; their signatures stand in the declarations
+    if TYPE_CHECKING:  # the methods are made above; their signatures are in the declarations
 
         def __getattr__(self, kernel: str) -> Callable[..., Any]: ...
 
@@ -106,7 +103,7 @@ class Backend:
         return found
 
     def __reduce__(self) -> tuple[Callable[[], Backend], tuple[()]]:
-        """A pickle holds the name and the options that were asked for; what was left to the backend is chosen anew."""
+        """A pickle holds the name and the options that were asked for; what was left to the backend is chosen again."""
         if self.reload is None:
             raise TypeError(f"backend {self.name!r} was not loaded by its name, so it cannot be pickled")
         return self.reload, ()

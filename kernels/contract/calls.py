@@ -14,6 +14,7 @@ import numpy as np
 
 from . import checks
 from .declaration import CHOICES, Declaration, Operand
+from .dtypes import FLOATS
 
 
 class Owner(Protocol):
@@ -26,8 +27,9 @@ class Owner(Protocol):
         """A read-only array of one element."""
 
 
-PLANS_KEPT = 4096  # combinations remembered a kernel; a training run uses a dozen
-NUMBERS = (float, int, np.float32, np.float64)  # types of numbers that become operands
+# Combinations remembered a kernel: a training run uses a dozen, and shapes that never come again must not pile up.
+PLANS_KEPT = 4096
+NUMBERS = (float, int, *(dtype.type for dtype in FLOATS))  # types of numbers that become operands
 
 
 def checked(declaration: Declaration, implementation: Callable[..., Any], backend: Owner) -> Callable[..., Any]:
@@ -50,7 +52,7 @@ def checked(declaration: Declaration, implementation: Callable[..., Any], backen
     def constant(name: str, number: Any, others: tuple[Any, ...]) -> Any:
         """A number among arrays, as an array of one element."""
         dtype = next((other.dtype for other in others if isinstance(other, np.ndarray)), None)
-        if dtype is None or dtype not in checks.FLOAT_DTYPES:
+        if dtype is None or dtype not in FLOATS:
             raise TypeError(f"{kernel}: {name} is a {type(number).__name__}, expected at least one float array operand")
         return backend.constant(float(number), dtype)
 

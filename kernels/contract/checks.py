@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .declaration import CHOICES, Declaration, Operand
+from .dtypes import EITHER_FLOAT, FLOATS
 
-FLOAT_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 KIND_DTYPE = {"State": np.dtype(np.float64), "Indices": np.dtype(np.int64)}
 
 
@@ -31,8 +31,8 @@ def check_array(kernel: str, operand: Operand, value: Any) -> None:
         raise TypeError(f"{where} is a {type(value).__name__}, expected a numpy.ndarray")
     if operand.kind in KIND_DTYPE and value.dtype != KIND_DTYPE[operand.kind]:
         raise TypeError(f"{where} has dtype {value.dtype}, expected {KIND_DTYPE[operand.kind]}")
-    if value.dtype not in FLOAT_DTYPES and operand.kind not in KIND_DTYPE:
-        raise TypeError(f"{where} has dtype {value.dtype}, expected float32 or float64")
+    if value.dtype not in FLOATS and operand.kind not in KIND_DTYPE:
+        raise TypeError(f"{where} has dtype {value.dtype}, expected {EITHER_FLOAT}")
     if not value.dtype.isnative:
         raise TypeError(f"{where} has the byte order of another machine ({value.dtype.str}), expected the native one")
     if value.ndim not in (1, 2):

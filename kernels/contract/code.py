@@ -12,7 +12,7 @@ Place = tuple[str, int]
 class Code:
     """Machine code that a call runs, as its compiler prints it.
 
-    text: assembly. ``.loc 1 N`` in it means ``places[N]``: the source lines behind an instruction, the innermost first.
+    text: assembly. ``.loc 1 N`` in it means ``places[N]``: the source lines of an instruction, the innermost first.
     triple: of the target, in LLVM's notation. vector_bits: of its widest register. turn: where the shapes of the call
     choose among loops, what a turn of the chosen one does: multiply-adds, counted by lane, and loads.
     """

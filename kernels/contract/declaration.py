@@ -4,7 +4,7 @@ A declaration is an ordinary function whose annotations give each operand's kind
 NumPy's notation for generalised universal functions, ``(m,k),(k,n)->(m,n)``, one group for each array operand in order.
 The notation has five additions:
 
-- ``(...)``            any 1-D or 2-D shape, the same wherever it stands
+- ``(...)``            any 1-D or 2-D shape, the same wherever it is written
 - ``(*)``              operands broadcast against each other by NumPy's rules; a Python number counts as an operand
 - ``(/axis)``          the first operand's shape without the axis that the argument ``axis`` names (``None``: all of it)
 - ``(m,k)^flag``       transposed where the argument ``flag`` is true
@@ -75,7 +75,7 @@ class Operand:
     shape: Shape | None
     default: Any = inspect.Parameter.empty
     written: bool = False  # a result: keyword-only, allocated where the caller gives none
-    below: str | None = None  # Indices only: values lie in [0, this axis)
+    below: str | None = None  # Indices only: values are in [0, this axis)
 
     @property
     def is_array(self) -> bool:

@@ -1,6 +1,6 @@
 """Optimizer updates. They work in place: a parameter and its running averages are read and written.
 
-What a user or a schedule may change between steps stands in ``hyper``, a small float64 array that the kernel reads, so
+What a user or a schedule may change between steps is in ``hyper``, a small float64 array that the kernel reads, so
 that a recorded step stays right when it changes; each kernel's docstring names the elements in order. ``step`` is the
 number of this update, counted from 1.
 """

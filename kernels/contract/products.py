@@ -62,7 +62,7 @@ def matmul_gradient(
 ) -> None:
     """out = (A B) f'(z) elementwise, y = f(z) and f the activation; A and B as in matmul.
 
-    The gradient with respect to what went into an activation, from that of the layer behind it.
+    The gradient with respect to what went into an activation, from that of the layer after it.
     """
     grad = backend.matmul(a, b, transpose_a, transpose_b)
     getattr(backend, f"{activation}_gradient")(grad, y, out=out)

@@ -33,6 +33,6 @@ def watch_within(backend: Backend, x: Floats, flag: Mutable, low: float, high: f
 
 @fused("(r),(1)->", halts=True)
 def watch_below(backend: Backend, indices: Indices, flag: Mutable, limit: int) -> None:
-    """flag_0 <- NaN if any index lies outside [0, limit); otherwise flag_0 stays as it is."""
+    """flag_0 <- NaN if any index is outside [0, limit); otherwise flag_0 stays as it is."""
     if outside(indices, limit) is not None:
         backend.fill(math.nan, out=flag)

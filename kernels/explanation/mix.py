@@ -205,7 +205,7 @@ class Mix:
 
 
 def chain(operations: Sequence[Operation]) -> float:
-    """Cycles a turn that the longest chain of dependence through registers takes, turn upon turn."""
+    """Cycles a turn that the longest chain of dependence through registers takes, from turn to turn."""
     ready: dict[str, float] = {}
     ends = []
     for _ in range(2 * SETTLED):

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from ..contract import DECLARATIONS
-from ..contract.checks import FLOAT_DTYPES, check_option, plan
+from ..contract.checks import check_option, plan
 from ..contract.declaration import Declaration
+from ..contract.dtypes import EITHER_FLOAT, FLOAT_NAMES
 from ..spelling import did_you_mean
 from ..testing import CASES, Case
 
@@ -35,8 +36,8 @@ def operands_of(
     options: arguments that are no arrays, such as activation or axis; left out, they are those of the case's first row.
     Raises ValueError or TypeError in one sentence for a dtype, shape or option that the kernel does not take.
     """
-    if dtype not in [str(d) for d in FLOAT_DTYPES]:
-        raise ValueError(f"unknown dtype {dtype!r}: expected {' or '.join(map(str, FLOAT_DTYPES))}")
+    if dtype not in FLOAT_NAMES:
+        raise ValueError(f"unknown dtype {dtype!r}: expected {EITHER_FLOAT}")
     case = CASES[declaration.name]
     lengths = checked_shape(declaration.name, case, shape)
     arguments = _arguments(declaration, case, lengths, _options(declaration, options))

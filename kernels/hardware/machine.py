@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -10,11 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ..cpus import cpu_count
+from ..environment import HOBBLING, hobbling
 
-HOBBLING = {
-    "OPENBLAS_CORETYPE": "makes OpenBLAS use the kernels of another CPU",
-    "OPENBLAS_L2_SIZE": "makes OpenBLAS cut its blocks for another cache",
-}
 PACKAGES = ("numpy", "scipy", "numba", "llvmlite", "torch")
 FEATURES = ("avx512f", "avx2", "avx", "fma", "sse4.1", "neon", "sve")
 
@@ -50,7 +46,7 @@ def description(packages: tuple[str, ...] = PACKAGES) -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": {package: installed(package) for package in packages},
         "blas": blas(),
-        "hobbled_by": {name: os.environ[name] for name in HOBBLING if name in os.environ},
+        "hobbled_by": hobbling(),
     }
 
 

@@ -19,23 +19,23 @@ import numpy as np
 from numba import njit
 
 from ..cpus import cpu_count
+from ..memory import aligned_empty
 from ..numba_backend import simd
 from ..numba_backend.simd import host
 from .ceilings import LEVELS
 
-Array = np.ndarray[Any, Any]
-
 # In flight at once: two to four units, each with a latency of four or five cycles. More would not fit 16 registers.
 ACCUMULATORS = 12 if host.vector_registers() == 16 else 24
+# A compromise: short enough to end within a time slice of the system, so that the best of many was not interrupted, and
+# long enough that starting threads, which takes microseconds, is nothing beside it.
 BURST_SECONDS = 2e-3
-TOGETHER = 0.9  # the part of a burst in which all threads run
-BYTES_MEMORY = 4  # the loops in memory work on this many times the last cache
-LINE = 64
+TOGETHER = 0.9  # the part of a burst in which all threads run: where it is less, one had shared caches to itself
+BYTES_MEMORY = 4  # the loops in memory work on this many times the last cache, which then holds a quarter at most
 
 
 @simd.staged
 def accumulators(zero: Any) -> Any:
-    """The independent sums, each starting elsewhere, lest the compiler sees that they are equal."""
+    """The independent sums. Each starts from another number, or the compiler would see that they are equal."""
     return tuple(zero + float(n) for n in range(ACCUMULATORS))
 
 
@@ -208,7 +208,7 @@ def gigabytes(level: str, threads: int, budget: float, stream: str = "copy") -> 
     moved, count, loop = streams()[stream]
     sets = []
     for _ in range(threads):
-        arrays = [aligned(working_set(level, threads) // (4 * count)) for _ in range(count)]
+        arrays = [aligned_empty((working_set(level, threads) // (4 * count),), np.float32) for _ in range(count)]
         for array in arrays:
             array.fill(1)  # memory that was never written is one page of zeros, over and over
         sets.append(arrays + [arrays[-1]] * (3 - count))
@@ -233,12 +233,6 @@ def holds(threads: int) -> dict[str, int]:
     """Bytes that each level holds for so many threads: L1 and L2 belong to a thread, L3 is shared."""
     third = host.cache_bytes(3) * host.cache_count(3)
     return {"L1": threads * host.cache_bytes(1), "L2": threads * host.cache_bytes(2), "L3": third}
-
-
-def aligned(count: int) -> Array:
-    """So many float32 from a cache line on, as NumPy's own arrays mostly do not begin."""
-    buffer = np.empty(4 * count + LINE, np.uint8)
-    return buffer[-buffer.ctypes.data % LINE :][: 4 * count].view(np.float32)
 
 
 def level_of(bytes_touched: int, threads: int) -> str:

@@ -1,6 +1,6 @@
-"""A kernel's machine code as assembly text, and the source lines behind each instruction.
+"""A kernel's machine code as assembly text, and the source lines of each instruction.
 
-The kernel is compiled anew, as ``compilation`` does it, and LLVM prints what it is about to turn into object code.
+The kernel is compiled again, as ``compilation`` does it, and LLVM prints what it is about to turn into object code.
 Lines come from Python itself: an instruction of LLVM's intermediate representation is made by a Python call, whose
 stack says which line of a staged function made it, called from which line of the kernel. LLVM carries that along as
 debug metadata, which by its rules does not change the code; tests compare both with the object code that runs.

@@ -1,4 +1,4 @@
-"""Where a program's temporaries lie in one piece of memory: those that are not alive together share bytes."""
+"""Where a program's temporaries are in one piece of memory: those that are not alive together share bytes."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..memory import LINE, aligned_empty
 from .instruction import TEMPORARY, Array, Buffer, Instruction
 from .program import Program
-
-LINE = 64  # bytes of a cache line, which every buffer begins on
 
 
 @dataclass(frozen=True)
@@ -24,8 +23,7 @@ class Plan:
 
     def allocate(self) -> Array:
         """The arena: bytes that begin on a cache line."""
-        memory = np.empty(self.nbytes + LINE, np.uint8)
-        return memory[-memory.ctypes.data % LINE :][: self.nbytes]
+        return aligned_empty((self.nbytes,), np.uint8)
 
 
 def holders(arena: Array) -> int:
@@ -65,8 +63,8 @@ def plan(phases: Sequence[Sequence[Instruction]], program: Program) -> Plan:
 class _Pieces:
     """The arena in pieces, from its beginning: how many bytes each has, and the phases in which it is taken, as bits.
 
-    There are as many pieces as there are different ends of buffers, and of them a program has few: its temporaries lie
-    upon each other. That is what makes this fast where comparing all with all is not.
+    There are as many pieces as there are different ends of buffers, and of them a program has few: its temporaries
+    share their places. That is what makes this fast where comparing all with all is not.
     """
 
     def __init__(self) -> None:
@@ -78,7 +76,7 @@ class _Pieces:
             return 0
         wanted = (1 << last + 1) - (1 << first)
         place = free = begin = 0  # the place, its bytes so far, its first piece
-        end = len(self.taken)  # the piece behind it
+        end = len(self.taken)  # the piece after it
         for piece, taken in enumerate(self.taken):
             if taken & wanted:
                 place, free, begin = place + free + self.lengths[piece], 0, piece + 1

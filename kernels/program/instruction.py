@@ -21,7 +21,7 @@ from .work import operations
 Array = np.ndarray[Any, Any]
 
 ARGUMENT, PERSISTENT, TEMPORARY, FLAG = "argument", "persistent", "temporary", "flag"
-SMALL = 64  # bytes: a counter or a few hyperparameters
+SMALL = 64  # bytes: a counter, or hyperparameters: no optimizer has more than eight of them
 FORWARD, BACKWARD, OPTIMIZER = PARTS = "forward", "backward", "optimizer"
 
 
@@ -36,13 +36,13 @@ class Buffer:
 
     @property
     def name(self) -> str:
-        """As it stands in a listing: arguments a0, persistent memory p0, temporaries t0, flags f0."""
+        """As a listing has it: arguments a0, persistent memory p0, temporaries t0, flags f0."""
         return f"{self.kind[0]}{self.number}"
 
 
 @dataclass(frozen=True)
 class View:
-    """An array operand: how it lies in its buffer."""
+    """An array operand: which part of its buffer it is."""
 
     buffer: Buffer
     offset: int  # bytes
@@ -70,7 +70,7 @@ class View:
 
     @cached_property
     def span(self) -> tuple[int, int]:
-        """The first byte it touches within its buffer, and the one behind its last."""
+        """The first byte it touches within its buffer, and the one after its last."""
         if not self.size:
             return self.offset, self.offset
         reach = [stride * (length - 1) for stride, length in zip(self.strides, self.shape, strict=True)]

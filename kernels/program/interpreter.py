@@ -1,6 +1,6 @@
 """Runs a program on any backend: the implementations one after the other on prepared operands.
 
-Neither autograd nor checks nor allocation: operands are made once, temporaries lie in an arena, and arguments are
+Neither autograd nor checks nor allocation: operands are made once, temporaries are in an arena, and arguments are
 copied into buffers of their own.
 """
 
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from ..contract.backend import Backend
 
 
-COPIED = 1 << 20  # bytes
+# Bytes up to which an argument is copied to where the operands are, rather than all operands made again for it: a
+# compromise, as copying takes time by the byte and making operands by the instruction. Not measured.
+COPIED = 1 << 20
 
 
 class Runner(Protocol):
@@ -48,7 +50,7 @@ class Runner(Protocol):
         """Takes other memory for temporaries if somebody holds results: they stay as they are."""
 
     def timed(self, steps: int, arguments: Sequence[Array]) -> Timings:
-        """The same, looking at a clock behind each instruction."""
+        """The same, looking at a clock after each instruction."""
 
 
 class Interpreter:
@@ -87,9 +89,9 @@ class Interpreter:
         return persistent(view, buffer.array)
 
     def _share(self, steps: int, arguments: Sequence[Array]) -> list[bool]:
-        """Puts the operands where those arguments lie that are the same for all steps; says which those are.
+        """Puts the operands where those arguments are that are the same for all steps; says which those are.
 
-        One of moderate size, wanted for a single step, is sooner copied than the operands are made anew.
+        One of moderate size, wanted for a single step, is copied in less time than the operands are made again.
         """
         shared = [
             argument.strides[0] == 0 and (steps > 1 or argument.nbytes > COPIED or address(argument) == address(place))

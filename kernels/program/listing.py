@@ -9,7 +9,7 @@ from .instruction import Buffer, Instruction, View
 
 
 def operands_of(instruction: Instruction) -> str:
-    """The operands, results behind an arrow; options that have their default value are left out."""
+    """The operands, results after an arrow; options that have their default value are left out."""
     inputs, results = [], []
     declared = instruction.declaration.operands
     for operand, value in zip(declared, instruction.operands, strict=True):

@@ -14,15 +14,18 @@ import numpy as np
 from ..contract.backend import Backend
 from ..contract.declaration import ACTIVATIONS, OUTPUT_ACTIVATIONS
 from ..contract.optimizers import UPDATES
+from ..memory import LINE, PAGE
 from .dependencies import overlap, predecessors
 from .instruction import OPTIMIZER, PERSISTENT, SMALL, TEMPORARY, Buffer, Instruction, View
 from .program import Program
 
 Pass = Callable[[Program, Backend], Program]
 
-MOST_TRANSPOSED = 1 << 18  # bytes of a weight that is kept in both layouts: both stay in the L2 cache
+# Bytes of a weight that is kept in both layouts: both stay in an L2 cache of 512 KiB. In a larger one a weight could be
+# larger, but its copy is then written from further away at each update. `benchmarks/constants.py
+# passes.MOST_TRANSPOSED` compares none, this and all.
+MOST_TRANSPOSED = 1 << 18
 COPIES = 1000  # from here on, numbers of persistent buffers that are copies
-PAGE, LINE = 4096, 64  # bytes; caches place a line by its address within a page
 
 
 def remove_dead_calls(program: Program, backend: Backend) -> Program:
@@ -192,7 +195,7 @@ def update_behind_gradient(program: Program, backend: Backend) -> Program:
 
 
 def keep_transposed(program: Program, backend: Backend) -> Program:
-    """A small weight that a product wants transposed is kept transposed as well, written anew when it is updated.
+    """A small weight that a product wants transposed is kept transposed as well, and written again when it is updated.
 
     For backends whose products transpose such a factor in every call, each thread the whole of it.
     """

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from ..hardware.ceilings import Ceilings
     from .interpreter import Runner
 
-ROUNDS, RUN_SECONDS = 5, 0.05  # a run is native, and deaf to Ctrl-C
+# The best of so many rounds, so that a neighbour's burst spoils none of them; each of so many seconds, since a run is
+# native and Ctrl-C waits for its end.
+ROUNDS, RUN_SECONDS = 5, 0.05
 BAR = 20  # characters that the longest bar has
 # Backward is two products a layer: the gradient of its weight and that of its input.
 GROUPS = FORWARD, "dW", "dX", OPTIMIZER
@@ -33,7 +35,7 @@ class Row:
     instruction: Instruction
     group: str
     seconds: float
-    waiting: float  # for other threads, behind it
+    waiting: float  # for other threads, after it
     roof_seconds: float | None  # that it would take under the machine's roof
 
     @property
@@ -205,7 +207,7 @@ def profile(runner: Runner, steps: int, arguments: Sequence[Array]) -> Profile:
     The fastest of each is kept.
     What the steps change outside of themselves, parameters and averages, is as before when it returns.
     """
-    kept = [(array, array.copy()) for array in _written(runner.program)]
+    kept = [(array, array.copy()) for array in written(runner.program)]
     untimed, timed = math.inf, list[Timings]()
     try:
         for _ in range(2):  # the first warms up
@@ -228,7 +230,7 @@ def profile(runner: Runner, steps: int, arguments: Sequence[Array]) -> Profile:
     return Profile(runner.program, untimed, min(timed, key=lambda timings: timings.step))
 
 
-def _written(program: Program) -> list[Array]:
+def written(program: Program) -> list[Array]:
     """The persistent arrays that a step changes."""
     written = [view.buffer for instruction in program.instructions for view in instruction.writes]
     return [buffer.array for buffer in dict.fromkeys(written) if buffer.kind == PERSISTENT and buffer.array is not None]

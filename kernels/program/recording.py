@@ -38,7 +38,7 @@ _tape: ContextVar[Tape | None] = ContextVar("kernels_tape", default=None)
 
 
 def address(array: Array) -> int:
-    """Where the array's first element lies."""
+    """Where the array's first element is."""
     found: int = array.__array_interface__["data"][0]
     return found
 
@@ -51,7 +51,7 @@ def owner(array: Array) -> Array:
 
 
 def extent(array: Array) -> tuple[int, int]:
-    """The addresses of the first byte it touches and of the one behind its last."""
+    """The addresses of the first byte it touches and of the one after its last."""
     low, high = np.lib.array_utils.byte_bounds(array)
     return int(low), int(high)
 
@@ -268,7 +268,7 @@ def difference(first: Program, second: Program) -> str | None:
                 return (
                     f"{where} of shape {a.shape} is an array made outside of the kernels and new in every step: pass "
                     f"it to the step as an argument, or make it once, before the step, in the step's dtype (whole "
-                    f"numbers are converted anew each time)"
+                    f"numbers are converted again each time)"
                 )
     for a, b in zip(first.results, second.results, strict=True):
         if not _same_memory(a.buffer, b.buffer, pairs):

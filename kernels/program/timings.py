@@ -12,7 +12,7 @@ class Timings:
     """Seconds of a timed run. Arrays have a row for each thread and a column for each instruction of the program.
 
     step: from step to step, everything included. kernels, waiting: of each instruction, a step on average; a thread
-    waits behind an instruction until the others have come as far. begins, ends: in the last step, from its first
+    waits after an instruction until the others have come as far. begins, ends: in the last step, from its first
     instruction on.
     """
 

@@ -1,7 +1,7 @@
 """How many floating-point operations a kernel call does.
 
-Additions, multiplications, comparisons and roots count one each, and so do exp, log, tanh and their like, whatever a
-backend makes of them; moving, choosing and converting numbers counts nothing. A product of an m x k and a k x n matrix
+Additions, multiplications, comparisons and roots count one each, and so do functions such as exp, whatever a backend
+makes of them; moving, choosing and converting numbers counts nothing. A product of an m x k and a k x n matrix
 does 2 m n k. A fused kernel does what its composition of required kernels does: nobody counts by hand.
 """
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..contract import DECLARATIONS, Backend
 from ..contract.declaration import Declaration
+from ..contract.dtypes import DTYPES, FLOAT_NAMES
 from .cases import Arguments, Array, Case, elementwise_cases, product_cases, row_cases
 from .training_cases import loss_cases, normalisation_cases, optimizer_cases
 
@@ -58,7 +59,7 @@ class Trial:
 
 def trials() -> list[Trial]:
     """Every kernel x dtype."""
-    return [Trial(kernel, dtype) for kernel in CASES for dtype in ("float32", "float64")]
+    return [Trial(kernel, dtype) for kernel in CASES for dtype in FLOAT_NAMES]
 
 
 def check(backend: Backend) -> list[Failure]:
@@ -190,16 +191,16 @@ class _Call:
                 yield "reads out, or leaves part of it unwritten"
 
     def compared(self, results: list[Array]) -> Iterator[str]:
-        eps = np.finfo(self.dtype).eps
+        format = DTYPES[self.dtype.name]
         names = [operand.name for operand in self.declaration.results] + list(self.case.updates)
         for name, result, expected in zip(names, results, self.expected, strict=True):
             with np.errstate(all="ignore"):
                 rounded = np.asarray(expected).astype(result.dtype)
                 size = np.maximum(np.abs(expected), np.where(np.isfinite(self.magnitude), self.magnitude, 0))
-                tolerance = self.case.tolerance * eps * np.asarray(size) + np.finfo(self.dtype).tiny
+                tolerance = self.case.tolerance * format.eps * np.asarray(size) + format.tiny
                 error = np.abs(result.astype(np.float64) - expected)
                 # Where the exact result is near the dtype's largest number, infinity is as near as the number is.
-                overflow = np.isinf(result) & (np.abs(expected) > 0.99 * np.finfo(self.dtype).max)
+                overflow = np.isinf(result) & (np.abs(expected) > 0.99 * format.largest)
                 if self.layout == "special":  # intermediate results may overflow where the reference's do not
                     overflow |= ~np.isfinite(result) & (np.abs(expected) > 1e30)
                 wrong = ~(

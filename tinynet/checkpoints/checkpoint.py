@@ -86,7 +86,7 @@ def load_checkpoint(path: Path_, target: Target) -> dict[str, Any]:
 
     A Trainer is built before as the saved one was (model, optimizer, loss, schedule, seed, callbacks), and goes on with
     the same bits on the same backend. An estimator gets the saved one's parameters as well; load_estimator makes it
-    anew. A model or an optimizer can also be loaded from the checkpoint of a Trainer or an estimator.
+    again. A model or an optimizer can also be loaded from the checkpoint of a Trainer or an estimator.
 
     Raises CheckpointError for what is no checkpoint, is damaged or does not fit, before anything of the target is
     changed; OSError where the file cannot be read.
@@ -309,10 +309,10 @@ def _trainer_checked(trainer: Trainer, tensors: dict[str, Array], state: dict[st
 
 def _run_checked(trainer: Trainer, tensors: dict[str, Array], state: dict[str, Any]) -> Write:
     for name, value in json.loads(json.dumps(_encoded(_settings(trainer))), object_hook=_decoded).items():
-        if name != "transforms" or name in state["settings"]:  # files of old say nothing of them
+        if name != "transforms" or name in state["settings"]:  # older files say nothing of them
             _check_equal(name, state["settings"][name], value)
     epoch, step = check_whole("its epoch", state["epoch"]), check_whole("its step", state["step"])
-    # A file of old has no weight: every row counted once.
+    # An older file has no weight: every row counted once.
     position = Position(**{"weight": float(state["position"]["rows_done"]), **state["position"]})
     for name in ("rows", "batch_size", "steps_done", "rows_done"):
         check_whole(name, getattr(position, name))
@@ -360,7 +360,7 @@ def _accumulated(trainer: Trainer) -> dict[str, Any]:
 
 
 def _accumulated_checked(trainer: Trainer, tensors: dict[str, Array], state: dict[str, Any]) -> Write | None:
-    found, reached = _accumulate(trainer), state.get("accumulated", [])  # a file of old has none
+    found, reached = _accumulate(trainer), state.get("accumulated", [])  # an older file has none
     if found is None:
         return None
     sums = under("accumulated", tensors)
@@ -377,7 +377,7 @@ def _stopping(trainer: Trainer) -> list[EarlyStopping | WeightAverage]:
 
 
 def _stopping_checked(trainer: Trainer, i: int, kept: dict[str, Any], tensors: dict[str, Array]) -> dict[str, Any]:
-    """The state of the i-th of them. A file of old that does not say which rows it watched begins anew."""
+    """The state of the i-th of them. An older file that does not say which rows it watched begins again."""
     callback = _stopping(trainer)[i]
     found: dict[str, Any] = {"best": float(kept["best"])} if isinstance(callback, EarlyStopping) else {}
     for name in callback.counts:

@@ -1,11 +1,11 @@
 """Safetensors files: arrays by name with texts, written whole or not at all, and read without trust.
 
 A file is the header's length (8 bytes, little-endian), the header (JSON: each array's dtype, shape and place, and
-``__metadata__``, texts by name) and the arrays' bytes, one behind the other. Among the texts stands a SHA-256 of the
-others and of all arrays, so that a file that was changed is refused rather than half believed. Files are read and
+``__metadata__``, texts by name) and the arrays' bytes, one after the other. Among the texts is a SHA-256 of the
+others and of all arrays, so that a file that was changed is refused. Files are read and
 written here and not by the format's library, which maps what it reads into memory, and ends the process where there is
-none left for a second copy of what it writes: reading n bytes takes n bytes and the header's, from a file that lies
-about its sizes less, and writing takes none.
+none left for a second copy of what it writes: reading n bytes takes n bytes and the header's, less where the
+sizes in a file are wrong, and writing takes none.
 """
 
 from __future__ import annotations
@@ -23,14 +23,12 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from kernels.contract import dtypes
+
 from ..files import write_atomically
 from ..tensor import Array
 
-DTYPES: dict[str, np.dtype[Any]] = {
-    "F64": np.dtype("<f8"), "F32": np.dtype("<f4"), "F16": np.dtype("<f2"),
-    "I64": np.dtype("<i8"), "I32": np.dtype("<i4"), "I16": np.dtype("<i2"), "I8": np.dtype("i1"),
-    "U64": np.dtype("<u8"), "U32": np.dtype("<u4"), "U16": np.dtype("<u2"), "U8": np.dtype("u1"),
-}  # fmt: skip
+DTYPES = {row.safetensors: row.numpy.newbyteorder("<") for row in dtypes.DTYPES.values() if row.safetensors}
 LONGEST_HEADER = 1 << 21  # bytes; parsed JSON takes many times its text
 LONGEST_AXIS, MOST_AXES = 1 << 31, 32
 TOO_LARGE = "takes more memory than there is"
@@ -55,7 +53,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Array], texts: Mapping[str, 
         if array.dtype not in known:
             raise CheckpointError(f"{name} has dtype {array.dtype}, which a checkpoint cannot hold")
     arrays = {name: np.asarray(array, order="C").view(np.ndarray) for name, array in tensors.items()}
-    arrays = dict(sorted(arrays.items(), key=lambda item: (-item[1].itemsize, item[0])))  # each array stands aligned
+    arrays = dict(sorted(arrays.items(), key=lambda item: (-item[1].itemsize, item[0])))  # each array is aligned
     header = _header(arrays, {**texts, "sha256": _digest(arrays, texts)})
     if len(header) > LONGEST_HEADER:
         raise CheckpointError(

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 import kernels
 from kernels import Backend
+from kernels.contract.dtypes import EITHER_FLOAT, FLOAT_NAMES
 from kernels.loader import attempts
 from kernels.text import aligned
 
@@ -113,7 +114,7 @@ def parser() -> Parser:
     setting("batch-size", option(check_positive, int), "rows a step")
     setting("epochs", option(check_positive, int), "passes over the training rows")
     setting("seed", option(check_whole, int), "of the split, the weights, the order and the dropout")
-    setting("dtype", one_of("dtype", ("float32", "float64")), "float32 or float64")
+    setting("dtype", one_of("dtype", FLOAT_NAMES), EITHER_FLOAT)
     add("--threads", type=option(check_positive, int), metavar="X", help="threads of the numba backend")
     add("--simd-width", type=option(check_positive, int), metavar="X",
         help="lanes of float32 in the numba backend's vectors: 1 (scalar code), 4, 8 or 16")  # fmt: skip

@@ -1,15 +1,15 @@
 """What a data set is, and what makes one valid."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-Task = Literal["classification", "regression"]
-Label: TypeAlias = str | int
+from kernels.contract.dtypes import EITHER_FLOAT, FLOATS
+from tinynet.tables.targets import Task
 
-_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+Label: TypeAlias = str | int
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,8 +78,8 @@ class Dataset:
             raise ValueError(
                 f"data set {self.name!r}: features must be 2-D (rows, features), got shape {features.shape}"
             )
-        if features.dtype not in _FLOATS:
-            raise ValueError(f"data set {self.name!r}: features must be float64 or float32, got {features.dtype}")
+        if features.dtype not in FLOATS:
+            raise ValueError(f"data set {self.name!r}: features must be {EITHER_FLOAT}, got {features.dtype}")
         rows, columns = features.shape
         if rows < 2:
             raise ValueError(f"data set {self.name!r}: needs at least 2 rows, got {rows}")

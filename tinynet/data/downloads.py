@@ -1,15 +1,15 @@
 """Data sets that scikit-learn downloads once and keeps in its data home."""
 
-import os
 import warnings
 from collections.abc import Callable
 from http.client import HTTPException
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from kernels.environment import DATA_HOME, data_home
 
 
 class DatasetUnavailable(OSError):
@@ -68,10 +68,9 @@ def _fetch(name: str, function: str, /, **arguments: object) -> Found:
             return from_bunch(fetcher(n_retries=1, **arguments))
     except (OSError, HTTPException, EOFError, ValueError) as error:  # ValueError: a checksum, or OpenML's own errors
         reason = getattr(error, "reason", None) or error
-        home = os.environ.get("SCIKIT_LEARN_DATA", os.path.join("~", "scikit_learn_data"))
         raise DatasetUnavailable(
             f"data set {name!r} is not available ({reason}): it needs network access once, for a download to "
-            f"scikit-learn's data home {Path(home).expanduser()} (environment variable SCIKIT_LEARN_DATA)"
+            f"scikit-learn's data home {data_home()} (environment variable {DATA_HOME})"
         ) from error
 
 

@@ -34,7 +34,7 @@ def blobs(samples: int, features: int, classes: int, noise: float, seed: int) ->
 
 
 def classification(samples: int, features: int, classes: int, noise: float, seed: int) -> Drawn:
-    """Up to two Gaussian clusters per class on corners of a hypercube; a share `noise` of labels is drawn anew.
+    """Up to two Gaussian clusters per class on corners of a hypercube; a share `noise` of labels is drawn at random.
 
     About half of the features are informative, half of the others linear combinations of them, the rest noise.
     """

@@ -6,13 +6,14 @@ from pathlib import Path
 from tinynet.data import named
 from tinynet.data.dataset import Dataset
 from tinynet.data.files import READERS, load_file
+from tinynet.tables.sources import table_suffix
 
 
 def load(name_or_path: str | os.PathLike[str], *, target: str | None = None, **options: object) -> Dataset:
     """The pairs (x_i, y_i) of a named data set, or of the table in a file.
 
-    A path object, or text that ends in .csv, .npz or .parquet or holds a path separator, is a file; anything else is
-    a name out of `names()`, with options as keywords or in the text: `load("moons", noise=0.3)` is
+    A path object, or text that ends in .csv (.csv.gz, .csv.zst), .npz or .parquet or holds a path separator, is a file;
+    anything else is a name out of `names()`, with options as keywords or in the text: `load("moons", noise=0.3)` is
     `load("moons:noise=0.3")`.
 
     Args:
@@ -20,7 +21,7 @@ def load(name_or_path: str | os.PathLike[str], *, target: str | None = None, **o
         target: files only: the column to predict, by name, or by position counted from 0 (negative: from the end) when
             no column has that name. In .npz files, the array to predict.
         options: for a name, those that `describe()` lists; for a file, `task="classification"` or `"regression"`,
-            which overrides the rule in `tinynet.data.table`.
+            which overrides the rule in `tinynet.tables.targets`.
 
     Raises:
         ValueError: an unknown name, target or option, an option out of its range, or a file whose content cannot be
@@ -42,4 +43,4 @@ def load(name_or_path: str | os.PathLike[str], *, target: str | None = None, **o
 
 def _is_file(text: str) -> bool:
     separators = {os.sep, os.altsep} - {None}
-    return text.lower().endswith(tuple(READERS)) or any(separator in text for separator in separators if separator)
+    return table_suffix(Path(text)) in READERS or any(separator in text for separator in separators if separator)

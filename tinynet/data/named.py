@@ -8,9 +8,10 @@ import numpy as np
 
 from kernels.spelling import did_you_mean
 from tinynet.data import downloads, generators
-from tinynet.data.dataset import Dataset, Label, Task
+from tinynet.data.dataset import Dataset, Label
 from tinynet.data.downloads import Found
 from tinynet.data.options import Option, read_options, split_name
+from tinynet.tables.targets import Task
 
 
 class Description(NamedTuple):
@@ -201,7 +202,7 @@ _ROWS = (
         "classification",
         "classification",
         "1000 x 20",
-        "clusters on the corners of a hypercube; noise is the share of labels drawn anew",
+        "clusters on the corners of a hypercube; noise is the share of labels drawn at random",
         _drawn(generators.classification),
         _generated(noise=Option(0.01, 0.0, 1.0), features=Option(20, 1, 10_000), classes=Option(2, 2, 1000)),
     ),

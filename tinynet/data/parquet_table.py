@@ -1,13 +1,15 @@
 """Tables in Parquet files, read through pyarrow, which is the optional extra `parquet`."""
 
-from collections import Counter
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tinynet.data.table import Table, column_position, first_line
+from tinynet.data.table import Table, column_position
+from tinynet.tables.columnar import parquet_table
+from tinynet.tables.sources import content
 
 
 def read_parquet(path: Path, target: str | None) -> Table:
@@ -22,25 +24,10 @@ def read_parquet(path: Path, target: str | None) -> Table:
             types in a column; an unknown target. Rows are counted from 0.
         OSError: the file cannot be read.
     """
-    try:
-        import pyarrow.parquet as pq
-    except ImportError:
-        raise ImportError(f"{path}: reading .parquet files needs pyarrow: pip install tinynet[parquet]") from None
-    with path.open("rb") as file:
-        try:
-            table = pq.ParquetFile(file).read()
-            table.validate(full=True)
-            names = list(table.column_names)
-            written = (table.schema.pandas_metadata or {}).get("index_columns", [])
-            index = {name for name in written if isinstance(name, str)} - {target}
-        except MemoryError:
-            raise
-        except Exception as error:  # whatever the libraries beneath meet in bytes that make no sense
-            raise ValueError(f"{path}: not a Parquet file, or a damaged one ({first_line(error)})") from None
-    for name, times in Counter(names).items():
-        if times > 1:
-            raise ValueError(f"{path}: {times} columns are named {name!r}")
-    return _table(path, table, [name for name in names if name not in index], target)
+    if find_spec("pyarrow") is None:
+        raise ImportError(f"{path}: reading .parquet files needs pyarrow: pip install tinynet[parquet]")
+    table, index = parquet_table(path, content(path))
+    return _table(path, table, [name for name in table.column_names if name not in index - {target}], target)
 
 
 def _table(path: Path, table: Any, header: list[str], target: str | None) -> Table:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from kernels.contract.dtypes import EITHER_FLOAT, FLOATS
 from tinynet.data.dataset import Dataset
 from tinynet.data.splitting import Split
 
@@ -109,9 +110,9 @@ def _float_dtype(dtype: DTypeLike) -> np.dtype[Any]:
         except TypeError:
             pass
         else:
-            if wanted in (np.dtype(np.float32), np.dtype(np.float64)):
+            if wanted in FLOATS:
                 return wanted
-    raise ValueError(f"dtype must be float32 or float64, got {dtype!r}")
+    raise ValueError(f"dtype must be {EITHER_FLOAT}, got {dtype!r}")
 
 
 def _fit(columns: NDArray[Any], names: tuple[str, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

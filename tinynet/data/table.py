@@ -1,9 +1,4 @@
-"""From a table of raw values to a data set: is the target a class or a number?
-
-A target of text or truth values names classes. A target of numbers names classes when all are whole, at most 20 of
-them are distinct, and each occurs in two rows on average; otherwise it is a quantity. A `task` given by the user
-overrides the rule.
-"""
+"""From a table of raw values to a data set. Whether the target is a class or a number: `tinynet.tables.targets`."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -14,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernels.spelling import did_you_mean
-from tinynet.data.dataset import Dataset, Label, Task
+from tinynet.data.dataset import Dataset, Label
+from tinynet.tables.targets import Task, guess_task, is_text
 
 Array: TypeAlias = NDArray[Any]
 
-FEW_CLASSES = 20  # whole numbers with more distinct values than this are quantities
 _EXACT = 2.0**53  # beyond it float64 no longer holds every whole number
 
 
@@ -106,28 +101,15 @@ def _check_finite(table: Table) -> None:
         )
 
 
-def _is_text(target: Array) -> bool:
-    return target.dtype.kind == "U" or (target.dtype.kind == "O" and isinstance(target[0], str))
-
-
 def _infer(table: Table) -> Task:
-    target = table.target
-    if target.ndim == 2:
-        return "regression"
-    if target.dtype.kind == "f" and not (target == np.trunc(target)).all():
-        return "regression"
-    distinct = len(np.unique(target))
-    twice_each = 2 * distinct <= len(target)
-    if _is_text(target):
-        if distinct > FEW_CLASSES and not twice_each:
-            raise table.refuse(
-                f"target {table.target_names[0]!r} looks neither like classes nor like numbers: {distinct} different "
-                f"values in {len(target)} rows, such as {_first_text(table)}; task=classification takes them as classes"
-            )
-        return "classification"
-    if target.dtype.kind == "b" or (distinct <= FEW_CLASSES and twice_each):
-        return "classification"
-    return "regression"
+    task = guess_task(table.target)
+    if task is None:
+        raise table.refuse(
+            f"target {table.target_names[0]!r} looks neither like classes nor like numbers: "
+            f"{len(np.unique(table.target))} different values in {len(table.target)} rows, such as "
+            f"{_first_text(table)}; task=classification takes them as classes"
+        )
+    return task
 
 
 def _encode(table: Table) -> tuple[Array, tuple[Label, ...]]:
@@ -154,7 +136,7 @@ def _encode(table: Table) -> tuple[Array, tuple[Label, ...]]:
 
 
 def _numbers(table: Table) -> Array:
-    if _is_text(table.target):
+    if is_text(table.target):
         raise table.refuse(
             f"target {table.target_names[0]!r} has {_first_text(table)}, which is not a number; "
             "regression needs numbers, task=classification takes text"

@@ -22,7 +22,7 @@ def _option(group: Any, name: str) -> Array:
 
 
 class ScikitAdam(Adam):
-    """p <- p - lr sqrt(1 - b2**t) / (1 - b1**t) m / (sqrt(s) + epsilon): epsilon stands outside of the correction.
+    """p <- p - lr sqrt(1 - b2**t) / (1 - b1**t) m / (sqrt(s) + epsilon): epsilon is outside of the correction.
 
     The kernel adds eps to sqrt(s / (1 - b2**t)), so eps = epsilon / sqrt(1 - b2**t) is written before each update.
     """
@@ -73,7 +73,7 @@ def shrink_weights(optimizer: Optimizer, decay: float) -> None:
 class Horizon(Schedule):
     """A schedule of its own copy over so many epochs, however few a call trains, and however many rows each has.
 
-    The schedule hears steps as if each epoch had as many as the longest so far: step i of n in epoch e, of at most s
+    The schedule counts steps as if each epoch had as many as the longest so far: step i of n in epoch e, of at most s
     steps, is its e s + floor(i s / n). Where all epochs are equal, that is the optimizer's own count.
     """
 

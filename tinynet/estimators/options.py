@@ -12,6 +12,7 @@ from sklearn.metrics import get_scorer_names
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
 from kernels import Backend
+from kernels.contract.dtypes import FLOAT_NAMES
 
 from ..nn import ACTIVATIONS, NORMS
 from ..schedule import SCHEDULES, Schedule
@@ -99,8 +100,8 @@ class PerceptronParameters(Parameters):
         [str, Backend, None], "a name or a loaded backend; `None` is the process's", default=None
     )
     dtype: DTypeLike = parameter(
-        [StrOptions({"float32", "float64"}), type, np.dtype], "of weights and outputs, `float32` or `float64`",
-        default="float32",
+        [StrOptions(set(FLOAT_NAMES)), type, np.dtype],
+        "of weights and outputs, " + " or ".join(f"`{name}`" for name in FLOAT_NAMES), default=FLOAT_NAMES[0],
     )  # fmt: skip
     dropout: float | Sequence[float] = parameter(
         [Interval(Real, 0, 1, closed="left"), list, tuple],

@@ -13,6 +13,8 @@ from sklearn.base import BaseEstimator, is_classifier
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
+from kernels.contract.dtypes import EITHER_FLOAT, FLOATS
+
 from ..backends import running_on, with_options
 from ..nn.ownership import changing, reading
 from ..tensor import Array
@@ -53,8 +55,8 @@ class MultilayerPerceptron(PerceptronParameters, BaseEstimator):  # type: ignore
 
     def _dtype(self) -> Any:
         wanted = np.dtype(self.dtype)
-        if wanted not in (np.float32, np.float64):
-            raise ValueError(f"dtype is {self.dtype!r}, expected float32 or float64")
+        if wanted not in FLOATS:
+            raise ValueError(f"dtype is {self.dtype!r}, expected {EITHER_FLOAT}")
         return wanted
 
     def _fit(
@@ -171,7 +173,7 @@ class MultilayerPerceptron(PerceptronParameters, BaseEstimator):  # type: ignore
         return state
 
     def _network(self) -> Session:
-        """The session, with the weights as they are in coefs_ and intercepts_; after unpickling it is made anew."""
+        """The session, with the weights as they are in coefs_ and intercepts_; after unpickling it is made again."""
         session: Session | None = getattr(self, "_session", None)
         if session is None:
             assert self._saved is not None
@@ -252,6 +254,6 @@ def _weighted(sample_weight: Array | None, by_class: Callable[[Array], Array] | 
 
 
 def dense(X: Any) -> Array:
-    """Sparse matrices are made dense: the kernels work on rows that lie in memory."""
+    """Sparse matrices are made dense: the kernels work on rows that are whole in memory."""
     array: Array = np.ascontiguousarray(X.toarray() if hasattr(X, "toarray") else X)
     return array

@@ -35,7 +35,7 @@ class Structure:
 
 @dataclass(frozen=True)
 class Design:
-    """What a recorded step depends on besides arrays, and behind that how the learning rate changes between epochs."""
+    """What a recorded step depends on besides arrays, and after that how the learning rate changes between epochs."""
 
     structure: Structure
     loss: Loss  # a kernel's name, or the user's function
@@ -159,7 +159,7 @@ class Session:
                     group.hyper[group.names.index(name)] = value  # scikit-learn also allows a momentum of 1
 
     def fit_ended(self, keep_steps: bool) -> None:
-        """Lets go of the data and the recorded steps, unless another fit will want them."""
+        """Frees the data and the recorded steps, unless another fit will need them."""
         if not keep_steps:
             self.trainer = self._new_trainer(self.trainer.step, self.schedule)
         self.trainer.callbacks, self.trainer.histories = (), []
@@ -194,7 +194,7 @@ class Session:
         return Tensor(parts[0] if len(parts) == 1 else np.concatenate(parts))
 
     def outputs(self, X: Array) -> Array:
-        """The network's outputs behind the output activation."""
+        """The network's outputs after the output activation."""
         with no_grad():
             raw = self.evaluated(X)
             activation = OUTPUT_ACTIVATIONS[self.design.structure.output]

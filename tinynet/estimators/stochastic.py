@@ -1,4 +1,4 @@
-"""Epochs of Adam or SGD, with scikit-learn's stopping rules heard at each epoch's end."""
+"""Epochs of Adam or SGD, with scikit-learn's stopping rules, which are asked after each epoch."""
 
 from __future__ import annotations
 

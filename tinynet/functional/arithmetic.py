@@ -1,4 +1,4 @@
-"""Differentiable arithmetic with broadcasting; the backward rule stands under its forward."""
+"""Differentiable arithmetic with broadcasting; the backward rule is under its forward."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def matmul(a: Tensor, b: Tensor, transpose_a: bool = False, transpose_b: bool = 
     def rule(g: Array) -> tuple[Array | None, ...]:
         k, g = current(), g.reshape(out.shape)
         da = db = None
-        if a.requires_grad:  # dA = dC B^T, with factors exchanged where A stands transposed
+        if a.requires_grad:  # dA = dC B^T, with factors exchanged where A is transposed
             da = k.matmul(y, g, y_flag, True) if x_flag else k.matmul(g, y, False, not y_flag)
         if b.requires_grad:  # dB = A^T dC
             db = k.matmul(g, x, True, x_flag) if y_flag else k.matmul(x, g, not x_flag, False)

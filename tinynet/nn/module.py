@@ -8,8 +8,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
+from kernels.contract.dtypes import FLOATS
+
 from ..checks import check_above_0, check_at_least_0
-from ..tensor import FLOATS, Array, Tensor
+from ..tensor import Array, Tensor, float_dtype
 
 
 class Parameter(Tensor):
@@ -135,9 +137,7 @@ class Module:
 
     def to(self, dtype: DTypeLike) -> Self:
         """Converts parameters and buffers to float32 or float64; dropout's counters stay float64."""
-        wanted = np.dtype(dtype)
-        if wanted not in FLOATS:
-            raise TypeError(f"dtype is {wanted}, expected float32 or float64")
+        wanted = float_dtype(dtype)
         for _, module in self.named_modules():
             for name, value in vars(module).items():
                 if isinstance(value, Parameter):
@@ -147,7 +147,7 @@ class Module:
         return self
 
     def extra_repr(self) -> str:
-        """What stands in the brackets of the module's line when it is printed."""
+        """What is in the brackets of the module's line when it is printed."""
         return ""
 
     def __repr__(self) -> str:

@@ -1,8 +1,8 @@
-"""Callbacks: functions that hear each epoch's end and may stop training.
+"""Callbacks: functions that are called after each epoch and may stop training.
 
 ``callback(trainer, history)`` is called after every epoch; returning True stops. ``stop_reason`` names it in History.
 Two methods are called where a callback has them: ``fit_begins(trainer, history, rows)`` before the first step, rows
-the features and targets whose loss is ``history.monitored``, and ``fit_ended(trainer, history)`` whichever way ``fit``
+the features and targets whose loss is ``history.monitored``, and ``fit_ended(trainer, history)`` however ``fit``
 ends, an exception included; the last callback's ``fit_begins`` and the first one's ``fit_ended`` come first.
 """
 
@@ -36,10 +36,10 @@ class EarlyStopping:
     """Stops when the loss has not fallen by more than min_delta for patience epochs.
 
     The loss is the validation loss if there is one, else the training loss; one that is not finite has not fallen.
-    restore_best: whichever way ``fit`` ends, the model then has the weights of the epoch with the lowest loss. Another
-    call of ``fit`` with the same rows goes on with the weights that training had come to, and with the epochs waited;
-    behind one that this has stopped, or whose loss was not finite, with the best weights and waiting anew. With other
-    rows, whose losses cannot be compared, all begins anew.
+    restore_best: however ``fit`` ends, the model then has the weights of the epoch with the lowest loss. Another
+    call of ``fit`` with the same rows continues with the last weights of training, and with the epochs waited; after
+    one that this has stopped, or whose loss was not finite, with the best weights and no epochs waited. With other
+    rows, whose losses cannot be compared, all begins again.
     """
 
     counts: ClassVar = ("best_epoch", "waited", "rows")  # numbers of its state, beside the best loss and weights
@@ -47,9 +47,9 @@ class EarlyStopping:
     def __init__(self, patience: int = 10, min_delta: float = 0.0, restore_best: bool = True):
         self.patience, self.min_delta = check_whole("patience", patience), check_at_least_0("min_delta", min_delta)
         self.restore_best = restore_best
-        self._begin_anew()
+        self._begin_again()
 
-    def _begin_anew(self) -> None:
+    def _begin_again(self) -> None:
         self.best, self.best_epoch, self.waited, self.rows = math.inf, 0, 0, 0
         self._weights: Mapping[str, Array] = {}
         self._last: Mapping[str, Array] = {}  # those of the last epoch, while the model has the best
@@ -64,9 +64,9 @@ class EarlyStopping:
         return self.waited >= max(1, self.patience)
 
     def fit_begins(self, trainer: Training, history: History, rows: tuple[Array, Array]) -> None:
-        """Takes up what the last call of ``fit`` left, if this one goes on with it."""
+        """Continues from what the last call of ``fit`` left, if this one has the same rows."""
         if (looked := _checksum(rows)) != self.rows:
-            self._begin_anew()
+            self._begin_again()
             self.rows = looked
         if self._stops:
             self.waited = 0
@@ -81,7 +81,7 @@ class EarlyStopping:
             self.best, self.best_epoch, self.waited = loss, trainer.epoch, 0
             if self.restore_best:
                 self._weights = trainer.model.state_dict()
-        if self._stops and self._weights:  # now, so that callbacks behind this one have them too
+        if self._stops and self._weights:  # now, so that callbacks after this one have them too
             trainer.model.load_state_dict(self._weights)
         return self._stops
 
@@ -100,7 +100,7 @@ class EarlyStopping:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restores what state_dict gave."""
-        self._begin_anew()
+        self._begin_again()
         for name, value in state.items():
             setattr(self, f"_{name}" if name in ("weights", "last") else name, value)
 

@@ -8,15 +8,19 @@ from typing import Any
 
 import numpy as np
 
+from kernels.contract.dtypes import FLOATS
 from kernels.program import Profile, Program, profile, taping
 from kernels.program.interpreter import persistent, restore
+from kernels.program.profile import written
 
 from ..backends import current
 from ..checks import check_positive
-from ..tensor import FLOATS, Array, Tensor, recording
+from ..tensor import Array, Tensor, recording
 from .step import NotReplayable, Replay, Step
 
-MOST_NUMBERS = 32  # different ones in a row, each of which is a program of its own
+# Numbers, each of which is a program of its own that has not yet been replayed. A compromise: a few are options, so
+# many are a count or a rate that changes in each call.
+MOST_NUMBERS = 32
 
 
 class CompiledStep:
@@ -28,7 +32,6 @@ class CompiledStep:
         self.step = self.__wrapped__ = step
         self._step = Step(step, without=without)
         self._last: Replay | None = None
-        self._numbers = 0  # recorded in a row for nothing but other numbers
 
     @property
     def program(self) -> Program:
@@ -46,7 +49,7 @@ class CompiledStep:
             replay = self._step.ready(key)
             if replay is None:
                 return self._recorded(arguments, prepared, arrays, key)
-            self._last, self._numbers = replay, 0
+            self._last, replay.used = replay, True
             assert replay.runner is not None
             for tensor in (*replay.recording.cleared, *replay.recording.with_grad):
                 tensor.grad = None
@@ -85,11 +88,19 @@ class CompiledStep:
         """
         check_positive("steps", steps)
         with self._step.turn:
-            _, arrays, key = _prepared(arguments)
+            prepared, arrays, key = _prepared(arguments)
             replay = self._step.ready(key)
             if replay is None or replay.runner is None:
                 raise ValueError("the step has not been replayed with such arguments: call it three times before")
-            return profile(replay.runner, steps, [np.broadcast_to(a.copy(), (steps, *a.shape)) for a in arrays])
+            try:
+                return profile(replay.runner, steps, [np.broadcast_to(a.copy(), (steps, *a.shape)) for a in arrays])
+            except ArithmeticError:  # if it is the arguments' fault, the eager step says so
+                kept = [(array, array.copy()) for array in written(replay.runner.program)]
+                try:
+                    self._halted(replay, prepared)
+                finally:
+                    restore(kept)
+                raise
 
     def _recorded(self, arguments: Sequence[Any], prepared: Sequence[Any], arrays: Sequence[Array], key: Any) -> Any:
         """An eager call on copies of the arrays, which are then no other memory that the step knows."""
@@ -109,13 +120,13 @@ class CompiledStep:
     def _refuse_numbers(self, key: Any) -> None:
         """Refuses to record the step again and again for a number that is another in every call."""
         shapes = [part for part in key[1:] if not _is_number(part[0])]
-        alike = any([part for part in other[1:] if not _is_number(part[0])] == shapes for other in self._step.replays)
-        self._numbers = self._numbers + 1 if alike else 0
-        if self._numbers >= MOST_NUMBERS:
+        unused = [other for other, replay in self._step.replays.items() if not replay.used]
+        alike = sum([part for part in other[1:] if not _is_number(part[0])] == shapes for other in unused)
+        if alike >= MOST_NUMBERS:
             position = next(i for i, part in enumerate(key[1:]) if _is_number(part[0]))
             raise NotReplayable(
-                f"argument {position} of the step was another number in each of {MOST_NUMBERS} calls, and each is a "
-                f"program of its own: pass it as an array or a Tensor of one element"
+                f"argument {position} of the step was {MOST_NUMBERS} other numbers in calls none of which could be "
+                f"replayed, as each number is a program of its own: pass it as an array or a Tensor of one element"
             )
 
     def _results(self, replay: Replay) -> Any:

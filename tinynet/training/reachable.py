@@ -38,7 +38,8 @@ from ..tensor import Array, Tensor
 
 OURS = frozenset({"tinynet", "kernels"})
 INSTALLED = tuple(get_paths()[place] for place in ("stdlib", "platstdlib", "purelib", "platlib"))
-MOST_ITEMS = 4096  # of a container: one with more holds data rather than options
+# Of a container: one with more holds data rather than options. A compromise: it is looked through before each replay.
+MOST_ITEMS = 4096
 ABSENT = object()
 VALUES = (bool, int, float, complex, str, bytes, np.generic, type(None), CodeType)
 OPTIONS = (Module, Namespace, SimpleNamespace, ChainMap, UserDict, UserList)  # whose attributes all count
@@ -64,7 +65,7 @@ class Reached:
         self.buffers: list[Any] = []  # bytes that Python code reads
         self.tensors: list[tuple[Tensor, bool]] = []  # and whether a user's code holds them
         self.arrays: list[tuple[Array, bool]] = []
-        self.objects: list[Any] = []  # of users' classes
+        self.objects: list[Any] = []  # whose classes count
         self.functions: list[FunctionType] = []
         self.cells: list[Any] = []
         self.getters: list[Any] = []
@@ -174,8 +175,8 @@ class Reached:
             yield getattr(found, "__wrapped__", None) if _ours(found) else None
             return
         whole = decides and not {*kind.__mro__}.issubset({*users, object, ABC, Generic, Protocol})
+        self.objects.append(found)
         if users:
-            self.objects.append(found)
             yield from self._classes(users, False, whole)
             members = [m for c in users for m in vars(c).values() if isinstance(m, MemberDescriptorType)]
             for get in [partial(_member, found, member) for member in members]:

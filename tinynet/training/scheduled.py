@@ -86,7 +86,7 @@ class _DropoutRate:
 
 
 class _Option:
-    """One option, wherever it stands, and what drives it. To a Schedule it looks like an optimizer."""
+    """One option, wherever it is, and what drives it. To a Schedule it looks like an optimizer."""
 
     def __init__(self, name: str, driver: Driver, places: list[_GroupOption | _DropoutRate]):
         self.name, self.driver, self.groups = name, driver, places

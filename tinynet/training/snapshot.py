@@ -25,7 +25,9 @@ from .reachable import Reached, contents
 PLAIN = (bool, int, float, str, tuple, type(None))
 """Types of attributes that are values."""
 SMALL = 64  # bytes of whole numbers, such as dropout's seed, which a step takes as constants
-MOST_BYTES = 4096  # of a user's array that no kernel reads where it is: its numbers are constants of the step
+# Of a user's array that no kernel reads where it is: its numbers are constants of the step. A compromise, as they are
+# compared before each replay.
+MOST_BYTES = 4096
 
 _data, _trained, _writeable = attrgetter("data"), attrgetter("requires_grad"), attrgetter("flags.writeable")
 _bytes = methodcaller("tobytes")
@@ -35,7 +37,7 @@ _FUNCTION = tuple(map(attrgetter, ("__code__", "__defaults__", "__kwdefaults__")
 class Snapshot:
     """The state of everything that can be reached from the roots. ``unchanged`` takes some microseconds.
 
-    memory: where kernels read and write what outlives the step, as addresses of first bytes and of those behind the
+    memory: where kernels read and write what outlives the step, as addresses of first bytes and of those after the
     last. read: numbers that the step took from arrays by value, and what they were.
     """
 

@@ -31,8 +31,12 @@ from ..backends import running_on
 from ..tensor import Array, Tensor, noting_leaves
 from .snapshot import Snapshot
 
-MOST_RECORDINGS = 4  # of a step that does something else each time
-MOST_BYTES = 1 << 28  # that a step's programs may take; the least recently used go first
+# Of a step that does something else each time. A compromise: the first may make what later ones find, such as averages,
+# and each recording takes longer than an eager step.
+MOST_RECORDINGS = 4
+# That a step's programs may take; the least recently used go first. A compromise between several batch sizes of a large
+# net and memory: 256 MiB.
+MOST_BYTES = 1 << 28
 INSTRUCTION_BYTES = 1 << 12  # that an instruction takes besides its temporaries, about
 ADDS = (
     "backward() adds to gradients that were there before the step: call zero_grad() within the step, or give the "
@@ -84,6 +88,7 @@ class Replay:
 
     recording: Recording
     differed: int = 0  # recordings in a row that were not what the one before was
+    used: bool = False  # a program has run in its place
     program: Program | None = None
     runner: Runner | None = None
 

@@ -25,7 +25,10 @@ from .scheduled import Schedules
 from .step import MOST_RECORDINGS, NotReplayable, Replay, Step
 
 NO_VALUES = np.zeros(1)[None]  # the same for all steps
-AT_A_TIME = 0.05  # seconds of steps between which the bar moves and Ctrl-C is heard
+# Seconds of steps between which the bar moves and Ctrl-C is answered. A compromise: people take it for at once, and
+# what Python does in between is done twenty times a second at most (`benchmarks/constants.py stepping.AT_A_TIME`
+# compares).
+AT_A_TIME = 0.05
 
 
 class Training(Protocol):
@@ -242,12 +245,20 @@ class Stepper:
         steps = len(batches)
         for _ in range(2):  # the first warms up
             given, started = arguments(steps), time.perf_counter()
-            if runner is None or runner.run(steps, given) < steps:
+            done = 0 if runner is None else runner.run(steps, given)
+            if done < steps:
+                if runner is not None:
+                    self._eager_at_rest(batches[done])
                 raise NonFiniteLoss("the loss is not finite with the weights there are, so no step can be profiled")
             seconds = (time.perf_counter() - started) / steps
         assert runner is not None
         steps = max(1, int(AT_A_TIME / seconds))
         return profile(runner, steps, arguments(steps))
+
+    def _eager_at_rest(self, rows: Array) -> None:
+        """A step that was halted, run eagerly: it raises what is wrong with its rows, if that is it."""
+        with self._undone():
+            self.step(rows, self._no_rates(1)[0], np.zeros(1, self.trainer.dtype), self.features, self.target)
 
     def _no_rates(self, steps: int) -> Array:
         """What schedules say, but for a learning rate of 0."""

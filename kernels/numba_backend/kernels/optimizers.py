@@ -84,7 +84,7 @@ def without_subnormals(x):
     An average of gradients that have become 0 (a dead unit's) shrinks until rounding keeps it at a subnormal number for
     ever, and on those CPUs compute more slowly, some very much so.
     """
-    return select(abs(x) < (2.0**-126 if x.type.bits == 32 else 2.0**-1022), 0.0, x)
+    return select(abs(x) < x.type.format.tiny, 0.0, x)
 
 
 def rmsprop(p, g, square, velocity, lr, alpha, rest, eps, decay, momentum):

@@ -2,9 +2,8 @@
 
 C = start + op(A) op(B), then what the epilogue does: an activation, or the gradient of one. LOOP 1 splits K into
 blocks, so that a panel of B stays in the cache; LOOP 2 goes over panels of B as wide as the tile; LOOP 3 over the tiles
-of rows. A is read where it stands, whichever way its flag turns it: the tile takes both of its strides. A panel of B is
-read where it stands if few rows use it and it is whole; otherwise it is packed, and a transposed one is transposed on
-the way.
+of rows. A is read where it is, transposed or not: the tile takes both of its strides. A panel of B is read where it is
+if few rows use it and it is whole; otherwise it is packed, and a transposed one is transposed on the way.
 
 Threads split the output. Each element is summed over k in the same order whoever computes it, so results have the same
 bits for any number of threads.
@@ -41,9 +40,15 @@ from .entry import PART, Arrangement, Entry, Epilogue, Split
 from .micro_kernel import make_tile, tallest
 
 Array = np.ndarray[Any, Any]
-DEPTH = 1024  # most rows of a packed panel: 128 KiB of float32 at 32 columns, a part of the L2 cache
+# Most rows of a packed panel: 128 KiB at two vectors of 512 bits, half of the smallest L2 caches. Each block of K reads
+# and writes C once more. Sums are cut here, so it is the same on all machines. 128x784x512 takes the same within 2 %
+# with 256 to 2048 (`benchmarks/constants.py products.DEPTH`, a 2-core Xeon with AVX-512).
+DEPTH = 1024
 EPILOGUE = 6  # its operand
-DIRECT_ROWS = 64  # below, packing a panel costs more than reading it where it stands
+# Rows of C below which packing a panel costs more than reading it where it is. By `benchmarks/constants.py
+# products.DIRECT_ROWS` on a 2-core Xeon with AVX-512, packing 16x64x128 takes 14 % longer, 32x784x512 the same; reading
+# 64x784x512 where it is takes 14 % longer at least, 128x784x512 37 %.
+DIRECT_ROWS = 64
 
 
 def gemm(f):

@@ -8,6 +8,7 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 
+from ...contract.dtypes import FLOAT_NAMES
 from ...contract.random import GOLDEN_GAMMA, MULTIPLIER_1, MULTIPLIER_2
 from ..native.calling_convention import (
     advance,
@@ -41,7 +42,10 @@ from .row_passes import row_max, row_pass
 
 I64 = ir.IntType(64)
 DOUBLES = vector("float64", 1)
-NARROW = 4  # vectors: rows up to this width are laid side by side, which saves folding lanes
+# Vectors: rows up to this width are put side by side, which saves folding lanes. With 2 in its place softmax of 256x60
+# takes 36 % longer; with 8, softmax of 256x100 takes 5 % less, for twice the stack (`benchmarks/constants.py
+# rows.NARROW`, a 2-core Xeon with AVX-512).
+NARROW = 4
 
 
 @staged
@@ -61,7 +65,7 @@ def rows_to_lanes(vector, source, stride, height, count, target):
 def over_rows(f, body, target):
     """Builds the kernel that calls ``body(f, words, i, height, across, count, x, out)`` for all rows.
 
-    x and out point to ``count`` elements of operands 0 and ``target``: to row i, which lies across the lanes, or to
+    x and out point to ``count`` elements of operands 0 and ``target``: to row i, which is across the lanes, or to
     copies of rows i to i + height, each in a lane.
     """
     lanes, size, widest = f.lanes, f.bits // 8, NARROW * f.lanes
@@ -355,8 +359,7 @@ ENTRIES = {
     "transpose": Entry(transpose, Split(ROWS, 0, ("i*", "*i"))),
     "one_hot": Entry(one_hot, Split(ROWS, 1, ("*i", "i*"))),
     "fill": Entry(fill, EACH_ROW),
-    "cast_to_float32": Entry(cast_to("float32"), CAST),
-    "cast_to_float64": Entry(cast_to("float64"), CAST),
+    **{f"cast_to_{dtype}": Entry(cast_to(dtype), CAST) for dtype in FLOAT_NAMES},
     "dropout_mask": Entry(dropout_mask(constant_rate), Split(ROWS, 4, ("**", "", "", "", "i*")), dropout_mask_arranged),
     "scheduled_dropout_mask": Entry(
         dropout_mask(scheduled_rate), Split(ROWS, 4, ("**", "", "", "**", "i*")), scheduled_dropout_mask_arranged

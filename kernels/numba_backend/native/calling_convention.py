@@ -12,12 +12,14 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from ...memory import LINE
 from ..simd import host
 from .partition import COLUMN_UNIT, share_of, splits_rows
 
 WORDS = types.CPointer(types.int64)
 KERNEL = types.void(WORDS, types.int64, types.int64)
 FIRST_OPERAND, OPERAND_WORDS = 2, 4
+ROW_WORDS = 64  # of a row, eight cache lines: room for 15 operands; the longest call of the contract has 10
 ADDRESS, ROWS, COLUMNS, STRIDE = range(OPERAND_WORDS)
 
 I64, F64 = ir.IntType(64), ir.DoubleType()
@@ -96,14 +98,14 @@ def row(typing, vector, words, operand, i):
 
 @intrinsic(prefer_literal=True)
 def stack(typing, vector, elements):
-    """Uninitialised memory of so many elements on the stack, aligned to 64 bytes; the count is a constant."""
+    """Uninitialised memory of so many elements on the stack, from a cache line on; the count is a constant."""
     kind, count = types.CPointer(vector.vector_type.dtype), elements.literal_value
 
     def codegen(context, builder, signature, arguments):
         # Not cgutils.alloca_once, which stores zeros into the whole of it.
         with builder.goto_entry_block():
             memory = builder.alloca(ir.ArrayType(vector.vector_type.scalar_llvm, count))
-        memory.align = 64
+        memory.align = LINE
         return builder.bitcast(memory, context.get_value_type(kind))
 
     return kind(vector, elements), codegen
@@ -114,7 +116,7 @@ share, by_rows = inlined(share_of), inlined(splits_rows)
 
 @inlined
 def part(height, width, thread, threads):
-    """A thread's part of an array: its first row, the one behind its last, the same for columns."""
+    """A thread's part of an array: its first row, the one after its last, the same for columns."""
     if by_rows(height, width, threads):
         first, last = share(height, thread, threads, 1)
         return first, last, 0, width
@@ -139,11 +141,11 @@ def contiguous(words, operand, element_bytes):
 
 @intrinsic
 def words_on_stack(typing, size):
-    """A row of 64 words on the stack."""
+    """A row of words on the stack."""
 
     def codegen(context, builder, signature, arguments):
         with builder.goto_entry_block():
-            memory = builder.alloca(ir.ArrayType(I64, 64))
+            memory = builder.alloca(ir.ArrayType(I64, ROW_WORDS))
         return builder.bitcast(memory, context.get_value_type(WORDS))
 
     return WORDS(size), codegen
@@ -209,7 +211,7 @@ def atomic_load(typing, words, index):
 
 @intrinsic
 def atomic_store(typing, words, index, value):
-    """words[index] = value, behind everything written before."""
+    """words[index] = value, after everything written before."""
 
     def codegen(context, builder, signature, arguments):
         builder.store_atomic(arguments[2], _place_of(builder, arguments), "seq_cst", 8)
@@ -297,13 +299,18 @@ def _address(typing, pointer):
     return types.int64(pointer), codegen
 
 
+# Vectors of a row from which it is worked on from a line on. A compromise: the masked pieces at both ends cost more
+# than the crossings of a few vectors. Not measured.
+VECTORS_TO_LINE = 8
+
+
 @inlined
 def to_line(target, count, vector_elements, element_bytes):
     """Elements up to the next whole vector in memory; 0 where the row is too short for that to pay.
 
     A vector that crosses a cache line costs two accesses.
     """
-    if count < 8 * vector_elements:
+    if count < VECTORS_TO_LINE * vector_elements:
         return 0
     beyond = _address(target) // element_bytes % vector_elements
     return (vector_elements - beyond) % vector_elements

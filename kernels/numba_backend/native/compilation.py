@@ -26,6 +26,7 @@ import numba
 from llvmlite import binding
 from numba import cfunc
 
+from ... import environment
 from ...locks import Awaited, reentrant_lock
 from .calling_convention import KERNEL
 
@@ -48,7 +49,7 @@ def address_of(key: str, build: Callable[[], Callable[..., None]], signature: An
     """The address of a kernel's machine code: loaded from disk, or compiled from what ``build`` returns.
 
     key: a file name that says which kernel of which dtype and lanes it is. Code is loaded once a process, since an
-    engine is never let go: calls that are on their way may run in it.
+    engine is never freed: other threads may be running its code.
     """
     found = _addresses.get(key)
     if found is None:
@@ -105,11 +106,11 @@ ROOMS = ("contract", "program", "numba_backend")  # of which modules are importe
 # What Numba compiles for and how, as its environment variables say.
 SETTINGS = ("CPU_NAME", "CPU_FEATURES", "ENABLE_AVX", "OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "DEBUGINFO_DEFAULT")
 
-STALE = 3600.0  # seconds after which a file that is still being written has been given up
+STALE = 3600.0  # seconds after which nobody writes a file any more: writing one takes milliseconds
 
 
 def sources() -> list[Path]:
-    """Every file that may decide what is compiled: constants and shapes are compiled in from where they stand."""
+    """Every file that may decide what is compiled: constants and shapes are compiled in from where they are."""
     return sorted([*ROOT.glob("*.py"), *(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))])
 
 
@@ -130,8 +131,7 @@ def fingerprint() -> str:
 @cache
 def folder() -> Path | None:
     """Where object code is kept: $TINYNET_CACHE_DIR or the user's cache folder; None where that cannot be written."""
-    base = os.environ.get("TINYNET_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    path = Path(base) / "tinynet" / fingerprint()
+    path = environment.cache_folder() / "tinynet" / fingerprint()
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
         for made in (path.parent, path):
@@ -142,7 +142,7 @@ def folder() -> Path | None:
             pass
         _clean(path)
     except OSError as error:
-        _say_once(f"kernels are compiled anew in every process: {path} cannot be used ({error})")
+        _say_once(f"kernels are compiled again in every process: {path} cannot be used ({error})")
         return None
     return path
 

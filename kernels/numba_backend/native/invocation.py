@@ -19,7 +19,16 @@ from typing import Any
 import numpy as np
 from numba import types
 
-from .calling_convention import FIRST_OPERAND, OPERAND_WORDS, WORDS, call_kernel, follow, inlined, words_on_stack
+from .calling_convention import (
+    FIRST_OPERAND,
+    OPERAND_WORDS,
+    ROW_WORDS,
+    WORDS,
+    call_kernel,
+    follow,
+    inlined,
+    words_on_stack,
+)
 from .compilation import address_of
 
 # In 64-bit words from an object's beginning. An object begins with its reference count and its type.
@@ -99,7 +108,7 @@ def reads_objects() -> bool:
     table = np.zeros((3, 5), np.float32)[:, 1:4]
     out = np.zeros(32, np.int64)
     arguments = (table, 0.1, None, out)
-    environment, expected = _environment(address_of("echo", lambda: _echo)), np.zeros(64, np.int64)
+    environment, expected = _environment(address_of("echo", lambda: _echo)), np.zeros(ROW_WORDS, np.int64)
     pack(environment, arguments, expected)
     _native()[0](environment.ctypes.data, arguments)
     checked = slice(FIRST_OPERAND, FIRST_OPERAND + OPERAND_WORDS * 3)
@@ -125,7 +134,7 @@ class Launcher:
             self.run = self._run_packed
 
     def _run_packed(self, arguments: tuple[Any, ...]) -> None:
-        words = np.zeros(64, np.int64)
+        words = np.zeros(ROW_WORDS, np.int64)
         pack(self._environment, arguments, words)
         self._kernel(words.ctypes.data, 0, 1)
 

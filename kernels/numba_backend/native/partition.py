@@ -5,9 +5,16 @@ kernels which work on arrays of one shape give a thread the same part of each, a
 are ordinary functions: kernels compile them in, the executor calls them from Python.
 """
 
-COLUMN_UNIT = 32  # columns are split in multiples of this: a tile of products, and whole cache lines
-WIDE_EACH = 512  # columns a thread from which an array is wide
-ROWS_EACH = 8  # rows a thread needs for a split by rows to be even
+from ...memory import LINE
+
+# Columns are split in multiples of this: the widest tile of products, two vectors of as many float32 as a line has.
+COLUMN_UNIT = 2 * LINE // 4
+# Columns a thread from which an array is wide. A compromise: with fewer, each thread reads all of A for a narrow part
+# of B. `benchmarks/constants.py partition.WIDE_EACH` compares.
+WIDE_EACH = 512
+# Rows a thread needs for a split by rows to be even: of fewer, one row more than others have is over an eighth.
+# `benchmarks/constants.py partition.ROWS_EACH` compares.
+ROWS_EACH = 8
 
 
 def share_of(count, thread, threads, unit):

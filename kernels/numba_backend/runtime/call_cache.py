@@ -17,6 +17,9 @@ from typing import Any
 import numpy as np
 from numba import types
 
+from ...contract import DECLARATIONS
+from ...contract.checks import KIND_DTYPE, overlap_pairs
+from ...contract.dtypes import FLOATS
 from ...locks import lock
 from ..native.calling_convention import (
     FIRST_OPERAND,
@@ -40,9 +43,13 @@ from ..native.invocation import (  # fmt: skip
     reads_objects,
 )
 
-ARRAY_DTYPE, ARRAY_FLAGS = HEADER + 5, HEADER + 6  # behind data, axes, shape, strides and base
-MOST_ROWS, MOST_OPERANDS, MOST_PAIRS = 32, 12, 24
-MOST_TRIES = 64  # a kernel whose calls are never alike should not be slowed down for ever
+ARRAY_DTYPE, ARRAY_FLAGS = HEADER + 5, HEADER + 6  # after data, axes, shape, strides and base
+# Calls of a kernel that are remembered, and compared one after the other; a net has one or two for each layer.
+MOST_ROWS = 32
+MOST_TRIES = 2 * MOST_ROWS  # a kernel whose calls are never alike should not be slowed down for ever
+# Operands of a call, and two that a kernel of ours may have besides; pairs of them: those of the largest declarations.
+MOST_OPERANDS = max(len(declaration.parameter_names) for declaration in DECLARATIONS.values()) + 2
+MOST_PAIRS = max(len(overlap_pairs(declaration)) for declaration in DECLARATIONS.values())
 
 # A table: rows in use, addresses of the types array and float; then the rows.
 TABLE_ROWS, TABLE_ARRAY, TABLE_FLOAT, TABLE_HEADER = range(4)
@@ -56,7 +63,7 @@ ROW_PAIR = ROW_OPERAND + MOST_OPERANDS * OPERAND_SIZE
 ROW_SIZE = ROW_PAIR + MOST_PAIRS * 3
 IS_OBJECT, IS_FLOAT, IS_PROBABILITY, IS_ARRAY = range(4)
 BITS_OF_ONE = 0x3FF0000000000000  # of the float64: those of numbers in [0, 1) are smaller, and not negative
-DTYPES = tuple(map(np.dtype, ("float32", "float64", "int64")))
+OPERANDS_DTYPES = (*FLOATS, *KIND_DTYPE.values())
 
 _writing = lock()
 
@@ -107,7 +114,7 @@ def in_range(table, row, arguments):
 
 @inlined
 def span(table, at, item):
-    """First byte of an array, and the byte behind its last."""
+    """First byte of an array, and the byte after its last."""
     first = last = item[ARRAY_DATA]
     if table[at + AXES] == 2:
         reach = (table[at + HEIGHT] - 1) * table[at + ROW_STRIDE]
@@ -177,7 +184,7 @@ class Shortcut:
     def __init__(self, pairs: Sequence[tuple[int, int, bool]], probabilities: Sequence[int] = ()):
         """pairs: positions of operands that must not overlap, and whether they may be the same array.
 
-        probabilities: positions of numbers that must lie in [0, 1).
+        probabilities: positions of numbers that must be in [0, 1).
         """
         self._probabilities = frozenset(probabilities)
         self._pairs, self._objects, self._tries = list(pairs), list[Any](), 0
@@ -199,7 +206,7 @@ class Shortcut:
         bound: the position of indices, and what they must be below.
         """
         if not _writing.acquire(blocking=False):
-            return  # another thread is at it; the call will come again
+            return  # another thread is writing; the call will come again
         try:
             if not self.full and max(len(arguments), len(words)) <= MOST_OPERANDS and len(self._pairs) <= MOST_PAIRS:
                 self._tries += 1
@@ -232,7 +239,7 @@ class Shortcut:
             operand = row[ROW_OPERAND + i * OPERAND_SIZE :][:OPERAND_SIZE]
             operand[SLOT] = slot
             if isinstance(argument, np.ndarray):
-                if not any(argument.dtype is dtype for dtype in DTYPES):
+                if not any(argument.dtype is dtype for dtype in OPERANDS_DTYPES):
                     return  # only dtypes that live for ever are known by their address
                 height, width = (1, *argument.shape)[-2:]
                 row_stride = argument.strides[0] if argument.ndim == 2 else 0

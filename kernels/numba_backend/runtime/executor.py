@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ...locks import lock
+from ...memory import APART
 from ...program import arena
 from ...program.dependencies import height
 from ...program.instruction import ARGUMENT, TEMPORARY, Array, View
@@ -28,6 +29,7 @@ from ..kernels.entry import Arrangement
 from ..native.calling_convention import (  # fmt: skip
     FIRST_OPERAND,
     OPERAND_WORDS,
+    ROW_WORDS,
     atomic_add,
     atomic_load,
     atomic_store,
@@ -50,15 +52,17 @@ from .phases import phases
 from .team import team_of
 from .thread_choice import Choice
 
-ROW = 64  # words of an instruction
 # Flags of an instruction: wait after it; end the run there if the phase's flag is raised; look at that flag now. Above
 # these bits is the number of the flag.
 BARRIER, HALT, WATCH, FLAG_SHIFT = 1, 2, 4, 8
 # Operands of the executor itself.
 CODE, MOVES, SHARED, STEPS, DONE, FLAGS, TIMES = range(7)
 READINGS = 4  # of the clock, an instruction
-ARRIVED, GENERATION = 0, 16  # places in the shared words, on cache lines of their own
-SPINS = 20000  # before a waiting thread gives way to others on its core
+ARRIVED, GENERATION = 0, APART  # places in the shared words
+# Looks at a barrier before a waiting thread gives way to others on its core. A compromise: longer than threads differ
+# in a phase, and an end to waiting for a thread that has no core. With its pause a look takes 11 ns on a 2-core Xeon,
+# as `benchmarks/constants.py executor.SPINS` measures first: some 0.2 ms.
+SPINS = 20_000
 
 
 @inlined
@@ -85,7 +89,7 @@ def _walker(timed: bool) -> Callable[..., None]:
         """Operands: code, what moves each step and how far, shared words, steps, steps done, flags of phases.
 
         Timed, also a row of clock readings for each thread: for each instruction the sum of what the kernel took, the
-        sum of what waiting behind it took, and where it began and ended last; then where the run began and ended.
+        sum of what waiting after it took, and when it began and ended last; then when the run began and ended.
         """
         code = place(follow(words, FIRST_OPERAND + OPERAND_WORDS * CODE), thread * (stride_bytes(words, CODE) // 8))
         times = place(follow(words, FIRST_OPERAND + OPERAND_WORDS * TIMES), thread * (stride_bytes(words, TIMES) // 8))
@@ -101,7 +105,7 @@ def _walker(timed: bool) -> Callable[..., None]:
             if timed:
                 ended = ticks(0)
             for i in range(count):
-                row = place(code, i * ROW)
+                row = place(code, i * ROW_WORDS)
                 if not halted:
                     call_kernel(row, thread, threads)
                 if timed:
@@ -151,7 +155,7 @@ class Executor:
         self._moving: list[tuple[int, int, int]] = []  # word, argument, offset
         self._temporary: list[int] = []  # words with addresses in the arena
         self._flags = np.zeros(len(order) + 1, np.int64)  # of each phase; watches write a NaN of either dtype there
-        self._code = np.zeros((machine.threads, len(program) * ROW), np.int64)
+        self._code = np.zeros((machine.threads, len(program) * ROW_WORDS), np.int64)
         self._order = [i for phase in order for i in phase]
         self._encode(order, calls)
         # One thread runs the prologue: it is short, and its calls may depend on each other. It has no temporaries.
@@ -168,7 +172,7 @@ class Executor:
         self._holders = arena.holders(self._memory)
 
     def _address(self, view: View) -> int:
-        """Where an operand lies; arguments are placed when a run begins."""
+        """Where an operand is; arguments are placed when a run begins."""
         buffer = view.buffer
         if buffer.array is not None:
             return extent(buffer.array)[0] + view.offset
@@ -180,13 +184,13 @@ class Executor:
         return view.on(self._memory, self.plan.offsets[view.buffer])
 
     def _encode(self, order: Sequence[Sequence[int]], calls: Sequence[Arrangement]) -> None:
-        """Writes the rows of words, those of a phase together, a barrier behind its last."""
+        """Writes the rows of words, those of a phase together, a barrier after its last."""
         code, n = self._code[0], 0
         for phase_number, phase in enumerate(order):
             flags = BARRIER
             for i in phase:
                 kernel, char, operands, _ = calls[i]
-                words = code[n * ROW : (n + 1) * ROW]
+                words = code[n * ROW_WORDS : (n + 1) * ROW_WORDS]
                 words[0] = self.machine.launcher(kernel, char).kernel
                 for slot, operand in enumerate(self.machine.linked(char, operands)):
                     at = FIRST_OPERAND + OPERAND_WORDS * slot
@@ -194,9 +198,9 @@ class Executor:
                         stride = operand.strides[0] if operand.ndim == 2 else 0
                         words[at : at + 4] = self._address(operand), height(operand), operand.shape[-1], stride
                         if operand.buffer.kind == ARGUMENT:
-                            self._moving.append((n * ROW + at, operand.buffer.number, operand.offset))
+                            self._moving.append((n * ROW_WORDS + at, operand.buffer.number, operand.offset))
                         elif operand.buffer.kind == TEMPORARY:
-                            self._temporary.append(n * ROW + at)
+                            self._temporary.append(n * ROW_WORDS + at)
                     elif isinstance(operand, float):
                         words[at] = np.float64(operand).view(np.int64)
                 if self.program.instructions[i].halts:
@@ -204,7 +208,7 @@ class Executor:
                     words[FIRST_OPERAND + OPERAND_WORDS * slot] = address(self._flags[phase_number:])
                     words[1], flags = WATCH | phase_number << FLAG_SHIFT, flags | HALT
                 n += 1
-            code[(n - 1) * ROW + 1] |= flags | phase_number << FLAG_SHIFT
+            code[(n - 1) * ROW_WORDS + 1] |= flags | phase_number << FLAG_SHIFT
         self._code[1:] = code
 
     def results(self) -> list[Array]:

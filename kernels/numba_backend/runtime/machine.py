@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from ... import environment
+from ...contract.dtypes import DTYPES
 from ..kernels.entry import Epilogue
 from ..kernels.products import EPILOGUES, epilogue_signature
 from ..kernels.table import ENTRIES
@@ -17,8 +18,9 @@ from ..native.invocation import Launcher
 from ..simd import host, vector
 from .team import MOST_THREADS, at_once, team_of
 
-# Calls at least this large are shared by threads: below, waking them costs more than they save. Measured by
-# benchmarks/kernels.py on two cores.
+# Calls at least this large are shared by threads: below, waking them costs more than they save. On a 2-core Xeon with
+# busy neighbours two threads overtake one between 2**16 and 2**17 elements of add and exp, and between 2**20 and 2**22
+# multiply-adds (`benchmarks/constants.py machine.SHARED_FROM machine.SHARED_FROM_PRODUCTS`).
 SHARED_FROM = 1 << 16  # elements
 SHARED_FROM_PRODUCTS = 1 << 20  # multiply-adds
 
@@ -33,8 +35,8 @@ class Machine:
         self._epilogues: dict[tuple[str, str], float] = {}
 
     def lanes(self, dtype: str) -> int:
-        """Lanes of a vector: 1 is scalar code."""
-        return max(1, self.width * 4 // np.dtype(dtype).itemsize)
+        """Lanes of a vector of a dtype, by its name or character: 1 is scalar code."""
+        return max(1, self.width * DTYPES["float32"].bytes // np.dtype(dtype).itemsize)
 
     def recipe(self, name: str, char: str) -> tuple[str, Callable[[], Callable[..., None]], Any]:
         """How a kernel or Epilogue is compiled for a dtype's character: key, builder of its function, signature."""
@@ -83,9 +85,4 @@ def best_width() -> int:
 
 def best_threads() -> int:
     """The CPUs that the process may use, or fewer where NUMBA_NUM_THREADS or else OMP_NUM_THREADS says so."""
-    most = at_once(MOST_THREADS)
-    for variable in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS"):
-        number = os.environ.get(variable, "").partition(",")[0].strip()  # OpenMP takes one for each nested level
-        if number.isdecimal() and int(number) > 0:
-            return min(int(number), most)
-    return most
+    return min(at_once(MOST_THREADS), environment.threads() or MOST_THREADS)

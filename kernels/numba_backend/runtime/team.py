@@ -5,7 +5,7 @@ after a fork (OpenMP). A team is a few Python threads that wait in native code, 
 spinning, which starts work within a microsecond, then asleep on a semaphore. The caller publishes a call by raising a
 generation number, runs share 0 itself, and waits until the others have reported. A team serves one caller at a time;
 a second one finds it busy and runs its kernel alone. Its threads start when it first runs, end when no backend of so
-many threads is left, and are started anew in a forked child.
+many threads is left, and are started again in a forked child.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from numba import types
 
 from ...cpus import cpu_count
 from ...locks import lock
+from ...memory import APART, LINE_WORDS
 from ..native.calling_convention import (
+    ROW_WORDS,
     WORDS,
     atomic_add,
     atomic_exchange,
@@ -38,9 +40,12 @@ from ..native.compilation import address_of
 from ..native.invocation import Launcher
 
 # Places in the shared words, each on a cache line of its own; each thread has a flag that says it sleeps.
-GENERATION, PENDING, REPORTED, SIZE, ASLEEP, LINE = 0, 8, 16, 24, 32, 16
+GENERATION, PENDING, REPORTED, SIZE, ASLEEP = (line * LINE_WORDS for line in range(5))
 MOST_THREADS = 62  # sleepers are told as the bits of one word
-SPINS, YIELDS = 3000, 6000  # some 50 us of spinning, then some 2 ms of giving way, then sleep
+# A thread without work spins, then gives way to others, then sleeps. A compromise between the next call, which has to
+# wake a thread that sleeps, and others who need the core. A spin takes some 1 ns and a yield 150 ns on a 2-core Xeon,
+# as `benchmarks/constants.py team.SPINS` measures first: some 3 us of spinning, then 1 ms of giving way.
+SPINS, YIELDS = 3000, 6000
 
 Array = np.ndarray[Any, Any]
 
@@ -63,12 +68,12 @@ def run_first_share(shared, words, threads, reports):
 def _lead(shared: Any, words: Any, threads: Any, generation: Any, reports: Any) -> Any:
     """Publishes the call; returns which threads sleep, as bits; if none does, runs share 0 and waits for the others.
 
-    Which sleep also stands in the shared words for as long as the call is not done.
+    Which sleep is also in the shared words for as long as the call is not done.
     """
     atomic_store(shared, GENERATION, generation)
     sleeping = 0
     for thread in range(1, threads):
-        sleeping |= atomic_exchange(shared, ASLEEP + LINE * thread, 0) << thread
+        sleeping |= atomic_exchange(shared, ASLEEP + APART * thread, 0) << thread
     if sleeping != 0:
         atomic_store(shared, PENDING, sleeping)
         return sleeping
@@ -101,11 +106,11 @@ def _follow(shared: Any, words: Any, thread: Any, threads: Any, seen: Any) -> An
         if idle <= SPINS + YIELDS:
             yield_core(0)
             continue
-        atomic_exchange(shared, ASLEEP + LINE * thread, 1)
+        atomic_exchange(shared, ASLEEP + APART * thread, 1)
         if atomic_load(shared, GENERATION) == seen:
             return seen
         # Work came just now. If the caller has already seen the flag, it will wake this thread, which must then sleep.
-        if atomic_exchange(shared, ASLEEP + LINE * thread, 0) == 0:
+        if atomic_exchange(shared, ASLEEP + APART * thread, 0) == 0:
             return seen
         idle = 0
 
@@ -150,8 +155,8 @@ class Team:
             0  # threads, with the caller's, when they have been started: fewer than wanted where so many fail
         )
         self._wake = [Wake() for _ in range(threads)]
-        self._shared, self._words = np.zeros(ASLEEP + LINE * threads, np.int64), np.zeros(64, np.int64)
-        self._shared[ASLEEP::LINE] = 1
+        self._shared, self._words = np.zeros(ASLEEP + APART * threads, np.int64), np.zeros(ROW_WORDS, np.int64)
+        self._shared[ASLEEP::APART] = 1
         self._shared_address, self._words_address = int(self._shared.ctypes.data), int(self._words.ctypes.data)
 
     def _start(self) -> int:

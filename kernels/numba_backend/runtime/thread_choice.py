@@ -7,14 +7,17 @@ from collections import deque
 from collections.abc import Callable
 
 RUNS = 3  # in a row by which a number of threads is judged: the first may have to wake them
-# Seconds. A step that takes less alone is not worth waking anyone. A trial may last this long, since threads that wake
-# up on the same CPU need some milliseconds until the system moves one. And when the slower is tried once more.
-WORTH, TRIAL, AGAIN = 6e-6, 15e-3, 5.0
+# Seconds of a step that is not worth waking anyone: waking and barriers alone take as long. Not measured.
+WORTH = 6e-6
+# Seconds of a trial at most: threads that wake up on the same CPU need some milliseconds until the system moves one.
+TRIAL = 15e-3
+# Seconds after which the slower is tried once more, for neighbours come and go: a trial is then 0.3 % of the time.
+AGAIN = 5.0
 HOPELESS = 3.0  # times as slow: such a trial ends early
 
 
 class Choice:
-    """The number of threads that has been fastest of late; the other is tried from time to time."""
+    """The number of threads that was fastest in recent runs; the other is tried from time to time."""
 
     def __init__(self, threads: int, clock: Callable[[], float] = time.monotonic):
         self.threads, self._clock = threads, clock

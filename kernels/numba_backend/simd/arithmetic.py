@@ -13,10 +13,6 @@ from .register import Register, Scalar, constant, convert_value, declare, mask_o
 from .staging import staged
 from .vector import Mask, Vector
 
-# Exponent bias and explicit mantissa bits.
-BIAS = {32: 127, 64: 1023}
-MANTISSA = {32: 23, 64: 52}
-
 
 def alike(*values):
     """The values as registers of one vector type: that of the first that is a vector."""
@@ -151,8 +147,7 @@ def bits_of(x):
 
 def power_of_two(n, vector_type):
     """2**n for integers n in the range of normal exponents."""
-    bits = vector_type.bits
-    return bitcast((n + BIAS[bits]) << MANTISSA[bits], vector_type)
+    return bitcast((n + vector_type.format.bias) << vector_type.format.mantissa, vector_type)
 
 
 def scale(x, n, integer):
@@ -174,13 +169,13 @@ def narrow(n):
 @staged
 def ldexp(x, n):
     """x * 2**n for an integer vector n of the same lane size, rounded once, subnormals and overflow included."""
-    bits = floats(x).type.bits
+    format = floats(x).type.format
     n = x.of(x.type.integer, n.value) if isinstance(n, Register) else constant(x.builder, x.type.integer, n, x.flags)
     if n.type.llvm != n.value.type:
         raise TypeError(f"ldexp: the exponent is {n.value.type}, expected {n.type}")
     # As musl's scalbn: two coarse steps bring n into the range of normal exponents. Downwards a step leaves room for
     # the mantissa, so that a result that becomes subnormal in a coarse step ends as zero or has lost nothing.
-    top, down = BIAS[bits], BIAS[bits] - 1 - MANTISSA[bits] - 1
+    top, down = format.bias, format.bias - 1 - format.mantissa - 1
     for _ in range(2):
         x = x * select(n > top, constant(x.builder, x.type, 2.0**top), 1.0)
         n = n - select(n > top, constant(x.builder, n.type, top), 0)

@@ -1,7 +1,7 @@
 """Building blocks of the vector functions: polynomials, exponents and mantissas, error-free sums and products."""
 
 from . import avx512
-from .arithmetic import BIAS, MANTISSA, any_lane, bitcast, bits_of, convert, multiply_add, select
+from .arithmetic import any_lane, bitcast, bits_of, convert, multiply_add, select
 from .host import has_fma
 from .register import constant
 
@@ -32,7 +32,7 @@ def nearest_integer(x, factor):
     conversion instruction is needed, of which x86 has none for 64-bit integers before AVX-512. NaN gives NaN and some
     integer.
     """
-    magic = constant(x.builder, x.type, 1.5 * 2.0 ** MANTISSA[x.type.bits], x.flags)
+    magic = constant(x.builder, x.type, 1.5 * 2.0**x.type.format.mantissa, x.flags)
     shifted = multiply_add(x, factor, magic)
     return shifted - magic, bits_of(shifted) - bits_of(magic)
 
@@ -42,10 +42,10 @@ def nearest_power_of_two(x, factor):
 
     As `nearest_integer`, with the exponent's bias in the addend: a shift leaves nothing but 2**n.
     """
-    bits = x.type.bits
-    magic = constant(x.builder, x.type, 1.5 * 2.0 ** MANTISSA[bits] + BIAS[bits], x.flags)
+    format = x.type.format
+    magic = constant(x.builder, x.type, 1.5 * 2.0**format.mantissa + format.bias, x.flags)
     shifted = multiply_add(x, factor, magic)
-    return shifted - magic, bitcast(bits_of(shifted) << MANTISSA[bits], x.type)
+    return shifted - magic, bitcast(bits_of(shifted) << format.mantissa, x.type)
 
 
 def unless(rare, usual, other):
@@ -65,11 +65,11 @@ def unless(rare, usual, other):
 
 def exponent_and_mantissa(x):
     """k (an integer vector) and m with x = m * 2**k, m in [3/4, 3/2), for positive normal x."""
-    bits = x.type.bits
-    three_quarters = {32: 0x3F400000, 64: 0x3FE8000000000000}[bits]
+    explicit = x.type.format.mantissa
+    three_quarters = (2 * x.type.format.bias - 1) << (explicit - 1)  # its bits: the exponent of 1/2, then a 1
     offset = bits_of(x) - three_quarters
-    mantissa = (offset & ((1 << MANTISSA[bits]) - 1)) + three_quarters
-    return offset >> MANTISSA[bits], bitcast(mantissa, x.type)
+    mantissa = (offset & ((1 << explicit) - 1)) + three_quarters
+    return offset >> explicit, bitcast(mantissa, x.type)
 
 
 def split_positive(x):
@@ -85,15 +85,13 @@ def float_of_exponent(k, vector_type):
     """A small integer vector as floats. For 64 bits by adding into the mantissa, as in `nearest_integer`."""
     if vector_type.bits == 32:
         return convert(k, vector_type)
-    magic = constant(k.builder, vector_type, 1.5 * 2.0**52, k.flags)
+    magic = constant(k.builder, vector_type, 1.5 * 2.0**vector_type.format.mantissa, k.flags)
     return bitcast(k + bits_of(magic), vector_type) - magic
 
 
 def normalised(x):
     """x with subnormals scaled up, and the integer vector by which the exponent grew."""
-    bits = x.type.bits
-    tiny = x < 2.0 ** (1 - BIAS[bits])
-    shift = MANTISSA[bits]
+    tiny, shift = x < x.type.format.tiny, x.type.format.mantissa
     grown = select(tiny, constant(x.builder, x.type.integer, shift), 0)
     return select(tiny, x * 2.0**shift, x), grown
 
@@ -116,7 +114,7 @@ def two_product(a, b):
     p = a * b
     if has_fma():
         return p, multiply_add(a, b, -p)
-    splitter = {32: 2.0**12 + 1, 64: 2.0**27 + 1}[a.type.bits]
+    splitter = 2.0 ** ((a.type.format.mantissa + 2) // 2) + 1  # half of the digits, of which one is implicit
 
     def split(x):
         scaled = x * splitter

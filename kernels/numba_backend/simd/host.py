@@ -15,6 +15,7 @@ from numba.core.codegen import get_host_cpu_features
 
 CPU_FOLDER = Path("/sys/devices/system/cpu")
 CACHE_FOLDER = CPU_FOLDER / "cpu0/cache"
+# Where the system does not tell: no larger than on any server CPU of the last ten years, so that blocks fit everywhere.
 DEFAULT_CACHE_BYTES = {1: 32 << 10, 2: 256 << 10, 3: 4 << 20}
 SYSCONF_CACHE = {1: "SC_LEVEL1_DCACHE_SIZE", 2: "SC_LEVEL2_CACHE_SIZE", 3: "SC_LEVEL3_CACHE_SIZE"}
 SIZE_UNIT = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}

@@ -6,8 +6,6 @@ P(f), as in Cephes' logf; for float64 it is 2 atanh(s) with s = f / (2 + f), sum
 
 import math
 
-import numpy as np
-
 from . import avx512
 from .arithmetic import bitcast, bits_of, copysign, fast_minimum, floats, multiply_add, select
 from .coefficients import LOG_DOUBLE, LOG_SINGLE
@@ -57,7 +55,7 @@ def log1p(x):
         k = float_of_exponent(integer, x.type)
     # p = m / u: a difference of exponents. By way of 4 p, because 2**-128 is not normal.
     p = bitcast(bits_of(m) - bits_of(u) + bits_of(x.like(4.0)), x.type) * 0.25
-    finite = fast_minimum(np.finfo(f"f{x.type.bits // 8}").max, x)
+    finite = fast_minimum(x.type.format.largest, x)
     result = copysign(log_of_parts(k, multiply_add(finite, p, p - 1.0)), x)
     if with_instructions:
         return result  # as in log: k is -inf at -1 and inf at inf

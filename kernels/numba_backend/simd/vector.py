@@ -17,14 +17,10 @@ from numba.core.typing import signature
 from numba.extending import NativeValue, register_model, typeof_impl, unbox
 from numba.np.numpy_support import from_dtype
 
-LLVM_SCALAR = {
-    types.float32: ir.FloatType(),
-    types.float64: ir.DoubleType(),
-    types.int32: ir.IntType(32),
-    types.int64: ir.IntType(64),
-    types.uint32: ir.IntType(32),
-    types.uint64: ir.IntType(64),
-}
+from ...contract.dtypes import DTYPES
+
+LLVM_TYPES = {str(kind): kind for kind in (ir.FloatType(), ir.DoubleType(), ir.IntType(32), ir.IntType(64))}
+LLVM_SCALAR = {from_dtype(row.numpy): LLVM_TYPES[row.llvm] for row in DTYPES.values() if row.llvm}
 
 
 class Vector(types.Type):
@@ -56,6 +52,11 @@ class Vector(types.Type):
     def bits(self):
         """Bits of one lane."""
         return self.dtype.bitwidth
+
+    @property
+    def format(self):
+        """The row of the dtype in the contract: of floats the bias, bits of the mantissa, the largest number."""
+        return DTYPES[self.dtype.name]
 
     @property
     def is_float(self):

@@ -1,8 +1,8 @@
 """Estimators in checkpoints: parameters and attributes as JSON, arrays as tensors; nothing in a file is ever run.
 
-Beside the network (``model.NAME``) and the optimizer's averages (``optimizer.I.NAME``), as a Trainer's checkpoint has
-them, stand the arrays among the parameters and attributes (``estimator.NAME``), and in the state ``estimator``: class,
-parameters, attributes, and the session: what decides the network and its training.
+A file has the network (``model.NAME``) and the optimizer's averages (``optimizer.I.NAME``) as a Trainer's checkpoint
+has them, the arrays among the parameters and attributes (``estimator.NAME``), and in the state ``estimator``: class,
+parameters, attributes, and the session, which is what decides the network and its training.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from sklearn.utils.validation import check_is_fitted
 
 import kernels
 from kernels import Backend
+from kernels.contract.dtypes import FLOAT_NAMES
 
 from ...checkpoints.checkpoint import Contents, Path_, Write, check_arrays, checked, contents, part, read_checkpoint
 from ...checkpoints.tensor_files import DTYPES, CheckpointError
@@ -192,7 +193,7 @@ class Writer:
         return {"truths" if truths else "array": name}
 
     def _shared(self, name: str, value: Any) -> Any:
-        """An object that stands in several places comes back as one."""
+        """An object that is in several places is one object again."""
         known = next((i for i, other in enumerate(self.shared) if other is value), None)
         if known is not None:
             return {"again": known}
@@ -230,7 +231,7 @@ class Reader:
             "objects": self._objects,
             "array": lambda name: self._taken(name).copy(),
             "truths": lambda name: self._taken(name).astype(bool),
-            "dtype": lambda name: np.dtype(choose("dtype", name, ("float32", "float64"))).type,
+            "dtype": lambda name: np.dtype(choose("dtype", name, FLOAT_NAMES)).type,
             "again": lambda place: self.shared[check_whole("its place", place)],
             "generator": self._generator,
             "schedule": self._schedule,

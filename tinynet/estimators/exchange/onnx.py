@@ -1,4 +1,4 @@
-"""What an estimator's ONNX file gives out behind its network."""
+"""What an estimator's ONNX file computes after its network."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _of_two(graph: Graph, y: Value) -> str:
 
 
 def _classes(classes: Any) -> Array:
-    """As ONNX holds them: numbers and truths as they are, texts as objects; a class that stands alone twice."""
+    """As ONNX holds them: numbers and truths as they are, texts as objects; a single class twice."""
     array = np.asarray(classes)
     if array.dtype.kind in "UO":
         if not all(isinstance(label, str) for label in array.tolist()):

@@ -12,6 +12,8 @@ from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils._param_validation import Interval, StrOptions, validate_parameter_constraints
 from sklearn.utils.validation import check_is_fitted
 
+from kernels.contract.dtypes import FLOAT_NAMES
+
 from ...checkpoints.tensor_files import CheckpointError
 from ...checks import choose
 from ...nn import NORMS
@@ -61,7 +63,7 @@ STRUCTURE: dict[str, Any] = {
     "activations": [StrOptions(HIDDEN_ACTIVATIONS)],
     "norms": [StrOptions(set(NORMS))],
     "dropouts": [Interval(Real, 0, 1, closed="left")],
-    "dtype": [StrOptions({"float32", "float64"})],
+    "dtype": [StrOptions(set(FLOAT_NAMES))],
 }
 DESIGN: dict[str, Any] = {
     **{name: CONSTRAINTS[name] for name in ("alpha", "solver", "epsilon", "weight_decay", "max_grad_norm")},

@@ -1,0 +1,89 @@
+"""A category's levels, and the codes of its cells: 0 for a blank or a level never seen, 1 and up for the others.
+
+Levels that are rarer than `min_frequency` have one code together, the last. Levels are told apart by `cells.level`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from tinynet.tables.cells import level
+
+Array: TypeAlias = NDArray[Any]
+
+_FEW = 64  # cells that are looked up one by one sooner than by polars
+
+
+@dataclass(frozen=True)
+class Levels:
+    """The levels of one column.
+
+    Attributes:
+        name: the column's.
+        known: levels with a code of their own, 1 and up, ascending as text.
+        rare: levels that share the code after those.
+    """
+
+    name: str
+    known: tuple[str, ...]
+    rare: tuple[str, ...]
+    _codes: dict[str | None, int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Number the levels."""
+        codes: dict[str | None, int] = {text: code for code, text in enumerate(self.known, 1)}
+        codes.update(dict.fromkeys(self.rare, len(self.known) + 1))
+        object.__setattr__(self, "_codes", codes)
+
+    @property
+    def count(self) -> int:
+        """Codes from 1 on."""
+        return len(self.known) + bool(self.rare)
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """What each code from 1 on means."""
+        return (*self.known, *(("infrequent",) if self.rare else ()))
+
+    def codes(self, column: pl.Series) -> Array:
+        """int64 (rows,): the code of each cell."""
+        if len(column) <= _FEW:
+            return np.array([self._codes.get(level(value), 0) for value in column.to_list()], np.int64)
+        if column.dtype in (pl.Enum, pl.Categorical):
+            column = column.cast(pl.String)
+        if column.null_count() == len(column):
+            return np.zeros(len(column), np.int64)
+        values = column.unique()
+        codes = pl.Series([self._codes.get(level(value), 0) for value in values.to_list()], dtype=pl.Int64)
+        return column.replace_strict(values, codes, return_dtype=pl.Int64).to_numpy()
+
+
+def counted(column: pl.Series, min_frequency: int | float) -> Levels:
+    """The levels of a column, rare where fewer rows have them than `min_frequency`, or than that share of all rows."""
+    found: Counter[str] = Counter()
+    for value, rows in _counts(column):
+        text = level(value)
+        if text is not None:
+            found[text] += rows
+    least = min_frequency if isinstance(min_frequency, int) else min_frequency * len(column)
+    known, rare = _split(found.items(), least)
+    return Levels(column.name, known, rare)
+
+
+def _counts(column: pl.Series) -> Iterable[tuple[Any, int]]:
+    if len(column) <= _FEW:
+        return Counter(column.to_list()).items()
+    counts = column.value_counts(name="rows of the level")
+    return zip(counts[:, 0].to_list(), counts[:, 1].to_list(), strict=True)
+
+
+def _split(counts: Iterable[tuple[str, int]], least: float) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    ordered = sorted(counts)
+    return tuple(text for text, n in ordered if n >= least), tuple(text for text, n in ordered if n < least)
