@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from kernels.contract.dtypes import FLOATS
+
 from ..backends import current
 from ..checks import check_fraction, check_positive
 from ..nn import Module
-from ..tensor import FLOATS, Array
+from ..tensor import Array
 from .callbacks import Training, same
 from .history import History
 

@@ -1,11 +1,11 @@
 """Layers for tables compute what they say, are replayed with the bits of eager steps, and are saved."""
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
 from backends import loaded
+from repository import ROOT
 
 import kernels
 import tinynet as tn
@@ -257,7 +257,7 @@ def test_refusals(call, error, said):
 
 
 def test_the_page_runs():
-    page = (Path(__file__).parent.parent / "docs/layers-for-tables.md").read_text()
+    page = (ROOT / "docs/layers-for-tables.md").read_text()
     recipe, groups = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
     found = {}
     with tn.use_backend("numpy"):
