@@ -92,12 +92,12 @@ class TableInput(Module):
     """y = (dense columns, embedding_1(code_1), embedding_2(code_2), ...), side by side.
 
     Input: (rows, dense + columns of codes), of which the last hold codes of levels, whole numbers from 0; 0 is for a
-    level that is not known, whose vector is 0 at first. An embedding of as many dimensions as the next layer has units
-    does what a one-hot column of each level would, without such columns.
+    blank or a level that is not known, whose vector is 0 at first. An embedding of as many dimensions as the next layer
+    has units does what a one-hot column of each level would, without such columns.
 
     Args:
         dense: columns that pass as they are.
-        codes: for each further column, how many codes there are: its codes are below.
+        codes: for each further column, how many codes there are, 0 included: its codes are below.
         dims: dimensions of each embedding; by default 8 (RealMLP's, Holzmueller et al. 2024, arXiv 2407.04491), or
             one fewer than there are codes where that is less.
         numeric: a module such as PBLD for the first ``numeric.features`` of the dense columns; the others pass.

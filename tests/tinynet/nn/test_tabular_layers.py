@@ -1,9 +1,13 @@
 """Layers for tables compute what they say, are replayed with the bits of eager steps, and are saved."""
 
+import re
+
 import numpy as np
 import pytest
 from backends import loaded
+from repository import ROOT
 
+import kernels
 import tinynet as tn
 from tinynet import Tensor, nn, optim
 from tinynet import functional as F
@@ -66,6 +70,18 @@ def test_a_step_is_replayed_with_its_bits(backend, name):
         found.append((history.step_loss, run.model.state_dict()))
     assert found[0][0] == found[1][0] and same(found[0][1], found[1][1])
     assert found[0][0][-1] < found[0][0][0] or backend == "naive"
+
+
+@pytest.mark.parametrize("name", ["all", "pbld"])
+def test_threads_change_no_bit(name):
+    found = []
+    for threads in (1, 3):
+        tn.manual_seed(1)
+        run = trainer(MODELS[name]())
+        run.backend = kernels.load("numba", threads=threads)
+        history = run.fit(X, LABELS, epochs=5, batch_size=32)
+        found.append((history.step_loss, run.model.state_dict()))
+    assert found[0][0] == found[1][0] and same(found[0][1], found[1][1])
 
 
 @pytest.mark.parametrize("loss", ["mean", "sum"])
@@ -238,3 +254,14 @@ REFUSALS = {
 def test_refusals(call, error, said):
     with tn.use_backend("numpy"), pytest.raises(error, match=said):
         call()
+
+
+def test_the_page_runs():
+    page = (ROOT / "docs/layers-for-tables.md").read_text()
+    recipe, groups = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    found = {}
+    with tn.use_backend("numpy"):
+        exec(recipe, found)
+    assert found["accuracy"] > 0.85
+    exec(groups, found)
+    assert {0.0, 0.02 * 8, 0.02} < {round(group["weight_decay"], 9) for group in found["optimizer"].groups}
