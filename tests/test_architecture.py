@@ -33,7 +33,7 @@ FLOOR = {name: floor for floor, names in enumerate(STOREYS) for name in names.sp
 
 # Modules of tinynet that touch arrays without being training arithmetic: preparing data, checking gradients
 # by differences, scoring, drawing.
-BESIDES = ("data/", "tables/", "estimators/", "experiments/", "gradients.py", "metrics.py")
+BESIDES = ("data/", "tables/", "estimators/", "tabular/", "experiments/", "gradients.py", "metrics.py")
 # NumPy functions that move, make, order or inspect arrays without computing with them.
 PERMITTED = {
     "array", "asarray", "ascontiguousarray", "empty", "zeros", "ones", "zeros_like",

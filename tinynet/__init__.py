@@ -32,10 +32,11 @@ from .version import __version__
 
 if _TYPE_CHECKING:
     from .estimators import MLPClassifier, MLPRegressor, estimator_from_sklearn, load_estimator
+    from .tabular import TabularClassifier, TabularRegressor
 
 __all__ = [
     "__version__", "CheckpointError", "CompiledStep", "EarlyStopping", "History", "MLPClassifier", "MLPRegressor",
-    "NonFiniteLoss", "NotReplayable", "Tensor", "Trainer", "WeightAverage", "compile", "current_backend", "data",
+    "NonFiniteLoss", "NotReplayable", "TabularClassifier", "TabularRegressor", "Tensor", "Trainer", "WeightAverage", "compile", "current_backend", "data",
     "estimator_from_sklearn", "export_onnx", "from_sklearn", "from_torch_state_dict", "functional", "gradcheck",
     "load_checkpoint", "load_estimator", "manual_seed", "nn", "no_grad", "optim", "save_checkpoint", "schedule",
     "use_backend",
@@ -50,4 +51,8 @@ if not _TYPE_CHECKING:
             from . import estimators
 
             return getattr(estimators, name)
+        if name in ("TabularClassifier", "TabularRegressor"):
+            from . import tabular
+
+            return getattr(tabular, name)
         raise AttributeError(f"module 'tinynet' has no attribute {name!r}")
