@@ -334,7 +334,7 @@ def test_public_names():
     )
     assert set(tn.__all__) == {
         "CheckpointError", "CompiledStep", "EarlyStopping", "History", "MLPClassifier", "MLPRegressor", "NonFiniteLoss",
-        "NotReplayable", "Tensor", "Trainer", "WeightAverage", "__version__", "compile", "current_backend", "data", "estimator_from_sklearn", "export_onnx",
+        "NotReplayable", "TabularClassifier", "TabularRegressor", "Tensor", "Trainer", "WeightAverage", "__version__", "compile", "current_backend", "data", "estimator_from_sklearn", "export_onnx",
         "from_sklearn", "from_torch_state_dict", "functional", "gradcheck", "load_checkpoint", "load_estimator",
         "manual_seed", "nn", "no_grad", "optim", "save_checkpoint", "schedule", "use_backend",
     }  # fmt: skip

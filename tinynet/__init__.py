@@ -36,7 +36,8 @@ if _TYPE_CHECKING:
 
 __all__ = [
     "__version__", "CheckpointError", "CompiledStep", "EarlyStopping", "History", "MLPClassifier", "MLPRegressor",
-    "NonFiniteLoss", "NotReplayable", "TabularClassifier", "TabularRegressor", "Tensor", "Trainer", "WeightAverage", "compile", "current_backend", "data",
+    "NonFiniteLoss", "NotReplayable", "TabularClassifier", "TabularRegressor",
+    "Tensor", "Trainer", "WeightAverage", "compile", "current_backend", "data",
     "estimator_from_sklearn", "export_onnx", "from_sklearn", "from_torch_state_dict", "functional", "gradcheck",
     "load_checkpoint", "load_estimator", "manual_seed", "nn", "no_grad", "optim", "save_checkpoint", "schedule",
     "use_backend",

@@ -10,9 +10,10 @@ from sklearn.base import RegressorMixin
 from sklearn.utils import check_array
 from sklearn.utils._param_validation import StrOptions
 
+from .. import nn
 from ..checks import choose
 from ..estimators.parameters import FIRST, parameter
-from ..nn import Module, MSELoss, MultiQuantileLoss
+from ..nn import Module, MultiQuantileLoss
 from ..tensor import Array
 from .estimator import Goal, Tabular
 from .losses import WeightedElements
@@ -64,7 +65,7 @@ class TabularRegressor(RegressorMixin, Tabular):  # type: ignore[misc]
             return np.hstack([np.nan_to_num(standardised), scale]).astype(np.float32)
 
         def loss(weighted: bool) -> Module:
-            plain = MultiQuantileLoss(quantiles) if quantiles else MSELoss()
+            plain: Module = MultiQuantileLoss(quantiles) if quantiles else nn.MSELoss()
             return WeightedElements(plain, columns) if weighted or blanks else plain
 
         compared = (numbers - self._mean) / self._sd
