@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import kernels
 from kernels import Backend
@@ -20,7 +20,7 @@ from kernels.text import aligned
 from .. import data
 from ..checkpoints.checkpoint import read_checkpoint
 from ..checkpoints.tensor_files import CheckpointError
-from ..checks import check_above_0, check_at_least_0, check_fraction, check_number, check_positive, check_whole, choose
+from ..checks import check_above_0, check_at_least_0, check_fraction, check_positive, check_whole
 from ..experiments import ladder
 from ..experiments.comparison import table
 from ..experiments.experiment import (
@@ -35,6 +35,7 @@ from ..experiments.experiment import (
     results,
 )
 from ..experiments.ladder import rungs
+from ..experiments.table import TableExperiment
 from ..files import STANDARD_OUTPUT, check_writable, output_path, write_atomically
 from ..nn import ACTIVATIONS, NORMS
 from ..optim import OPTIMIZERS
@@ -42,51 +43,12 @@ from ..plots import check_picture, plot_roofline, plot_runs, require_matplotlib
 from ..report import write_report
 from ..schedule import SCHEDULES
 from ..training.stepping import NonFiniteLoss
+from . import predicting
+from .arguments import Parser, one_of, option, refuse, share, widths
+from .models import MODELS, add_table_options, check_model, columns_listing, table_options, trains_tables
 from .termination import Termination
 
-BAD_INPUT = 2
 BUDGET = 20  # seconds
-
-
-class Parser(argparse.ArgumentParser):
-    """Refuses in one sentence, without repeating the usage."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(BAD_INPUT, f"{self.prog}: {message}\n")
-
-
-def option(check: Callable[[str, Any], Any], convert: Callable[[str], Any] = str) -> Callable[[str], Any]:
-    """An argparse type from one of our checks, whose sentence becomes the message."""
-
-    def parse(text: str) -> Any:
-        try:
-            value = convert(text)
-        except ValueError:
-            value = text
-        try:
-            return check("it", value)
-        except (ValueError, TypeError) as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-
-    return parse
-
-
-def one_of(what: str, known: Any) -> Callable[[str], str]:
-    """An argparse type for one of the known names."""
-    return option(lambda name, value: choose(what, value, known))
-
-
-def widths(name: str, text: str) -> tuple[int, ...]:
-    """128,64 -> (128, 64); empty for no hidden layer."""
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    if not all(part.isdecimal() and int(part) > 0 for part in parts):
-        raise ValueError(f"{name} is {text!r}, expected widths such as 128,64")
-    return tuple(int(part) for part in parts)
-
-
-def share(name: str, value: Any) -> float:
-    """A number strictly between 0 and 1."""
-    return check_number(name, value, 1e-9, 1 - 1e-9, "a number between 0 and 1")
 
 
 def parser() -> Parser:
@@ -100,7 +62,10 @@ def parser() -> Parser:
         add(f"--{name}", type=parse, default=value, help=f"{text} (default: {shown or value})", metavar="X")
 
     add("--backend", default=None, metavar="NAME", help="kernels to train on (default: numba where it is installed)")
-    setting("dataset", str, "a name, with options as in moons:samples=500, or a .csv, .npz or .parquet file")
+    setting("dataset", str, "a name, with options as in moons:samples=500, or a file: .csv, .parquet, .arrow, .npz")
+    add("--model", type=one_of("model", MODELS), metavar="X",
+        help="tabular: the best nets for tables as they come (default for a table's file); mlp: the net that the other "
+        "options say (default for all else)")  # fmt: skip
     add("--target", default=None, metavar="COLUMN", help="the file's target column")
     setting("hidden", option(widths), "widths of the hidden layers", "128,64")
     setting("activation", one_of("activation", ACTIVATIONS), f"of the hidden layers: {', '.join(ACTIVATIONS)}")
@@ -143,6 +108,7 @@ def parser() -> Parser:
         help="draw a recorded step's kernels there, under the machine's measured roof (.png, .svg, .pdf)")  # fmt: skip
     add("--report", type=output_path, metavar="PATH",
         help="write a page there: pictures, a step's timeline and listing, the machine, the command")  # fmt: skip
+    add_table_options(add)
     add("--list-datasets", action="store_true", help="print the data sets and stop")
     add("--list-backends", action="store_true", help="print the backends and stop")
     add("--quiet", action="store_true", help="print errors only")
@@ -151,25 +117,32 @@ def parser() -> Parser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status: 0, 2 for bad input, 130 after Ctrl-C, 143 after SIGTERM."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if arguments[:1] == ["predict"]:
+        return predicting.main(arguments[1:])
     parsed = parser().parse_args(arguments)
     if parsed.list_datasets or parsed.list_backends:
         print("\n\n".join(text() for asked, text in
               ((parsed.list_datasets, datasets_table), (parsed.list_backends, backends_table)) if asked))  # fmt: skip
         return 0
     try:
+        asked = given(arguments)
+        check_model(parsed, asked)
+        if parsed.columns:
+            print(columns_listing(table_options(parsed, asked)))
+            return 0
         keeping = kept(parsed)
-        options = Options(**{name.name: getattr(parsed, name.name) for name in fields(Options)})
-        options = keeping.options(options, given(arguments))
-        parser().parse_args(as_arguments(options))  # a checkpoint's options are checked like any others
         chosen = contenders(parsed)
         check_outputs(parsed)
-        experiment = Experiment(options)
+        experiment = (
+            TableExperiment(table_options(parsed, asked)) if trains_tables(parsed) else plain(parsed, asked, keeping)
+        )
     except (ValueError, TypeError, OSError, ImportError) as error:
         return refuse(str(error))
     with Termination() as stop:
         try:
             runs = train(experiment, chosen, parsed, keeping)
-        except (NonFiniteLoss, CheckpointError, OSError, MemoryError) as error:
+        except (NonFiniteLoss, CheckpointError, ValueError, OSError, MemoryError) as error:
             return refuse(str(error))
         except KeyboardInterrupt:
             return stop.status
@@ -181,12 +154,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print("tinynet: interrupted before everything that was asked for was written", file=sys.stderr)
             return stop.status
         return stop.status if any(run.interrupted for run in runs) else 0
-
-
-def refuse(sentence: str) -> int:
-    """Says why in one line; returns the exit status."""
-    print(f"tinynet: {' '.join(sentence.split())}", file=sys.stderr)
-    return BAD_INPUT
 
 
 Contender = tuple[Backend, bool | None, Rung | None]
@@ -236,10 +203,18 @@ def reproduce(arguments: Sequence[str] | None) -> str:
     return shlex.join([*program, *(sys.argv[1:] if arguments is None else arguments)])
 
 
+def plain(parsed: argparse.Namespace, asked: set[str], keeping: Keeping) -> Experiment:
+    """What is trained without the estimators of tables."""
+    options = Options(**{name.name: getattr(parsed, name.name) for name in fields(Options)})
+    options = keeping.options(options, asked & {name.name for name in fields(Options)})
+    parser().parse_args(as_arguments(options))  # a checkpoint's options are checked like any others
+    return Experiment(options)
+
+
 def given(arguments: Sequence[str] | None) -> set[str]:
     """Names of the options that were asked for rather than left at their defaults."""
     missing = object()
-    names = [option.name for option in fields(Options)]
+    names = vars(parser().parse_args(arguments))
     parsed = parser().parse_args(arguments, argparse.Namespace(**dict.fromkeys(names, missing)))
     return {name for name in names if getattr(parsed, name) is not missing}
 
@@ -262,23 +237,24 @@ def kept(parsed: argparse.Namespace) -> Keeping:
     return Keeping(parsed.save, parsed.checkpoint_every, read_checkpoint(parsed.resume) if parsed.resume else None)
 
 
-def train(experiment: Experiment, chosen: list[Contender], parsed: argparse.Namespace, keeping: Keeping) -> list[Run]:
+def train(
+    experiment: Experiment | TableExperiment, chosen: list[Contender], parsed: argparse.Namespace, keeping: Keeping
+) -> list[Run]:
     """A run of each contender."""
     limit = None if parsed.compare is None else parsed.budget or BUDGET
     profiled = bool(parsed.explain or parsed.roofline or parsed.report)
     runs = []
     for backend, eager, rung in chosen:
         if not parsed.quiet:
-            rows, columns = experiment.split.train.features.shape
-            where = rung.name if rung else backend.name
-            print(f"{experiment.split.train.name}: {rows} rows x {columns} features on {where}", file=sys.stderr)
+            print(f"{experiment.summary} on {rung.name if rung else backend.name}", file=sys.stderr)
         runs.append(
             experiment.run(backend, limit, progress=not parsed.quiet, eager=eager, keeping=keeping, explain=profiled)
         )
         runs[-1].rung = rung
         if runs[-1].interrupted:
             if parsed.save and not parsed.quiet:
-                print(f"tinynet: stopped; {parsed.save} holds what was trained, and --resume goes on", file=sys.stderr)
+                more = "" if trains_tables(parsed) else ", and --resume goes on"
+                print(f"tinynet: stopped; {parsed.save} holds what was trained{more}", file=sys.stderr)
             break
     return runs
 

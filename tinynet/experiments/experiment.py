@@ -111,7 +111,7 @@ class Run:
     """What one backend made of it."""
 
     backend: Backend
-    options: Options
+    options: Any  # Options, or those of tables
     dataset: str
     history: History
     test_score: float
@@ -121,6 +121,7 @@ class Run:
     unprofiled: str = "the steps ran eagerly"  # why there is none, where one was wanted
     rung: Rung | None = None  # where the run is one of a ladder's
     interrupted: bool = False  # by Ctrl-C, in training or after it
+    more: dict[str, Any] = field(default_factory=dict)  # what else is to be said of it as JSON
 
     @property
     def label(self) -> str:
@@ -164,6 +165,7 @@ class Run:
             "test_score": self.test_score,
             "score_name": self.score_name,
             "steps_timed": history.steps,
+            **self.more,
             **({} if self.rung is None else {"rung": self.rung.name}),
             **({} if self.profile is None else {"profile": self.profile.as_json()}),
         }
@@ -181,6 +183,12 @@ class Experiment:
         whole = data.load(options.dataset, target=options.target)
         parts = data.split(whole, options.test_size, options.seed)
         self.split, _ = data.standardise(parts, dtype=np.dtype(options.dtype))
+
+    @property
+    def summary(self) -> str:
+        """The data set and its size, in words."""
+        rows, columns = self.split.train.features.shape
+        return f"{self.split.train.name}: {rows} rows x {columns} features"
 
     def trainer(self, backend: Backend, progress: bool = True, eager: bool | None = None) -> Trainer:
         """A new model, the same for the same seed, with its loss and optimizer. eager: instead of what options say."""

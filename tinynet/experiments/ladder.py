@@ -43,14 +43,16 @@ def _compiled() -> list[Rung]:
 def seconds_a_step(run: Run) -> float:
     """In the fastest epoch, Python's part included."""
     epochs = zip(run.history.seconds, run.history.samples, strict=True)
-    return min((seconds / samples for seconds, samples in epochs), default=0.0) * run.options.batch_size
+    rows: int = run.options.batch_size
+    return min((seconds / samples for seconds, samples in epochs), default=0.0) * rows
 
 
 def samples_per_second(run: Run) -> float:
     """Of a rung in its fastest epoch, as the table has it; of another run over all of them."""
     if run.rung is None or not seconds_a_step(run):
         return run.history.samples_per_second
-    return run.options.batch_size / seconds_a_step(run)
+    rows: int = run.options.batch_size
+    return rows / seconds_a_step(run)
 
 
 def gains(runs: Sequence[Run]) -> list[float | None]:

@@ -14,7 +14,7 @@ import polars as pl
 from tinynet.tables.cells import with_numbers, without_blanks
 from tinynet.tables.columnar import ipc_table, parquet_table, refused_as_damaged
 from tinynet.tables.csv_text import read_records
-from tinynet.tables.sources import check_is_file, content
+from tinynet.tables.sources import TABLE_SUFFIXES, check_is_file, content
 
 
 def read_table(path: str | os.PathLike[str]) -> pl.DataFrame:
@@ -52,14 +52,9 @@ def _ipc(path: Path, read: bytes) -> pl.DataFrame:
     return _frame(path, "an Arrow file", read, pl.read_ipc, ipc_table)
 
 
-READERS: Mapping[str, Callable[[Path, bytes], pl.DataFrame]] = {
-    ".csv": _text,
-    ".tsv": _text,
-    ".parquet": _parquet,
-    ".arrow": _ipc,
-    ".feather": _ipc,
-    ".ipc": _ipc,
-}
+READERS: Mapping[str, Callable[[Path, bytes], pl.DataFrame]] = dict(
+    zip(TABLE_SUFFIXES, (_text, _text, _parquet, _ipc, _ipc, _ipc), strict=True)
+)
 
 
 def _frame(path: Path, kind: str, read: bytes, by_polars: Any, by_arrow: Any) -> pl.DataFrame:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from kernels.spelling import did_you_mean
 
+TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".arrow", ".feather", ".ipc")  # of files that `read_table` reads
 COMPRESSED = {".gz": b"\x1f\x8b", ".zst": b"\x28\xb5\x2f\xfd"}  # by what such a file begins with
 
 

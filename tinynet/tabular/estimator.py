@@ -104,6 +104,7 @@ class Tabular(TabularParameters, BaseEstimator):  # type: ignore[misc]
     def _note(self, members: list[Member]) -> None:
         """The attributes that a fit leaves."""
         self.members_ = [member.model for member in members]
+        self.histories_ = [member.history for member in members]
         self.loss_curves_ = [member.history.train_loss for member in members]
         self.validation_scores_ = [member.scores for member in members]
         self.best_epochs_ = [member.best_epoch for member in members]

@@ -87,6 +87,8 @@ def train(
     model.load_state_dict(best.weights)
     if history.stopped == "interrupted":
         deadline.interrupted.set()
+    elif history.stopped and deadline.passed():  # by Ctrl-C, which the main thread alone hears
+        history.stopped = "interrupted" if deadline.interrupted.is_set() else "time limit"
     return Member(model, history, best.scores, best.epoch, best.best)
 
 
@@ -104,6 +106,9 @@ def _within(data: Data, recipe: Recipe, seed: int, backend: Backend, deadline: D
         started = time.perf_counter()
         trainer.fit(data.X, data.target, 1, recipe.batch_size, time_limit=max(deadline.left, 1e-3))
         taken = time.perf_counter() - started
+        if trainer.history.stopped == "interrupted":
+            deadline.interrupted.set()
+            break
     return replace(recipe, epochs=max(1, min(recipe.epochs, int(0.95 * deadline.left / taken))))
 
 
