@@ -142,7 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with Termination() as stop:
         try:
             runs = train(experiment, chosen, parsed, keeping)
-        except (NonFiniteLoss, CheckpointError, ValueError, OSError, MemoryError) as error:
+        except (NonFiniteLoss, CheckpointError, ValueError, TypeError, OSError, MemoryError) as error:
             return refuse(str(error))
         except KeyboardInterrupt:
             return stop.status

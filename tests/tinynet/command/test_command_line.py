@@ -250,7 +250,7 @@ def test_a_file_of_ones_own(capsys, tmp_path):
 
 def bad_file(tmp_path, name, content):
     (tmp_path / name).write_text(content)
-    return ["--dataset", str(tmp_path / name), "--target", "y"]
+    return ["--dataset", str(tmp_path / name), "--target", "y", "--model", "mlp"]
 
 
 BAD = {
