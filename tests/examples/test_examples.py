@@ -21,6 +21,7 @@ def test_every_example_has_a_test():
         "drop_in",
         "first_network",
         "recorded_step",
+        "tables",
         "vector_operations",
     ]
 
@@ -37,6 +38,13 @@ def test_drop_in():
     reference, *ours = done.stdout.splitlines()
     assert len(ours) == 2 and all(line.split("accuracy ")[1][:4] == reference.split()[-1][:4] for line in ours)
     assert all(float(line.split()[-3]) < limit for line, limit in zip(ours, (1e-4, 1e-9), strict=True))
+
+
+def test_tables():
+    done = run(ROOT / "examples/tables.py", "-W", "error")
+    assert done.returncode == 0, done.stderr
+    said = done.stdout.partition("new wines, ")[2]
+    assert int(said.partition("%")[0]) >= 90 and "category" in done.stdout and "Alba" in said
 
 
 def test_recorded_step():
