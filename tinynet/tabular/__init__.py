@@ -1,5 +1,6 @@
 """Estimators of tables: TabularClassifier and TabularRegressor."""
 
+from . import checkpoint as _checkpoint  # noqa: F401 - its rules for save_checkpoint
 from .classifier import TabularClassifier
 from .regressor import TabularRegressor
 

@@ -36,13 +36,14 @@ from ..regressor import MLPRegressor
 from ..session import Design, Session, Structure, network
 from .soundness import BINARIZER, check_attributes, check_design, check_parameters
 
-CLASSES: dict[str, type[MultilayerPerceptron]] = {make.__name__: make for make in (MLPClassifier, MLPRegressor)}
+# What load_estimator can make, by name; packages above add theirs.
+CLASSES: dict[str, type[Any]] = {make.__name__: make for make in (MLPClassifier, MLPRegressor)}
 REBUILT = {"_session", "_saved", "coefs_", "intercepts_"}  # from the network and the optimizer
 WORDS_OF_MT19937 = 624
 
 
 def load_estimator(path: Path_) -> Any:
-    """The fitted MLPClassifier or MLPRegressor that save_checkpoint wrote.
+    """The fitted estimator, of one of CLASSES, that save_checkpoint wrote.
 
     It predicts the same bits, and partial_fit and warm starts go on as the saved one's would, on the same backend.
     Raises CheckpointError for what is no estimator's checkpoint or is damaged, kernels.BackendUnavailable where the
@@ -51,7 +52,8 @@ def load_estimator(path: Path_) -> Any:
     checkpoint = read_checkpoint(path)
     saved = checkpoint.state.get("estimator")
     kind = saved.get("class") if isinstance(saved, dict) else None
-    estimator = MLPRegressor() if kind == "MLPRegressor" else MLPClassifier()
+    make = CLASSES.get(kind) if isinstance(kind, str) else None
+    estimator = (make or MLPClassifier)()
     checkpoint.restore(estimator)
     return estimator
 
