@@ -62,7 +62,7 @@ def _estimator(checkpoint: Checkpoint, backend: str | None, threads: int | None)
             f"{checkpoint.path} holds a run without column names and scales, expected a saved estimator: train with "
             "--model tabular --save PATH"
         )
-    from ..estimators import load_estimator
+    from ..tabular.checkpoint import load_estimator
 
     estimator = load_estimator(checkpoint.path)
     if threads is not None:
