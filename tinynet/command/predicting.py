@@ -62,7 +62,8 @@ def _estimator(checkpoint: Checkpoint, backend: str | None, threads: int | None)
             f"{checkpoint.path} holds a run without column names and scales, expected a saved estimator: train with "
             "--model tabular --save PATH"
         )
-    from ..tabular.checkpoint import load_estimator
+    from .. import tabular  # noqa: F401 - load_estimator then makes those of tables, too
+    from ..estimators import load_estimator
 
     estimator = load_estimator(checkpoint.path)
     if threads is not None:
