@@ -120,3 +120,13 @@ def test_predict_refuses_a_trainers_checkpoint(shop, tmp_path, capsys):
     assert main(["--dataset", "iris", "--epochs", "1", "--backend", "numpy", "--quiet", "--save", run]) == 0
     assert main(["predict", run, str(shop)]) == 2
     assert "--model tabular --save" in capsys.readouterr().err
+
+
+def test_a_table_is_trained_saved_and_predicted_in_other_processes(shop, tmp_path):
+    done = train(tmp_path, "--dataset", "shop.csv", "--target", "bought", "--epochs", "30", "--save", "m.safetensors")
+    assert done.returncode == 0, done
+    found = train(tmp_path, "predict", "m.safetensors", "shop.csv", "--output", "p.csv")
+    assert (found.returncode, found.stdout, found.stderr) == (0, "", "")
+    said, true = ((tmp_path / name).read_text().splitlines() for name in ("p.csv", "shop.csv"))
+    assert said[0] == "bought" and len(said) == len(true)
+    assert sum(a == b.rsplit(",", 1)[1] for a, b in zip(said[1:], true[1:], strict=True)) > 110
