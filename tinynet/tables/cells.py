@@ -14,8 +14,7 @@ from typing import Any
 import polars as pl
 
 BLANKS = (
-    "", "NA", "N/A", "n/a", "na", "#N/A", "#NA", "<NA>", "NaN", "nan", "-NaN", "-nan", "NaT", "null", "NULL", "Null",
-    "None", "none", "?",
+    "", "NA", "N/A", "n/a", "#N/A", "#NA", "<NA>", "NaN", "nan", "-NaN", "-nan", "NaT", "null", "NULL", "None", "?",
 )  # fmt: skip
 _SAMPLE = 64  # cells that are looked at before all are
 _LIKELY = re.compile(r"[+-]?[0-9.,]+([eE][+-]?[0-9]+)?|[+-]?inf(inity)?", re.IGNORECASE)
