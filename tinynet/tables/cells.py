@@ -36,7 +36,7 @@ def without_blanks(frame: pl.DataFrame) -> pl.DataFrame:
         places.setdefault(column.dtype, []).append(place)
     for kind, cleaned in _CLEANED.items():
         if kind in places and frame.height:  # cells of all columns at once: a call a column takes longer than its cells
-            cells = cleaned(pl.concat([columns[place].rename("") for place in places[kind]]))
+            cells = cleaned(pl.concat([columns[place].rename("") for place in places[kind]], rechunk=True))
             for nth, place in enumerate(places[kind]):
                 columns[place] = cells.slice(nth * frame.height, frame.height).alias(columns[place].name)
     return pl.DataFrame(columns)
