@@ -17,8 +17,7 @@ from children import finished
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
-from refusals import said, written
-from test_checkpoint import mutated
+from refusals import mutated, said, written
 
 from tinynet.tables import as_frame, read_table, read_target
 from tinynet.tables.cells import BLANKS, level
