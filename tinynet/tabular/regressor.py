@@ -44,7 +44,6 @@ class TabularRegressor(RegressorMixin, Tabular):  # type: ignore[misc]
     def _goal(self, y: Any) -> Goal:
         quantiles = self._asked_quantiles()
         numbers = self._numbers(y)
-        self._many = np.ndim(y) == 2 and numbers.shape[1] > 1
         self.n_outputs_ = numbers.shape[1]
         if quantiles and self.n_outputs_ > 1:
             raise ValueError(f"y has {self.n_outputs_} columns, expected one with loss='quantile'")
@@ -118,7 +117,7 @@ class TabularRegressor(RegressorMixin, Tabular):  # type: ignore[misc]
         return found
 
     def _flat(self, numbers: Array) -> Array:
-        return numbers if self._many or self.loss == "quantile" else numbers[:, 0]
+        return numbers if self.n_outputs_ > 1 or self.loss == "quantile" else numbers[:, 0]
 
     def predict(self, X: Any) -> Array:
         """The predictions, (rows,) or (rows, outputs); with `loss='quantile'` (rows, quantiles): members' mean."""
