@@ -20,20 +20,21 @@ from ..nn import Module
 from ..nn.ownership import reading
 from ..tables import TableEncoder
 from ..tensor import Array
+from ..training.evaluation import outputs
 from .members import Data, Deadline, Member, Plan, train_all
 from .network import Layout
 from .options import TabularParameters
 from .recipe import recipe
-from .validation import Held, Metric, outputs
+from .validation import Held, Metric
 
-FEW_ROWS = 10  # with fewer, none are held out, and the last epoch is the best
+FEW_ROWS = 10  # with fewer, none are held out: all rows say which epoch is best
 
 
 @dataclass(frozen=True)
 class Goal:
     """What a target makes of a net: its outputs, its loss, and the numbers that both compare with.
 
-    wanted: what the loss takes for rows without weights; with_weights: makes it, with weights (rows,), of such rows.
+    wanted: what the loss takes for rows, given what is compared of them and their weights (rows,) or None.
     """
 
     outputs: int
@@ -126,7 +127,7 @@ class Tabular(TabularParameters, BaseEstimator):  # type: ignore[misc]
     def _split(self, compared: Array, random: np.random.RandomState) -> tuple[Array, Array]:
         """Rows to learn from and rows held out, in the order of the table."""
         order = random.permutation(len(compared))
-        out = max(1, round(self.validation_fraction * len(compared)))
+        out = min(max(1, round(self.validation_fraction * len(compared))), len(compared) - 1)
         return np.sort(order[out:]), np.sort(order[:out])
 
     def _evaluation(self, eval_set: Any) -> Held:
@@ -141,7 +142,7 @@ class Tabular(TabularParameters, BaseEstimator):  # type: ignore[misc]
 
     def _cores(self) -> int:
         """Threads that may be used."""
-        return int(self.threads or hardware.cpu_count())
+        return int(self.threads or resolve(self.backend).options.get("threads") or hardware.cpu_count())
 
     def _backend(self, threads: int) -> Backend:
         """The backend on so many threads, where it can be told."""

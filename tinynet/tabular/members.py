@@ -101,22 +101,21 @@ class Plan:
             self.deadline.interrupted.set()
         return history
 
-    def epochs(self, seed: int, threads: int) -> int:
-        """How many epochs there is time for, as two of a net of its own take, the first of which compiles."""
-        if self.deadline.seconds is None:
-            return self.recipe.epochs
+    def seconds_an_epoch(self, seed: int, threads: int) -> float:
+        """What an epoch takes: the second of two of a net that is thrown away, the first of which compiles."""
         trainer, _ = self.trainer(seed, threads)
         trainer.progress = False
         for _ in range(2):
             started = time.perf_counter()
             self.fit(trainer, 1)
-            taken = time.perf_counter() - started
-        return max(1, min(self.recipe.epochs, int(SHARE * self.deadline.left / taken)))
+        return time.perf_counter() - started
 
 
-def train(plan: Plan, seed: int, threads: int) -> Member:
+def train(plan: Plan, seed: int, threads: int, seconds_an_epoch: float) -> Member:
     """One member: the weights of its best epoch. Its schedule is as long as there is time for epochs."""
-    epochs = plan.epochs(seed, threads)
+    epochs = plan.recipe.epochs
+    if plan.deadline.seconds is not None:
+        epochs = max(1, min(epochs, int(SHARE * plan.deadline.left / seconds_an_epoch)))
     trainer, best = plan.trainer(seed, threads)
     history = plan.fit(trainer, epochs)
     if not best.weights:  # stopped within the first epoch
@@ -131,21 +130,24 @@ def train_all(plan: Plan, seeds: Iterator[int], count: int | None) -> list[Membe
     One member trains on all cores; several are trained side by side, a core each.
     """
     wanted = count or (1 if plan.deadline.seconds is None else math.inf)
-    found, took = list[Member](), 0.0
+    found, took, tried = list[Member](), 0.0, dict[int, float]()
     while len(found) < wanted and (not found or plan.deadline.left > took) and not plan.deadline.interrupted.is_set():
         started, together = time.perf_counter(), int(min(plan.cores, wanted - len(found)))
-        found += _side_by_side(plan, [next(seeds) for _ in range(together)])
+        threads = plan.cores if together == 1 else 1
+        if plan.deadline.seconds is not None and threads not in tried:
+            tried[threads] = plan.seconds_an_epoch(0, threads)
+        found += _side_by_side(plan, [next(seeds) for _ in range(together)], threads, tried.get(threads, 0.0))
         took = time.perf_counter() - started
     return found
 
 
-def _side_by_side(plan: Plan, seeds: list[int]) -> list[Member]:
-    """One member a seed, each on a thread of its own; the main thread waits, and hears Ctrl-C."""
+def _side_by_side(plan: Plan, seeds: list[int], threads: int, seconds_an_epoch: float) -> list[Member]:
+    """One member a seed, each on a Python thread of its own; the main thread waits, and Ctrl-C interrupts it."""
     if len(seeds) == 1:
-        return [train(plan, seeds[0], plan.cores)]
+        return [train(plan, seeds[0], threads, seconds_an_epoch)]
     with ThreadPoolExecutor(len(seeds)) as pool:
         try:
-            futures = [pool.submit(train, plan, seed, 1) for seed in seeds]
+            futures = [pool.submit(train, plan, seed, threads, seconds_an_epoch) for seed in seeds]
             wait(futures, return_when=FIRST_EXCEPTION)
         except KeyboardInterrupt:
             plan.deadline.interrupted.set()

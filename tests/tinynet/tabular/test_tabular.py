@@ -240,7 +240,7 @@ BAD = {
     "constant columns": (TabularRegressor, np.ones((6, 2)), np.arange(6.0), {}, "no column is left to learn from"),
     "unknown column": (TabularRegressor, X4, np.arange(6.0), {"ignore": ["zip"]}, "no column is named 'zip'"),
     "a typo": (TabularClassifier, X4, [0, 1] * 3, {"metric": "roc_acu"}, "did you mean 'roc_auc'?"),
-    "descending": (TabularRegressor, X4, np.arange(6.0), {"loss": "quantile", "quantiles": (0.5, 0.2)}, "expected ascending"),
+    "descending": (TabularRegressor, X4, np.arange(6.0), {"loss": "quantile", "quantiles": (0.5, 0.2)}, "each greater than the one before"),
     "two and quantiles": (TabularRegressor, X4, np.ones((6, 2)), {"loss": "quantile"}, "y has 2 columns, expected one"),
 }  # fmt: skip
 
