@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 import numpy as np
 
 _generator = [np.random.default_rng()]
+_within: ContextVar[np.random.Generator | None] = ContextVar("tinynet_generator", default=None)
 
 
 def manual_seed(seed: int) -> None:
@@ -15,10 +20,20 @@ def manual_seed(seed: int) -> None:
 
 
 def generator() -> np.random.Generator:
-    """The generator in force."""
-    return _generator[0]
+    """The generator in force: that of the innermost ``drawing_from``, else the process's."""
+    return _within.get() or _generator[0]
+
+
+@contextmanager
+def drawing_from(own: np.random.Generator) -> Iterator[None]:
+    """In the block, and its thread, weights and seeds are drawn from a generator of one's own."""
+    before = _within.set(own)
+    try:
+        yield
+    finally:
+        _within.reset(before)
 
 
 def draw_seed() -> int:
     """A 63-bit seed for a counter-based stream of its own."""
-    return int(_generator[0].integers(1 << 63))
+    return int(generator().integers(1 << 63))

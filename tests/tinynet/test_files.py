@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from children import ENVIRONMENT, finished, python, started
 from repository import ROOT
+from safetensors import safe_open
 
 import tinynet as tn
 from tinynet import files, nn
@@ -160,6 +161,14 @@ def test_json_on_standard_output_is_there_alone(tmp_path):
         command("--json", "-", stdout=file)
     assert len(json.loads((tmp_path / "out").read_text())["runs"]) == 1
     assert open_file(STANDARD_OUTPUT) == 1
+
+
+def test_a_checkpoint_on_standard_output_stands_there_alone(tmp_path):
+    with open(tmp_path / "out", "w+") as file:
+        _, said = command("--save", "-", stdout=file)
+    assert "samples/s" in said and not Path("-").exists()
+    with safe_open(tmp_path / "out", "numpy") as checkpoint:
+        assert checkpoint.get_tensor("model.0.weight").size
 
 
 @pytest.mark.parametrize("target", ["/dev/fd/1", "/dev/stdout"])

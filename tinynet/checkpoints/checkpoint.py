@@ -30,8 +30,7 @@ from ..optim import Accumulate, Optimizer
 from ..optim.optimizer import CHECKS
 from ..schedule import Schedule
 from ..tensor import Array
-from ..training.averaging import WeightAverage
-from ..training.callbacks import EarlyStopping
+from ..training.callbacks import KeepsWeights
 from ..training.history import History
 from ..training.snapshot import PLAIN
 from ..training.trainer import Position, Trainer
@@ -46,7 +45,8 @@ HISTORY = {
     "learning_rate": np.float64, "step_loss": np.float64,
 }  # fmt: skip
 
-STOPPING = {"weights": "early_stopping", "last": "early_stopping_last"}  # its weights, and where their names begin
+# The weights that a callback keeps, and how their names begin: only early stopping kept any in the first files.
+KEPT = {"weights": "early_stopping", "last": "early_stopping_last"}
 
 Target = Any  # a Module, an Optimizer, a Trainer or an estimator: what contents and checked have a rule for
 Path_ = str | PathLike[str]
@@ -275,11 +275,11 @@ def _parameters(optimizer: Optimizer) -> list[Any]:
 @contents.register(Trainer)
 def _trainer(trainer: Trainer) -> Contents:
     (arrays, model), (averages, optimizer) = contents(trainer.model), contents(trainer.optimizer)
-    history, stopping = trainer.history, _stopping(trainer)
+    history = trainer.history
     tensors = {f"history.{name}": np.array(getattr(history, name), dtype) for name, dtype in HISTORY.items()}
-    states = [callback.state_dict() for callback in stopping]
+    states = [callback.state_dict() for callback in _keeping(trainer)]
     for i, state in enumerate(states):
-        for kind, where in STOPPING.items():
+        for kind, where in KEPT.items():
             tensors |= {f"{where}.{i}.{name}": array for name, array in state.pop(kind).items()}
     rest = {name: value for name, value in asdict(history).items() if name not in HISTORY}
     sums = _accumulated(trainer)
@@ -320,10 +320,10 @@ def _run_checked(trainer: Trainer, tensors: dict[str, Array], state: dict[str, A
     if trainer.schedules:
         trainer.schedules.check_state_dict(state["schedule"], step)
     accumulated = _accumulated_checked(trainer, tensors, state)
-    stopping = _stopping(trainer)
-    if len(state["early_stopping"]) != len(stopping):
-        raise CheckpointError(f"it has {len(state['early_stopping'])} early stoppings, the trainer {len(stopping)}")
-    best = [_stopping_checked(trainer, i, kept, tensors) for i, kept in enumerate(state["early_stopping"])]
+    keeping, states = _keeping(trainer), state["early_stopping"]
+    if len(states) != len(keeping):
+        raise CheckpointError(f"it has {len(states)} callbacks that keep weights, the trainer {len(keeping)}")
+    kept = [_kept_checked(trainer, i, each, tensors) for i, each in enumerate(states)]
     found = under("history", tensors)
     for name, dtype in HISTORY.items():
         if found[name].ndim != 1 or found[name].dtype != dtype:
@@ -340,8 +340,8 @@ def _run_checked(trainer: Trainer, tensors: dict[str, Array], state: dict[str, A
             trainer.schedules.load_state_dict(state["schedule"])
         if accumulated is not None:
             accumulated()
-        for callback, kept in zip(stopping, best, strict=True):
-            callback.load_state_dict(kept)
+        for callback, each in zip(keeping, kept, strict=True):
+            callback.load_state_dict(each)
 
     return write
 
@@ -371,21 +371,21 @@ def _accumulated_checked(trainer: Trainer, tensors: dict[str, Array], state: dic
     return lambda: found.load_state_dict({"sums": [sums[name] for name in own], "reached": reached})
 
 
-def _stopping(trainer: Trainer) -> list[EarlyStopping | WeightAverage]:
+def _keeping(trainer: Trainer) -> list[KeepsWeights]:
     """The callbacks whose state is kept: what gives the model other weights at a fit's end."""
-    return [callback for callback in trainer.callbacks if isinstance(callback, EarlyStopping | WeightAverage)]
+    return [callback for callback in trainer.callbacks if isinstance(callback, KeepsWeights)]
 
 
-def _stopping_checked(trainer: Trainer, i: int, kept: dict[str, Any], tensors: dict[str, Array]) -> dict[str, Any]:
+def _kept_checked(trainer: Trainer, i: int, kept: dict[str, Any], tensors: dict[str, Array]) -> dict[str, Any]:
     """The state of the i-th of them. An older file that does not say which rows it watched begins again."""
-    callback = _stopping(trainer)[i]
-    found: dict[str, Any] = {"best": float(kept["best"])} if isinstance(callback, EarlyStopping) else {}
-    for name in callback.counts:
-        found[name] = check_whole(name, kept.get(name, 0))
-    for kind, where in STOPPING.items():
+    callback = _keeping(trainer)[i]
+    found: dict[str, Any] = {}
+    for name in callback.numbers:
+        found[name] = float(kept[name]) if name == "best" else check_whole(name, kept.get(name, 0))
+    for kind, where in KEPT.items():
         found[kind] = under(f"{where}.{i}", tensors)
         if found[kind]:  # there are none before the first epoch's end
-            check_arrays("early stopping", found[kind], trainer.model.arrays())
+            check_arrays(type(callback).__name__, found[kind], trainer.model.arrays())
     return found
 
 
@@ -398,7 +398,7 @@ def _settings(trainer: Trainer) -> dict[str, Any]:
         "transforms": [_described(transform) for transform in trainer.transforms],
         "loss function": _described(trainer.loss_function),
         "schedule": _described(trainer.schedule),
-        "early stopping": [_described(callback) for callback in _stopping(trainer)],
+        "early stopping": [_described(callback) for callback in _keeping(trainer)],
     }
 
 
@@ -411,7 +411,7 @@ def _described(part: Any) -> Any:
     if not hasattr(part, "__dict__") or isinstance(part, type) or hasattr(part, "__qualname__"):
         return getattr(part, "__qualname__", type(part).__name__)
     changing = {"training", "steps_per_epoch", "total_steps"}
-    if isinstance(part, Schedule | EarlyStopping | WeightAverage):
+    if isinstance(part, Schedule | KeepsWeights):
         changing |= part.state_dict().keys()
     options = {
         name: value

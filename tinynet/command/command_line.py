@@ -93,7 +93,8 @@ def parser() -> Parser:
         help="with --compare: one technique more at a time, from plain Python to SIMD on all threads")  # fmt: skip
     add("--budget", type=option(check_above_0, float), metavar="S",
         help=f"seconds of training a backend gets in a comparison (default: {BUDGET})")  # fmt: skip
-    add("--save", type=Path, metavar="PATH", help="write a checkpoint there at the end, also after Ctrl-C or SIGTERM")
+    add("--save", type=output_path, metavar="PATH",
+        help="write a checkpoint there at the end, also after Ctrl-C or SIGTERM; - for standard output")  # fmt: skip
     add(
         "--checkpoint-every",
         type=option(check_positive, int),
@@ -261,7 +262,7 @@ def train(
 
 def report(runs: list[Run], parsed: argparse.Namespace, command: str) -> None:
     """Table, JSON, pictures and page. command: what asked for them."""
-    said = sys.stderr if STANDARD_OUTPUT in (parsed.json, parsed.report) else sys.stdout
+    said = sys.stderr if STANDARD_OUTPUT in (parsed.json, parsed.report, parsed.save) else sys.stdout
     if not parsed.quiet:
         print(ladder.table(runs) if parsed.ladder else table(runs), file=said)
     for run in runs:

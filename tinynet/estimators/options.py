@@ -18,15 +18,10 @@ from ..nn import ACTIVATIONS, NORMS
 from ..schedule import SCHEDULES, Schedule
 from ..training.callbacks import EarlyStopping
 from .objectives import takes_weights
-from .parameters import Parameters, parameter
+from .parameters import Parameters, above, at_least, parameter
 
 HIDDEN_ACTIVATIONS = {"logistic", *ACTIVATIONS} - {"sigmoid"}  # scikit-learn's four, and tinynet's others
 SCIKIT_RATES = ("constant", "invscaling", "adaptive")
-
-
-def at_least(kind: type, least: int) -> Any:
-    """A number of a kind, least or more."""
-    return Interval(kind, least, None, closed="left")
 
 
 class PerceptronParameters(Parameters):
@@ -55,9 +50,7 @@ class PerceptronParameters(Parameters):
         "`adam` too",
         default="constant",
     )
-    learning_rate_init: float = parameter(
-        [Interval(Real, 0, None, closed="neither")], "the first learning rate", default=0.001
-    )
+    learning_rate_init: float = parameter([above(Real, 0)], "the first learning rate", default=0.001)
     power_t: float = parameter([at_least(Real, 0)], "the exponent of `invscaling`", default=0.5)
     max_iter: int = parameter([at_least(Integral, 1)], "the most epochs; for `lbfgs` iterations", default=200)
     shuffle: bool = parameter(["boolean"], "whether each epoch has its own order of rows", default=True)
@@ -89,9 +82,7 @@ class PerceptronParameters(Parameters):
     beta_2: float = parameter(
         [Interval(Real, 0, 1, closed="left")], "decay of `adam`'s average of their squares", default=0.999
     )
-    epsilon: float = parameter(
-        [Interval(Real, 0, None, closed="neither")], "what `adam` adds to the root of the latter", default=1e-8
-    )
+    epsilon: float = parameter([above(Real, 0)], "what `adam` adds to the root of the latter", default=1e-8)
     n_iter_no_change: float = parameter(
         [at_least(Integral, 1), Options(Real, {np.inf})], "epochs without improvement that end a fit", default=10
     )
@@ -118,7 +109,7 @@ class PerceptronParameters(Parameters):
         default=0.0,
     )
     max_grad_norm: float | None = parameter(
-        [Interval(Real, 0, None, closed="neither"), None],
+        [above(Real, 0), None],
         "the largest norm of a step's gradient, of all layers together, without that of the penalty `alpha`",
         default=None,
     )

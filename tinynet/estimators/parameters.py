@@ -8,7 +8,19 @@ from dataclasses import dataclass, field, make_dataclass, replace
 from textwrap import fill
 from typing import Any, ClassVar, dataclass_transform
 
+from sklearn.utils._param_validation import Interval
+
 FIRST = "self"  # after what the first parameter of a signature comes
+
+
+def at_least(kind: type, least: int) -> Any:
+    """A number of a kind, least or more."""
+    return Interval(kind, least, None, closed="left")
+
+
+def above(kind: type, least: int) -> Any:
+    """A number of a kind, more than least."""
+    return Interval(kind, least, None, closed="neither")
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from ..nn.containers import NORMS
 from ..optim import Optimizer
 from ..schedule import Schedule
 from ..tensor import Array, Tensor, no_grad
-from ..training.trainer import EVALUATION_ROWS, Position, Trainer
+from ..training.evaluation import outputs
+from ..training.trainer import Position, Trainer
 from .objectives import OUTPUT_ACTIVATIONS, Loss, objective
 from .optimizers import Horizon, ScikitAdam, ScikitSGD
 from .penalised import PenalisedLoss
@@ -188,10 +189,7 @@ class Session:
 
     def evaluated(self, X: Array) -> Tensor:
         """The network's outputs before the output activation."""
-        self.model.eval()
-        with no_grad():
-            parts = [self.model(Tensor(X[i : i + EVALUATION_ROWS])).numpy() for i in range(0, len(X), EVALUATION_ROWS)]
-        return Tensor(parts[0] if len(parts) == 1 else np.concatenate(parts))
+        return Tensor(outputs(self.model, X))
 
     def outputs(self, X: Array) -> Array:
         """The network's outputs after the output activation."""

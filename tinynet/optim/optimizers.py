@@ -139,7 +139,8 @@ def parameter_groups(
     Args:
         params: a model, or parameters.
         optimizer: the class that the groups are for.
-        **options: of that class, by its default where one is not given; they are in every group.
+        **options: of that class; they are in every group. One that is not given is the class's default, or what the
+            optimizer is made with.
 
     Returns:
         A dict ``{"params": [...], "lr": ..., ...}`` for each set of parameters with equal factors, in their order.
@@ -156,4 +157,4 @@ def parameter_groups(
         choose("optimizer option", name, defaults)
     found = list(params.parameters() if isinstance(params, Module) else params)
     every = {**defaults, **options}
-    return [{**every, **group} for group in optimizer.groups_of(found, every)]
+    return [{**options, **group} for group in optimizer.groups_of(found, every)]

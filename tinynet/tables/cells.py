@@ -14,8 +14,7 @@ from typing import Any
 import polars as pl
 
 BLANKS = (
-    "", "NA", "N/A", "n/a", "na", "#N/A", "#NA", "<NA>", "NaN", "nan", "-NaN", "-nan", "NaT", "null", "NULL", "Null",
-    "None", "none", "?",
+    "", "NA", "N/A", "n/a", "#N/A", "#NA", "<NA>", "NaN", "nan", "-NaN", "-nan", "NaT", "null", "NULL", "None", "?",
 )  # fmt: skip
 _SAMPLE = 64  # cells that are looked at before all are
 _LIKELY = re.compile(r"[+-]?[0-9.,]+([eE][+-]?[0-9]+)?|[+-]?inf(inity)?", re.IGNORECASE)
@@ -37,7 +36,7 @@ def without_blanks(frame: pl.DataFrame) -> pl.DataFrame:
         places.setdefault(column.dtype, []).append(place)
     for kind, cleaned in _CLEANED.items():
         if kind in places and frame.height:  # cells of all columns at once: a call a column takes longer than its cells
-            cells = cleaned(pl.concat([columns[place].rename("") for place in places[kind]]))
+            cells = cleaned(pl.concat([columns[place].rename("") for place in places[kind]], rechunk=True))
             for nth, place in enumerate(places[kind]):
                 columns[place] = cells.slice(nth * frame.height, frame.height).alias(columns[place].name)
     return pl.DataFrame(columns)

@@ -20,7 +20,7 @@ with a level of more than 10,000 bytes.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -172,7 +172,10 @@ def _told(names: Sequence[str], lists: dict[str, Names]) -> dict[str, str]:
     parameters = {"category": "categorical", "number": "numeric", "ignored": "ignore"}
     known, told = set(names), dict[str, str]()
     for kind, given in lists.items():
-        for one in (given,) if isinstance(given, str | int) else given:
+        some = (given,) if isinstance(given, str | int) else given
+        if not isinstance(some, Iterable):
+            raise TypeError(f"{parameters[kind]} is {given!r}, expected names of columns, or their positions from 0")
+        for one in some:
             name = names[one] if isinstance(one, int) and 0 <= one < len(names) else one
             if name not in known:
                 raise ValueError(f"{parameters[kind]}: no column is named {name!r}: {did_you_mean(str(name), names)}")

@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from kernels.contract.dtypes import EITHER_FLOAT, FLOATS
 from tinynet.checks import check_whole
 from tinynet.tables.columns import Column, Names, described
 from tinynet.tables.encoding import Encoding, fitted
@@ -184,11 +185,11 @@ def checked_frequency(value: Any) -> int | float:
 
 
 def output_dtype(value: Any) -> np.dtype[Any]:
-    """float32 or float64."""
-    for known in (np.dtype(np.float32), np.dtype(np.float64)):
+    """One of the dtypes that are trained in."""
+    for known in FLOATS:
         if value is not None and known == value:
             return known
-    raise ValueError(f"dtype is {value!r}, expected float32 or float64")
+    raise ValueError(f"dtype is {value!r}, expected {EITHER_FLOAT}")
 
 
 def _samples(rows: int) -> str:

@@ -93,7 +93,14 @@ class Encoding:
         names += [f"{self.numbers[position].name}_missing" for position in self.blanks]
         for levels in self.levels:
             names += [f"{levels.name}_{text}" for text in levels.texts[: width(levels)]]
-        return names + [levels.name for levels in self.coded]
+        names += [levels.name for levels in self.coded]
+        taken: set[str] = set()
+        for position, name in enumerate(names):
+            while name in taken:
+                name += "_"
+            taken.add(name)
+            names[position] = name
+        return names
 
     def encode(self, frame: pl.DataFrame, dtype: DTypeLike) -> Array:
         """The numbers of a frame's rows, C-contiguous (rows, columns of the output)."""

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from kernels.contract.dtypes import FLOAT_NAMES
 from tinynet.tables.columns import Column, Kind
 from tinynet.tables.dates import FORMATS, PARTS
 from tinynet.tables.encoding import Encoding, Number
@@ -192,7 +193,7 @@ def _parameters(table: Mapping[str, Any]) -> dict[str, Any]:
             f"{name} is {_short(given)}",
         )
         parameters[name] = given if isinstance(given, str) else tuple(given)
-    _demand(parameters["dtype"] in ("float32", "float64"), f"its dtype is {_short(parameters['dtype'])}")
+    _demand(parameters["dtype"] in FLOAT_NAMES, f"its dtype is {_short(parameters['dtype'])}")
     _demand(_is_whole(parameters["max_one_hot"]), f"max_one_hot is {_short(parameters['max_one_hot'])}")
     return dict(parameters)
 

@@ -46,7 +46,7 @@ def read_target(values: Any, name: str = "target", task: Task | None = None) -> 
     """A target as an array, and what it asks for.
 
     Args:
-        values: a series or sequence of any library: text, truth values or numbers.
+        values: a series or sequence of any library, or a frame or array of one column: text, truth values or numbers.
         name: what messages call it.
         task: overrides the rule.
 
@@ -55,16 +55,20 @@ def read_target(values: Any, name: str = "target", task: Task | None = None) -> 
         cell is a number is numbers.
 
     Raises:
-        ValueError: blank cells (the rows are named), dates, lists and other objects; text that looks neither like
-            classes nor like numbers; text where `task` is regression.
+        ValueError: blank cells (the rows are named), infinities, dates, lists and other objects; text that looks
+            neither like classes nor like numbers; text where `task` is regression.
     """
     import polars as pl
 
     from tinynet.tables.cells import shortened, with_numbers, without_blanks
-    from tinynet.tables.frames import as_series
+    from tinynet.tables.frames import as_frame
+    from tinynet.tables.series import as_series
 
-    frame = without_blanks(as_series(name, values).to_frame())
-    column = with_numbers(frame).to_series()
+    if len(getattr(values, "shape", ())) == 2 and values.shape[1] == 1:  # a frame or array of one column
+        values = as_frame(values).to_series()
+    column = with_numbers(without_blanks(as_series(name, values).to_frame())).to_series()
+    if column.is_empty():
+        raise ValueError(f"the target {name!r} has no row")
     if column.null_count():
         rows = column.is_null().arg_true().to_list()
         more = f" and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""
@@ -78,6 +82,9 @@ def read_target(values: Any, name: str = "target", task: Task | None = None) -> 
         column = column.cast(pl.Float64)
     if not (column.dtype.is_numeric() or column.dtype in (pl.String, pl.Boolean)):
         raise ValueError(f"the target {name!r} must hold numbers or text, got {shortened(str(column.dtype))}")
+    if column.dtype.is_float() and not column.is_finite().all():
+        row = int((~column.is_finite()).arg_true()[0])
+        raise ValueError(f"the target {name!r} is {column[row]} in row {row}, expected finite numbers")
     array = column.to_numpy()
     array = array.astype(object) if column.dtype == pl.String else array
     guessed = guess_task(array)

@@ -36,7 +36,7 @@ SHARED: dict[str, type] = {**CURVES, "best_validation_score_": float, "n_iter_":
 ATTRIBUTES: dict[str, dict[str, type]] = {
     "TabularClassifier": {**SHARED, "classes_": np.ndarray, "temperature_": float},
     "TabularRegressor": {
-        **SHARED, "n_outputs_": int, "_many": bool,
+        **SHARED, "n_outputs_": int,
         "_mean": np.ndarray, "_sd": np.ndarray, "_low": np.ndarray, "_high": np.ndarray,
     },
 }  # fmt: skip
@@ -72,7 +72,8 @@ def _(target: Tabular, tensors: dict[str, Array], state: dict[str, Any]) -> list
     kind = type(target).__name__
     if saved["class"] != kind:
         raise CheckpointError(f"it holds a {saved['class']}, expected a {kind}")
-    found = type(target)()
+    make: Any = type(target)
+    found = make()
     found.set_params(**reader.read_all(saved["parameters"]))
     found._validate_params()
     if saved["attributes"].keys() != ATTRIBUTES[kind].keys():
@@ -108,7 +109,7 @@ def _recipe(saved: dict[str, Any]) -> Recipe:
     for size in (*recipe.widths, recipe.outputs, recipe.epochs, recipe.batch_size):
         if check_whole("a size of its recipe", size) < 1:
             raise CheckpointError(f"its recipe has a size of {size}, expected 1 or more")
-    for name in ("rate", "label_smoothing", "dropout", "weight_decay"):
+    for name in ("rate", "dropout", "weight_decay"):
         check_number(f"its {name}", getattr(recipe, name))
     choose("activation", recipe.activation, ACTIVATIONS)
     if not isinstance(recipe.ascending, bool):
@@ -141,7 +142,7 @@ def _member(recipe: Recipe, layout: Layout, arrays: dict[str, Array]) -> Module:
     sizes = itertools.pairwise((max(1, layout.dense), *recipe.widths, recipe.outputs))
     if sum(layout.codes) + sum(a * b for a, b in sizes) > sum(array.size for array in arrays.values()) + 1:
         raise CheckpointError(f"a member has the widths {recipe.widths}, more than it has weights for")
-    model = network(recipe, layout, np.random.default_rng(0))
+    model = network(recipe, layout, 0)
     check_arrays("a member", arrays, model.arrays())
     model.load_state_dict(arrays)
     model.eval()

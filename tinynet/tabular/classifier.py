@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,14 +17,13 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 
-from ..backends import running_on
 from ..checks import choose
 from ..estimators.parameters import parameter
 from ..nn import CrossEntropyLoss, Module
 from ..tensor import Array
 from .estimator import Goal, Tabular
 from .losses import WeightedCrossEntropy
-from .validation import CLASSIFICATION, Held, Metric, outputs
+from .validation import CLASSIFICATION, Held, Metric
 
 SMOOTHING = 0.1
 TINY = 1e-300  # a probability whose logarithm is finite
@@ -55,7 +54,7 @@ class TabularClassifier(ClassifierMixin, Tabular):  # type: ignore[misc]
         compared = self._labels.fit_transform(y).astype(np.int64)
         self.classes_ = self._labels.classes_
         if len(self.classes_) < 2:
-            raise ValueError(f"y has one class, {self.classes_[0]!r}, expected two or more")
+            raise ValueError(f"y has one class, {self.classes_.tolist()[0]!r}, expected two or more")
         count = len(self.classes_)
 
         def wanted(labels: Array, weight: Array | None) -> Array:
@@ -109,8 +108,7 @@ class TabularClassifier(ClassifierMixin, Tabular):  # type: ignore[misc]
         self.temperature_ = 1.0
         if not self.calibrate:
             return
-        with running_on(self._backend(self._cores())):
-            logits = [outputs(model, held.X) for model in self.members_]
+        logits = self._outputs(held.X)
 
         def unlikelihood(log_temperature: float) -> float:
             p = _probabilities(logits, math.exp(log_temperature))[np.arange(len(held.target)), held.target]
@@ -124,7 +122,8 @@ class TabularClassifier(ClassifierMixin, Tabular):  # type: ignore[misc]
 
         Outputs are divided by temperature_ first, which is 1 without ``calibrate``.
         """
-        return _probabilities(self._member_outputs(X), self.temperature_)
+        logits = self._member_outputs(X)
+        return _probabilities(logits, self.temperature_)
 
     def predict_log_proba(self, X: Any) -> Array:
         """ln predict_proba(X)."""
@@ -133,11 +132,12 @@ class TabularClassifier(ClassifierMixin, Tabular):  # type: ignore[misc]
 
     def predict(self, X: Any) -> Array:
         """The class that is most probable, (rows,)."""
-        labels: Array = self.classes_[self.predict_proba(X).argmax(axis=1)]
+        places = self.predict_proba(X).argmax(axis=1)
+        labels: Array = self.classes_[places]
         return labels
 
 
-def _probabilities(logits: Iterable[Array], temperature: float) -> Array:
+def _probabilities(logits: Sequence[Array], temperature: float) -> Array:
     """The mean of members' softmax(z / temperature)."""
     mean: Array = np.mean([softmax(z.astype(float) / temperature, axis=1) for z in logits], axis=0)
     return mean

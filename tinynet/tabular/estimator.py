@@ -20,20 +20,21 @@ from ..nn import Module
 from ..nn.ownership import reading
 from ..tables import TableEncoder
 from ..tensor import Array
-from .members import Data, Deadline, Member, train_all
+from ..training.evaluation import outputs
+from .members import Data, Deadline, Member, Plan, train_all
 from .network import Layout
 from .options import TabularParameters
 from .recipe import recipe
-from .validation import Held, Metric, outputs
+from .validation import Held, Metric
 
-FEW_ROWS = 10  # with fewer, none are held out, and the last epoch is the best
+FEW_ROWS = 10  # with fewer, none are held out: all rows say which epoch is best
 
 
 @dataclass(frozen=True)
 class Goal:
     """What a target makes of a net: its outputs, its loss, and the numbers that both compare with.
 
-    wanted: what the loss takes for rows without weights; with_weights: makes it, with weights (rows,), of such rows.
+    wanted: what the loss takes for rows, given what is compared of them and their weights (rows,) or None.
     """
 
     outputs: int
@@ -69,9 +70,11 @@ class Tabular(TabularParameters, BaseEstimator):  # type: ignore[misc]
         best; no rows of X are held out then. Ctrl-C ends the training with the best weights so far.
         """
         self._validate_params()
+        if y is None:
+            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
         deadline = Deadline(self.time_limit)
         self.encoder_ = TableEncoder(categorical=self.categorical, numeric=self.numeric, ignore=self.ignore)
-        Z = self._encoded(self.encoder_.fit(X, y), X)
+        Z = self.encoder_.fit(X).transform(X)
         goal = self._goal(y)
         check_consistent_length(Z, goal.compared)
         weight = None if sample_weight is None else _check_sample_weight(sample_weight, Z, ensure_non_negative=True)
@@ -90,18 +93,15 @@ class Tabular(TabularParameters, BaseEstimator):  # type: ignore[misc]
             lambda: goal.loss(in_loss is not None), goal.metric, goal.metric_name,
         )  # fmt: skip
         patience = math.inf if self.patience is None else self.patience
-        members = train_all(
-            data, self.recipe_, _seeds(random), self.n_members, self._backend, deadline, patience, bool(self.verbose),
-            self._cores(),
-        )  # fmt: skip
-        self._note(members)
+        plan = Plan(data, self.recipe_, self._backend, self._cores(), deadline, patience, bool(self.verbose))
+        self._note(train_all(plan, _seeds(random), self.n_members), deadline)
         self._trained(held)
         return self
 
     def _trained(self, held: Held) -> None:
         """What is learned from the held-out rows once all members are trained."""
 
-    def _note(self, members: list[Member]) -> None:
+    def _note(self, members: list[Member], deadline: Deadline) -> None:
         """The attributes that a fit leaves."""
         self.members_ = [member.model for member in members]
         self.histories_ = [member.history for member in members]
@@ -110,12 +110,8 @@ class Tabular(TabularParameters, BaseEstimator):  # type: ignore[misc]
         self.best_epochs_ = [member.best_epoch for member in members]
         self.best_validation_score_ = float(np.mean([member.best_score for member in members]))
         self.n_iter_ = max(len(scores) for scores in self.validation_scores_)
-        if any(member.history.stopped == "interrupted" for member in members):
+        if deadline.interrupted.is_set():
             warnings.warn("Training interrupted by user.", stacklevel=3)
-
-    def _encoded(self, encoder: TableEncoder, X: Any) -> Array:
-        Z: Array = encoder.transform(X)
-        return Z
 
     def _held_out(
         self, Z: Array, goal: Goal, weight: Array | None, eval_set: Any, random: np.random.RandomState
@@ -132,38 +128,43 @@ class Tabular(TabularParameters, BaseEstimator):  # type: ignore[misc]
     def _split(self, compared: Array, random: np.random.RandomState) -> tuple[Array, Array]:
         """Rows to learn from and rows held out, in the order of the table."""
         order = random.permutation(len(compared))
-        out = max(1, round(self.validation_fraction * len(compared)))
+        out = min(max(1, round(self.validation_fraction * len(compared))), len(compared) - 1)
         return np.sort(order[out:]), np.sort(order[:out])
 
     def _evaluation(self, eval_set: Any) -> Held:
         if not isinstance(eval_set, tuple | list) or len(eval_set) not in (2, 3):
             raise ValueError("eval_set is no pair, expected (X, y) or (X, y, sample_weight)")
-        Z, compared = self._encoded(self.encoder_, eval_set[0]), self._compared(eval_set[1])
+        Z, compared = self.encoder_.transform(eval_set[0]), self._compared(eval_set[1])
         if len(Z) != len(compared):
             raise ValueError(f"eval_set has {len(Z)} rows of X and {len(compared)} of y, expected as many")
         given = None if len(eval_set) == 2 else eval_set[2]
         weight = None if given is None else _check_sample_weight(given, Z, ensure_non_negative=True)
-        if weight is not None:
-            _mean_above_0("the weights of eval_set", weight)
         return Held(Z, compared, weight)
 
     def _cores(self) -> int:
         """Threads that may be used."""
-        return int(self.threads or hardware.cpu_count())
+        return int(self.threads or resolve(self.backend).options.get("threads") or hardware.cpu_count())
 
     def _backend(self, threads: int) -> Backend:
         """The backend on so many threads, where it can be told."""
         base = resolve(self.backend)
         return with_options(base, threads=threads) if base.name == "numba" else base
 
-    def _member_outputs(self, X: Any) -> Iterator[Array]:
+    def _member_outputs(self, X: Any) -> list[Array]:
         """Each member's outputs for the rows."""
         check_is_fitted(self)
-        Z = self._encoded(self.encoder_, X)
-        with running_on(self._backend(self._cores())):
-            for model in self.members_:
-                with reading("predict", model):
-                    yield outputs(model, Z)
+        return self._outputs(self.encoder_.transform(X))
+
+    def _outputs(self, Z: Array) -> list[Array]:
+        """Each member's outputs for encoded rows."""
+        with running_on(self._backend(self._cores())), reading("predict", *self.members_):
+            return [outputs(model, Z) for model in self.members_]
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        for model in getattr(self, "members_", ()):  # what joblib has mapped from a file is no plain array
+            for parameter in model.parameters():
+                parameter.data = np.array(parameter.data)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-
-import numpy as np
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 
 from kernels import Backend
 
@@ -24,6 +22,8 @@ from .recipe import Recipe
 from .validation import BestEpoch, Held, Metric
 
 BETAS = (0.9, 0.95)
+SHARE = 0.95  # of the time left, for which epochs are planned: some take longer than those that were tried
+LEAST_SECONDS = 1e-3  # of training, when the time is over: a step is done in any case
 
 
 @dataclass(frozen=True)
@@ -67,93 +67,93 @@ class Deadline:
         return self.interrupted.is_set() or self.left <= 0
 
 
-def train(
-    data: Data, recipe: Recipe, seed: int, backend: Backend, deadline: Deadline, patience: float, progress: bool
-) -> Member:
-    """One member: the weights of its best epoch.
+@dataclass(frozen=True)
+class Plan:
+    """How members are trained, whatever their seeds.
 
-    With a time limit one epoch is tried, and the schedule is as long as there is time for epochs.
+    backend: for a number of threads. patience: epochs without a better score after which a member's training ends.
     """
-    if deadline.seconds is not None:
-        recipe = _within(data, recipe, seed, backend, deadline)
-    model = network(recipe, data.layout, np.random.default_rng(seed))
-    best = BestEpoch(data.held, data.metric, data.metric_name, deadline.passed, patience)
-    trainer = _trainer(data, recipe, model, seed, backend)
-    trainer.callbacks, trainer.progress = (best,), progress
-    limit = None if deadline.seconds is None else max(deadline.left, 1e-3)
-    history = trainer.fit(data.X, data.target, recipe.epochs, recipe.batch_size, time_limit=limit)
+
+    data: Data
+    recipe: Recipe
+    backend: Callable[[int], Backend]
+    cores: int
+    deadline: Deadline
+    patience: float
+    progress: bool
+
+    def trainer(self, seed: int, threads: int) -> tuple[Trainer, BestEpoch]:
+        """A new net with what trains it, and what keeps its best weights."""
+        data, recipe = self.data, self.recipe
+        model = network(recipe, data.layout, seed)
+        best = BestEpoch(data.held, data.metric, data.metric_name, self.deadline.passed, self.patience)
+        optimizer = AdamW(model.parameters(), recipe.rate, BETAS, weight_decay=recipe.weight_decay)
+        return Trainer(
+            model, data.loss(), optimizer, self.backend(threads), seed, CosLog(), callbacks=[best],
+            progress=self.progress and threads == self.cores, drop_last=True,
+        ), best  # fmt: skip
+
+    def fit(self, trainer: Trainer, epochs: int) -> History:
+        """Epochs of training, fewer where the time is over or Ctrl-C comes."""
+        limit = None if self.deadline.seconds is None else max(self.deadline.left, LEAST_SECONDS)
+        history = trainer.fit(self.data.X, self.data.target, epochs, self.recipe.batch_size, time_limit=limit)
+        if history.stopped == "interrupted":
+            self.deadline.interrupted.set()
+        return history
+
+    def seconds_an_epoch(self, seed: int, threads: int) -> float:
+        """What an epoch takes: the second of two of a net that is thrown away, the first of which compiles."""
+        trainer, _ = self.trainer(seed, threads)
+        trainer.progress = False
+        for _ in range(2):
+            started = time.perf_counter()
+            self.fit(trainer, 1)
+        return time.perf_counter() - started
+
+
+def train(plan: Plan, seed: int, threads: int, seconds_an_epoch: float) -> Member:
+    """One member: the weights of its best epoch. Its schedule is as long as there is time for epochs."""
+    epochs = plan.recipe.epochs
+    if plan.deadline.seconds is not None:
+        epochs = max(1, min(epochs, int(SHARE * plan.deadline.left / seconds_an_epoch)))
+    trainer, best = plan.trainer(seed, threads)
+    history = plan.fit(trainer, epochs)
     if not best.weights:  # stopped within the first epoch
         best(trainer, history)
-    model.load_state_dict(best.weights)
-    if history.stopped == "interrupted":
-        deadline.interrupted.set()
-    elif history.stopped and deadline.passed():  # by Ctrl-C, which the main thread alone hears
-        history.stopped = "interrupted" if deadline.interrupted.is_set() else "time limit"
-    return Member(model, history, best.scores, best.epoch, best.best)
+    trainer.model.load_state_dict(best.weights)
+    if history.stopped and plan.deadline.passed():  # by Ctrl-C, which the main thread alone hears, or the time limit
+        history.stopped = "interrupted" if plan.deadline.interrupted.is_set() else "time limit"
+    return Member(trainer.model, history, best.scores, best.epoch, best.best)
 
 
-def _trainer(data: Data, recipe: Recipe, model: Module, seed: int, backend: Backend) -> Trainer:
-    optimizer = AdamW(model.parameters(), recipe.rate, BETAS, weight_decay=recipe.weight_decay)
-    return Trainer(model, data.loss(), optimizer, backend, seed, CosLog(), progress=False, drop_last=True)
-
-
-def _within(data: Data, recipe: Recipe, seed: int, backend: Backend, deadline: Deadline) -> Recipe:
-    """The recipe with as many epochs as there is time for, found by two epochs, the first of which compiles."""
-    model = network(recipe, data.layout, np.random.default_rng(seed))
-    trainer = _trainer(data, recipe, model, seed, backend)
-    trainer.callbacks = (BestEpoch(data.held, data.metric, data.metric_name, deadline.passed),)
-    for _ in range(2):
-        started = time.perf_counter()
-        trainer.fit(data.X, data.target, 1, recipe.batch_size, time_limit=max(deadline.left, 1e-3))
-        taken = time.perf_counter() - started
-        if trainer.history.stopped == "interrupted":
-            deadline.interrupted.set()
-            break
-    return replace(recipe, epochs=max(1, min(recipe.epochs, int(0.95 * deadline.left / taken))))
-
-
-def train_all(
-    data: Data, recipe: Recipe, seeds: Iterator[int], count: int | None, backend: Callable[[int], Backend],
-    deadline: Deadline, patience: float, progress: bool, cores: int,
-) -> list[Member]:  # fmt: skip
+def train_all(plan: Plan, seeds: Iterator[int], count: int | None) -> list[Member]:
     """So many members; for None one, or with a time limit as many as fit in. Ctrl-C keeps the best weights so far.
 
-    backend: for a number of threads. One member trains on all cores, several have one each.
+    One member trains on all cores; several are trained side by side, a core each.
     """
-    if count == 1 or cores == 1 or (count is None and deadline.seconds is None):
-        found = [train(data, recipe, next(seeds), backend(cores), deadline, patience, progress)]
-        while len(found) < (count or 1) and not deadline.passed():
-            found.append(train(data, recipe, next(seeds), backend(cores), deadline, patience, progress))
-        return found
-    found, took = [], 0.0
-    while (left := (cores if count is None else count - len(found))) > 0 and not deadline.passed():
-        if found and deadline.left < 1.1 * took:  # another round would not end in time
-            break
-        started, some = time.perf_counter(), min(cores, left)
-        found += _side_by_side(data, recipe, [next(seeds) for _ in range(some)], backend(1), deadline, patience)
+    wanted = count or (1 if plan.deadline.seconds is None else math.inf)
+    found, took, tried = list[Member](), 0.0, dict[int, float]()
+    while len(found) < wanted and (not found or plan.deadline.left > took) and not plan.deadline.interrupted.is_set():
+        started, together = time.perf_counter(), int(min(plan.cores, wanted - len(found)))
+        threads = plan.cores if together == 1 else 1
+        if plan.deadline.seconds is not None and threads not in tried:
+            tried[threads] = plan.seconds_an_epoch(0, threads)
+        found += _side_by_side(plan, [next(seeds) for _ in range(together)], threads, tried.get(threads, 0.0))
         took = time.perf_counter() - started
     return found
 
 
-def _side_by_side(
-    data: Data, recipe: Recipe, seeds: list[int], backend: Backend, deadline: Deadline, patience: float
-) -> list[Member]:
-    """One member a seed, each on a thread; the main thread waits, and hears Ctrl-C."""
-    with ThreadPoolExecutor(len(seeds)) as pool, _interrupting(deadline):
-        futures = [pool.submit(train, data, recipe, seed, backend, deadline, patience, False) for seed in seeds]
-        while not all(future.done() for future in futures):
-            try:
-                time.sleep(0.02)
-            except KeyboardInterrupt:
-                deadline.interrupted.set()
-        return [future.result() for future in futures]
-
-
-@contextmanager
-def _interrupting(deadline: Deadline) -> Iterator[None]:
-    """Whatever ends the block ends the members' training too."""
-    try:
-        yield
-    except BaseException:
-        deadline.interrupted.set()
-        raise
+def _side_by_side(plan: Plan, seeds: list[int], threads: int, seconds_an_epoch: float) -> list[Member]:
+    """One member a seed, each on a Python thread of its own; the main thread waits, and Ctrl-C interrupts it."""
+    if len(seeds) == 1:
+        return [train(plan, seeds[0], threads, seconds_an_epoch)]
+    with ThreadPoolExecutor(len(seeds)) as pool:
+        try:
+            futures = [pool.submit(train, plan, seed, threads, seconds_an_epoch) for seed in seeds]
+            wait(futures, return_when=FIRST_EXCEPTION)
+        except KeyboardInterrupt:
+            plan.deadline.interrupted.set()
+        finally:
+            if any(future.done() and future.exception() for future in futures):
+                plan.deadline.interrupted.set()  # the others' training ends too
+    return [future.result() for future in futures]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from .. import nn
-from ..tensor import Array
+from ..randomness import drawing_from
 from .recipe import Recipe
 
 # Factors of the rate, and that all hidden biases are drawn as weights are: RealMLP-TD-S, arXiv 2407.04491, table A.1.
@@ -22,33 +23,25 @@ class Layout:
     codes: tuple[int, ...] = ()
 
 
-def network(recipe: Recipe, layout: Layout, rng: np.random.Generator) -> nn.Module:
-    """A net with the initial weights that rng draws; the last layer's are 0, so that training begins at the mean."""
+def network(recipe: Recipe, layout: Layout, seed: int) -> nn.Module:
+    """A net with the initial weights of a seed; the last layer's are 0, so that training begins at the mean."""
+    with drawing_from(np.random.default_rng(seed)):
+        modules: list[nn.Module] = []
+        width = layout.dense
+        if layout.codes:
+            inputs = nn.TableInput(layout.dense, layout.codes)
+            modules, width = [inputs], inputs.out_features
+        modules.append(nn.Scale(width, lr_factor=SCALE_FACTOR))
+        for units in recipe.widths:
+            modules += [_linear(width, units, bias_initialiser="normal"), nn.ACTIVATIONS[recipe.activation]()]
+            if recipe.dropout:
+                modules.append(nn.Dropout(recipe.dropout))
+            width = units
+        modules.append(_linear(width, recipe.outputs, initialiser="zeros"))
+        if recipe.ascending:
+            modules.append(nn.Monotone(recipe.outputs))
+        return nn.Sequential(*modules)
 
-    def drawn(shape: tuple[int, ...]) -> Array:
-        return rng.standard_normal(shape, np.float32)
 
-    modules: list[nn.Module] = []
-    width = layout.dense
-    if layout.codes:
-        inputs = nn.TableInput(layout.dense, layout.codes)
-        modules, width = [inputs], inputs.out_features
-        for embedding in inputs.embeddings:
-            embedding.weight.data[1:] = drawn(embedding.weight.shape)[1:]  # 0 is for levels that are not known
-    modules.append(nn.Scale(width, lr_factor=SCALE_FACTOR))
-    for units in recipe.widths:
-        layer = nn.Linear(
-            width, units, parametrisation="ntk", initialiser=drawn, bias_initialiser=drawn, bias_lr_factor=BIAS_FACTOR
-        )
-        modules += [layer, nn.ACTIVATIONS[recipe.activation]()]
-        if recipe.dropout:
-            dropout = nn.Dropout(recipe.dropout)
-            dropout.seed[...] = rng.integers(1 << 63)
-            modules.append(dropout)
-        width = units
-    modules.append(
-        nn.Linear(width, recipe.outputs, parametrisation="ntk", initialiser="zeros", bias_lr_factor=BIAS_FACTOR)
-    )
-    if recipe.ascending:
-        modules.append(nn.Monotone(recipe.outputs))
-    return nn.Sequential(*modules)
+def _linear(inputs: int, outputs: int, **initialisers: Any) -> nn.Module:
+    return nn.Linear(inputs, outputs, parametrisation="ntk", bias_lr_factor=BIAS_FACTOR, **initialisers)

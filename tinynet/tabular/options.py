@@ -12,18 +12,8 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from kernels import Backend
 
-from ..estimators.parameters import Parameters, parameter
+from ..estimators.parameters import Parameters, above, at_least, parameter
 from ..nn import ACTIVATIONS
-
-
-def above_0(kind: type) -> Any:
-    """A number of a kind above 0."""
-    return Interval(kind, 0, None, closed="neither")
-
-
-def at_least_1() -> Any:
-    """A whole number above 0."""
-    return Interval(Integral, 1, None, closed="left")
 
 
 class TabularParameters(Parameters):
@@ -35,40 +25,39 @@ class TabularParameters(Parameters):
     numeric: Sequence[Any] = parameter([list, tuple], "columns that hold numbers, by name", default=())
     ignore: Sequence[Any] = parameter([list, tuple], "columns that are left out, by name", default=())
     n_members: int | None = parameter(
-        [at_least_1(), None],
+        [at_least(Integral, 1), None],
         "nets, each with a seed of its own, whose outputs are averaged; they are trained side by side, a core each. "
         "`None` is 1, or with a `time_limit` as many as there is time for",
         default=None,
     )
     time_limit: float | None = parameter(
-        [above_0(Real), None], "seconds that `fit` may take: epochs, and then members, are as many as fit", default=None
+        [above(Real, 0), None],
+        "seconds that `fit` may take: epochs, and then members, are as many as fit",
+        default=None,
     )
     hidden_layer_sizes: ArrayLike = parameter(
-        ["array-like", at_least_1()], "units of each hidden layer", default=(128, 128, 128)
+        ["array-like", at_least(Integral, 1)], "units of each hidden layer", default=(128, 128, 128)
     )
     activation: str | None = parameter(
         [StrOptions(set(ACTIVATIONS)), None],
         "of the hidden layers; `None` is `selu` for classes and `mish` for numbers", default=None,
     )  # fmt: skip
     max_epochs: int | None = parameter(
-        [at_least_1(), None],
+        [at_least(Integral, 1), None],
         "passes over the rows; the rates fall to 0 with the last. `None` goes by the rows",
         default=None,
     )
-    batch_size: int = parameter([at_least_1()], "rows of a step, or a few more or fewer", default=256)
+    batch_size: int = parameter([at_least(Integral, 1)], "rows of a step, or a few more or fewer", default=256)
     learning_rate_init: float | None = parameter(
-        [above_0(Real), None], "the largest rate of the hidden weights; `None` is 0.04 for classes, 0.07 for numbers",
+        [above(Real, 0), None], "the largest rate of the hidden weights; `None` is 0.04 for classes, 0.07 for numbers",
         default=None,
     )  # fmt: skip
-    dropout: float | None = parameter(
-        [Interval(Real, 0, 1, closed="left"), None],
-        "share of hidden units dropped; `None` goes by the data",
-        default=None,
+    dropout: float = parameter(
+        [Interval(Real, 0, 1, closed="left")], "share of hidden units dropped in training", default=0.15
     )
-    weight_decay: float | None = parameter(
-        [Interval(Real, 0, None, closed="left"), None],
-        "share of the weights, times the rate, that each step takes off; `None` goes by the data", default=None,
-    )  # fmt: skip
+    weight_decay: float = parameter(
+        [at_least(Real, 0)], "share of the weights, times the rate, that each step takes off, as in AdamW", default=0.0
+    )
     validation_fraction: float = parameter(
         [Interval(Real, 0, 1, closed="neither")],
         "share of the rows from which nothing is learned; they say which epoch was best. An `eval_set` takes their "
@@ -76,7 +65,9 @@ class TabularParameters(Parameters):
         default=0.2,
     )
     patience: int | None = parameter(
-        [at_least_1(), None], "epochs without a better score after which training ends; `None` is all", default=None
+        [at_least(Integral, 1), None],
+        "epochs without a better score after which training ends; `None` is all",
+        default=None,
     )
     random_state: int | np.random.RandomState | None = parameter(
         ["random_state"], "a seed or generator for weights, order of rows and held-out rows", default=None
@@ -88,7 +79,9 @@ class TabularParameters(Parameters):
         [str, Backend, None], "a name or a loaded backend; `None` is the process's", default=None
     )
     threads: int | None = parameter(
-        [at_least_1(), None], "how many `fit` and `predict` may use; `None` is the CPUs that there are", default=None
+        [at_least(Integral, 1), None],
+        "how many `fit` and `predict` may use, where the backend takes that; `None` is as many as it would itself",
+        default=None,
     )
     metric: str | Callable[..., float] | None = parameter(
         [str, callable, None], "what the held-out rows are scored by; see the class", default=None

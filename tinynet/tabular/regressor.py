@@ -13,6 +13,7 @@ from sklearn.utils._param_validation import StrOptions
 from .. import nn
 from ..checks import choose
 from ..estimators.parameters import FIRST, parameter
+from ..functional.losses import check_quantiles
 from ..nn import Module, MultiQuantileLoss
 from ..tensor import Array
 from .estimator import Goal, Tabular
@@ -44,7 +45,6 @@ class TabularRegressor(RegressorMixin, Tabular):  # type: ignore[misc]
     def _goal(self, y: Any) -> Goal:
         quantiles = self._asked_quantiles()
         numbers = self._numbers(y)
-        self._many = np.ndim(y) == 2 and numbers.shape[1] > 1
         self.n_outputs_ = numbers.shape[1]
         if quantiles and self.n_outputs_ > 1:
             raise ValueError(f"y has {self.n_outputs_} columns, expected one with loss='quantile'")
@@ -73,12 +73,7 @@ class TabularRegressor(RegressorMixin, Tabular):  # type: ignore[misc]
         return Goal(outputs, compared, loss, wanted, *self._metric(quantiles), ascending=ascending)
 
     def _asked_quantiles(self) -> tuple[float, ...]:
-        if self.loss != "quantile":
-            return ()
-        quantiles = tuple(float(q) for q in self.quantiles)
-        if not quantiles or not all(0 < q < 1 for q in quantiles) or list(quantiles) != sorted(set(quantiles)):
-            raise ValueError(f"quantiles is {self.quantiles!r}, expected ascending numbers in (0, 1)")
-        return quantiles
+        return check_quantiles("quantiles", self.quantiles) if self.loss == "quantile" else ()
 
     def _metric(self, quantiles: tuple[float, ...]) -> tuple[Metric, str]:
         if callable(self.metric):
@@ -118,7 +113,7 @@ class TabularRegressor(RegressorMixin, Tabular):  # type: ignore[misc]
         return found
 
     def _flat(self, numbers: Array) -> Array:
-        return numbers if self._many or self.loss == "quantile" else numbers[:, 0]
+        return numbers if self.n_outputs_ > 1 or self.loss == "quantile" else numbers[:, 0]
 
     def predict(self, X: Any) -> Array:
         """The predictions, (rows,) or (rows, outputs); with `loss='quantile'` (rows, quantiles): members' mean."""

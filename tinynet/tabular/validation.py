@@ -11,11 +11,9 @@ import numpy as np
 from scipy.special import log_softmax, softmax
 from sklearn.metrics import roc_auc_score
 
-from ..nn import Module
-from ..tensor import Array, Tensor, no_grad
+from ..tensor import Array
+from ..training.evaluation import outputs
 from ..training.history import History
-
-ROWS_AT_A_TIME = 4096  # of a prediction: enough for speed, little memory
 
 
 @dataclass(frozen=True)
@@ -35,10 +33,10 @@ Metric = Callable[[Array, Array, Array | None], float]
 
 
 def mean(errors: Array, weight: Array | None) -> float:
-    """The weighted mean over rows; blanks, which are NaN, count for nothing."""
-    if errors.ndim > 1:
-        errors = np.nanmean(errors, axis=1) if np.isnan(errors).any() else errors.mean(axis=1)
-    return float(np.average(errors, weights=weight))
+    """The weighted mean over elements; blanks, which are NaN, count for nothing. NaN if nothing is left."""
+    known = ~np.isnan(errors)
+    shares = known if weight is None else known * (weight if errors.ndim == 1 else weight[:, None])
+    return float(np.average(np.where(known, errors, 0.0), weights=shares)) if shares.any() else math.nan
 
 
 def accuracy(logits: Array, labels: Array, weight: Array | None) -> float:
@@ -87,14 +85,6 @@ CLASSIFICATION: dict[str, Metric] = {"accuracy": accuracy, "log_loss": log_likel
 REGRESSION: dict[str, Metric] = {"squared_error": squares, "absolute_error": absolutes}
 
 
-def outputs(model: Module, X: Array) -> Array:
-    """The network's outputs for encoded rows, in evaluation mode."""
-    model.eval()
-    with no_grad():
-        parts = [model(Tensor(X[i : i + ROWS_AT_A_TIME])).numpy() for i in range(0, len(X), ROWS_AT_A_TIME)]
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-
 class BestEpoch:
     """A Trainer's callback that keeps the weights of the epoch whose metric is best, of equals the last.
 
@@ -111,7 +101,7 @@ class BestEpoch:
     def __call__(self, trainer: Any, history: History) -> bool:
         score = float(self.metric(outputs(trainer.model, self.held.X), self.held.target, self.held.weight))
         self.scores.append(score)
-        if score >= self.best or not self.weights:
+        if score >= self.best or math.isnan(self.best) or not self.weights:
             self.best, self.epoch = score, len(self.scores)
             self.weights = trainer.model.state_dict()
         trainer.note = f"{self.name} {score:.4f}"

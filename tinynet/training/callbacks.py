@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Protocol
 
@@ -32,7 +33,45 @@ Callback = Callable[[Any, History], bool | None]
 ROWS_LOOKED_AT = 4096  # to tell whether a loss is that of the same rows: a large table need not be read whole
 
 
-class EarlyStopping:
+class KeepsWeights(ABC):
+    """A callback that gives the model other weights than training came to when ``fit`` ends; checkpoints hold both."""
+
+    numbers: ClassVar[tuple[str, ...]]  # of its state, beside weights; the class has those of before the first epoch
+    _weights: Mapping[str, Array]
+    _last: Mapping[str, Array]  # those of the last epoch, while the model has the kept ones
+
+    def __init__(self) -> None:
+        self.load_state_dict({})
+
+    @abstractmethod
+    def __call__(self, trainer: Training, history: History) -> bool | None: ...
+
+    def fit_begins(self, trainer: Training, history: History, rows: tuple[Array, Array]) -> None:
+        """Gives the model the weights that training had come to, if it still has the kept ones."""
+        if self._last and same(trainer.model.arrays(), self._weights):
+            trainer.model.load_state_dict(self._last)
+        self._last = {}
+
+    def _give(self, trainer: Training, keep_last: bool = True) -> None:
+        """Gives the model the kept weights; keep_last: the next ``fit`` goes on with those that it had."""
+        if not self._weights or same(trainer.model.arrays(), self._weights):
+            return
+        if keep_last:
+            self._last = trainer.model.state_dict()
+        trainer.model.load_state_dict(self._weights)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a continued run needs: its numbers, the weights that it keeps, and where training had come to."""
+        return {**{name: getattr(self, name) for name in self.numbers}, "weights": self._weights, "last": self._last}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restores what state_dict gave; what is not in it is as before the first epoch."""
+        for name in self.numbers:
+            setattr(self, name, state.get(name, getattr(type(self), name)))
+        self._weights, self._last = state.get("weights", {}), state.get("last", {})
+
+
+class EarlyStopping(KeepsWeights):
     """Stops when the loss has not fallen by more than min_delta for patience epochs.
 
     The loss is the validation loss if there is one, else the training loss; one that is not finite has not fallen.
@@ -42,17 +81,13 @@ class EarlyStopping:
     rows, whose losses cannot be compared, all begins again.
     """
 
-    counts: ClassVar = ("best_epoch", "waited", "rows")  # numbers of its state, beside the best loss and weights
+    numbers = ("best", "best_epoch", "waited", "rows")
+    best, best_epoch, waited, rows = math.inf, 0, 0, 0
 
     def __init__(self, patience: int = 10, min_delta: float = 0.0, restore_best: bool = True):
         self.patience, self.min_delta = check_whole("patience", patience), check_at_least_0("min_delta", min_delta)
         self.restore_best = restore_best
-        self._begin_again()
-
-    def _begin_again(self) -> None:
-        self.best, self.best_epoch, self.waited, self.rows = math.inf, 0, 0, 0
-        self._weights: Mapping[str, Array] = {}
-        self._last: Mapping[str, Array] = {}  # those of the last epoch, while the model has the best
+        super().__init__()
 
     @property
     def stop_reason(self) -> str:
@@ -66,13 +101,10 @@ class EarlyStopping:
     def fit_begins(self, trainer: Training, history: History, rows: tuple[Array, Array]) -> None:
         """Continues from what the last call of ``fit`` left, if this one has the same rows."""
         if (looked := _checksum(rows)) != self.rows:
-            self._begin_again()
-            self.rows = looked
+            self.load_state_dict({"rows": looked})  # all begins again
         if self._stops:
             self.waited = 0
-        if self._last and same(trainer.model.arrays(), self._weights):
-            trainer.model.load_state_dict(self._last)
-        self._last = {}
+        super().fit_begins(trainer, history, rows)
 
     def __call__(self, trainer: Training, history: History) -> bool:
         loss = history.monitored
@@ -87,22 +119,7 @@ class EarlyStopping:
 
     def fit_ended(self, trainer: Training, history: History) -> None:
         """Gives the model the best weights."""
-        if not self._weights or same(trainer.model.arrays(), self._weights):
-            return
-        if not self._stops and history.stopped != NOT_FINITE:
-            self._last = trainer.model.state_dict()
-        trainer.model.load_state_dict(self._weights)
-
-    def state_dict(self) -> dict[str, Any]:
-        """What a continued run needs: the best loss, its epoch, the weights of then, and where training had come to."""
-        names = ("best", "best_epoch", "waited", "rows")
-        return {**{name: getattr(self, name) for name in names}, "weights": self._weights, "last": self._last}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restores what state_dict gave."""
-        self._begin_again()
-        for name, value in state.items():
-            setattr(self, f"_{name}" if name in ("weights", "last") else name, value)
+        self._give(trainer, keep_last=not self._stops and history.stopped != NOT_FINITE)
 
 
 def same(arrays: Mapping[str, Array], others: Mapping[str, Array]) -> bool:

@@ -129,7 +129,7 @@ class Stepper:
         if not self._trusted:
             self._note_calls()
             self._note_arrays()
-            self.trainer.model.train()
+        self.trainer.model.train()  # a callback may have evaluated it; a step that is halted is run eagerly
         for array, copy in self._kept:
             np.copyto(copy, array)
 

@@ -28,13 +28,11 @@ from ..optim import Accumulate, ClipNorm, Optimizer
 from ..optim.transformations import Transform, checked_transforms
 from ..tensor import Array, Tensor, no_grad
 from .callbacks import Callback
+from .evaluation import EVALUATION_ROWS, outputs
 from .history import NOT_FINITE, History
 from .reachable import runs_only_ours
 from .scheduled import ScheduleLike, Schedules
 from .stepping import NonFiniteLoss, Stepper
-
-# Rows a batch where nothing is learned: many for a product, and a layer of 2,048 takes 32 MiB of float32.
-EVALUATION_ROWS = 4096
 
 
 @dataclass
@@ -212,7 +210,7 @@ class Trainer:
         """The model's outputs for all rows, in evaluation mode, as an array."""
         features, _ = self._checked(X, None, "X", "y")
         with running_on(self.backend), reading("predict", self.model):
-            return np.concatenate([output.numpy() for output, _ in self._evaluated(features)])
+            return outputs(self.model, features)
 
     def _checked(self, X: ArrayLike, y: ArrayLike | None, X_name: str, y_name: str) -> tuple[Array, Array]:
         """X in the model's dtype and y, checked as far as that goes without the model."""
@@ -351,6 +349,7 @@ class _Run:
         self.trainer, self.features, self.target = trainer, features, target
         self.epochs, self.batch_size, self.validation, self.limit = epochs, batch_size, validation, limit
         self.backend, self.history = current(), History()
+        trainer.note = ""
         self.batches = self._batches(len(features), batch_size)
         self.stepper = trainer._stepper
         self.stepper.fit_begins(features, target)
@@ -431,7 +430,7 @@ class _Run:
     def _epoch(self, bar: Any, last: bool) -> None:
         trainer, history, position = self.trainer, self.history, self.trainer.position
         order = checked_order(trainer.order(len(self.features)), len(self.features))
-        if self.others or self.validation is not None:
+        if self.others:
             self.stepper.other_code_ran()
         self.row_weights = row_weights(trainer.loss_function, self.target)
         self.stepper.epoch_begins()

@@ -90,12 +90,12 @@ def test_parameters_with_equal_factors_share_a_group():
     assert [len(group["params"]) for group in groups] == [1, 1, 2, 1]
     assert front["params"] == [model[0].weight] and biases["params"] == [model[1].bias, model[3].bias]
     assert [group["lr"] for group in groups] == pytest.approx([0.36, 0.02, 0.006, 0.04])
-    assert [group["eps"] for group in groups] == pytest.approx([1e-8, 3e-8, 1e-8, 3e-8])
+    assert [group.get("eps") for group in groups] == pytest.approx([None, 3e-8, None, 3e-8])
     assert [group["weight_decay"] for group in groups] == pytest.approx([0.3, 0.9, 0, 0.9])
     for params in (groups, model.parameters()):
         made = optim.AdamW(params, lr=0.06, weight_decay=0.3)
         assert [dict(made_group) for made_group in made.groups] == [
-            {"params": group["params"], "lr": group["lr"], "beta1": 0.9, "beta2": 0.999, "eps": group["eps"],
+            {"params": group["params"], "lr": group["lr"], "beta1": 0.9, "beta2": 0.999, "eps": group.get("eps", 1e-8),
              "weight_decay": group["weight_decay"], "step": 0.0} for group in groups
         ]  # fmt: skip
 

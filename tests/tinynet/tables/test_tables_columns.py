@@ -87,6 +87,13 @@ def test_overrides():
     assert [c.kind for c in describe_columns(np.arange(6).reshape(3, 2), categorical=[1])] == ["number", "category"]
 
 
+def test_what_names_columns():
+    for given in (None, 3.5):
+        assert "expected names of columns" in said(
+            lambda given=given: describe_columns({"x": [1]}, numeric=given), TypeError
+        )
+
+
 LONG = "x" * 10_001
 REFUSED = {
     "near name": ({"city": ["a", "b"]}, {"categorical": ["ctiy"]}, ["categorical", "'ctiy'", "did you mean 'city'"]),

@@ -221,9 +221,34 @@ def test_fit_refuses(made, options, words):
     assert [word for word in words if word not in message] == []
 
 
+def test_names_of_the_output_differ():
+    encoder = TableEncoder().fit({"a": ["x", "y", "z"], "a_x": [1, 2, 3]})
+    assert encoder.get_feature_names_out().tolist() == ["a_x", "a_x_", "a_y", "a_z"]
+
+
 def test_many_columns_take_no_square_of_time():
     wide = {f"c{i}": ["a", "b", "c"] for i in range(2_000)}
     assert TableEncoder().fit_transform(wide).shape == (3, 6_000)
+
+
+cells = st.one_of(
+    st.none(), st.floats(), st.integers(-(2**70), 2**70), st.booleans(), st.sampled_from(["a", "b", "NA", "1", "1,000", "2024-01-01", " "]),
+    st.text(max_size=3), st.dates(), st.datetimes(), st.timedeltas(), st.decimals(allow_nan=False),
+)  # fmt: skip
+columns = st.one_of(*(st.lists(kind, min_size=6, max_size=6) for kind in (cells, *cells.original_strategies)))
+
+
+@given(st.lists(columns, min_size=1, max_size=4), st.lists(columns, min_size=4, max_size=4))
+@settings(deadline=None, max_examples=400)
+def test_any_table_is_encoded_or_refused_in_a_sentence(made, new):
+    encoder = TableEncoder(max_one_hot=3)
+    try:
+        out = encoder.fit_transform({str(i): column for i, column in enumerate(made)})
+        assert np.isfinite(out).all() and (np.abs(out[:, : encoder.n_dense_]) <= 3).all()
+        again = restored(encoder).transform({str(i): column for i, column in enumerate(new)})
+        assert np.isfinite(again).all() and again.shape == out.shape
+    except ValueError as error:
+        assert "\n" not in str(error) and ("column" in str(error) or "dates must" in str(error))  # noqa: PT017
 
 
 # ---- state ----------------------------------------------------------------------------------------------------------

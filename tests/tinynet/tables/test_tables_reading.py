@@ -17,8 +17,7 @@ from children import finished
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
-from refusals import said, written
-from test_checkpoint import mutated
+from refusals import mutated, said, written
 
 from tinynet.tables import as_frame, read_table, read_target
 from tinynet.tables.cells import BLANKS, level
@@ -294,6 +293,14 @@ def test_other_frames():
     assert as_frame([np.arange(2), np.arange(2)]).shape == (2, 2)
 
 
+def test_arrays_with_names_or_masks_and_records():
+    frame = pl.DataFrame({"a": [1, 2], "b": ["x", None]})
+    assert_frame_equal(as_frame([{"a": 1, "b": "x"}, {"a": 2}]), frame)
+    assert_frame_equal(as_frame(np.array([(1, "x"), (2, "")], dtype=[("a", "i8"), ("b", "U1")])), frame)
+    masked = np.ma.array([[1.0, 2.0], [3.0, 4.0]], mask=[[True, False], [False, False]])
+    assert as_frame(masked).rows() == [(None, 2.0), (3.0, 4.0)]
+
+
 def test_dates_of_numpy():
     days = np.array(["2024-01-02", "NaT"], "datetime64[D]")
     assert as_frame({"d": days})["d"].to_list() == [datetime.datetime(2024, 1, 2), None]
@@ -312,6 +319,8 @@ def test_dates_of_numpy():
         ({"a": [1, 2], "b": [1]}, ValueError, ["'b'", "1 rows", "'a'", "2"]),
         (np.ones((2, 2)) * 1j, ValueError, ["Complex data not supported"]),
         (np.empty((3, 0)), ValueError, ["0 feature(s)"]),
+        ({"a": "text"}, TypeError, ["'a'", "a sequence", "got str"]),
+        ({"a": 3}, TypeError, ["'a'", "a sequence", "got int"]),
         ({"a": [b"\xe9"], 1: [2]}, TypeError, ["int and str"]),
         ({"a": np.array([b"\xe9"])}, ValueError, ["'a'", "row 0", "UTF-8"]),
     ],
@@ -374,6 +383,8 @@ def test_text_round_trip(rows):
         ([0.5, 1.5, 2.5], "regression", "f"),
         (np.arange(100), "regression", "i"),
         (pl.Series(["a", "b"], dtype=pl.Categorical), "classification", "O"),
+        (np.ones((3, 1)), "classification", "f"),
+        (pl.DataFrame({"y": ["a", "b"]}), "classification", "O"),
     ],
 )
 def test_targets(values, kind, dtype):
@@ -387,4 +398,7 @@ def test_targets_refused():
     assert "neither like classes" in said(lambda: read_target([f"id{i}" for i in range(30)]))
     assert read_target([f"id{i}" for i in range(30)], task="classification")[1] == "classification"
     assert "'a' in row 0, which is not a number" in said(lambda: read_target(["a", "b"], task="regression"))
+    assert "'target' is inf in row 1, expected finite" in said(lambda: read_target([1.0, np.inf]))
+    assert "has no row" in said(lambda: read_target([]))
+    assert "must be 1-D" in said(lambda: read_target(np.ones((2, 2))))
     assert "must hold numbers or text, got Datetime" in said(lambda: read_target([datetime.datetime(2024, 1, 1)] * 2))

@@ -76,7 +76,7 @@ def mask_of(views, arrays):
 
 def run_alone(machine, kernel, char, operands, memories, thread):
     """One thread's share of a call, with each buffer's bytes where ``memories`` has them."""
-    words = np.zeros(executor.ROW, np.int64)
+    words = np.zeros(executor.ROW_WORDS, np.int64)
     words[0] = machine.launcher(kernel, char).kernel
     for slot, operand in enumerate(machine.linked(char, operands)):
         at = executor.FIRST_OPERAND + executor.OPERAND_WORDS * slot
