@@ -31,7 +31,7 @@ def _(model: MLPRegressor) -> tuple[nn.Module, Ending]:
 @network_and_ending.register(MLPClassifier)
 def _(model: MLPClassifier) -> tuple[nn.Module, Ending]:
     check_is_fitted(model)
-    classes = _classes(model.classes_)
+    classes = stored_classes(model.classes_)
 
     def ending(graph: Graph, y: Value) -> list[Edge]:
         if model._label_binarizer.y_type_ == "multilabel-indicator":
@@ -63,10 +63,10 @@ def _of_two(graph: Graph, y: Value) -> str:
     return graph.node("output", "Cast", flat, to=element_type(np.int64))
 
 
-def _classes(classes: Any) -> Array:
+def stored_classes(classes: Any) -> Array:
     """As ONNX holds them: numbers and truths as they are, texts as objects; a single class twice."""
     array = np.asarray(classes)
-    if array.dtype.kind in "UO":
+    if array.dtype.kind not in "biuf":
         if not all(isinstance(label, str) for label in array.tolist()):
             raise TypeError(f"classes_ are {array.tolist()!r}, expected numbers or texts, which an ONNX file can hold")
         array = array.astype(object)

@@ -23,22 +23,29 @@ OPERATORS = {
 
 
 class Composer:
-    """A backend that computes nothing: a kernel's call becomes nodes of a graph, and an array the name of an edge."""
+    """A backend that computes nothing: a kernel's call becomes nodes of a graph, and an array the name of an edge.
 
-    def __init__(self, graph: Graph, path: str):
+    dtype: of the arithmetic; by default the graph's.
+    """
+
+    def __init__(self, graph: Graph, path: str, dtype: DTypeLike | None = None):
         self.graph, self.path = graph, path
+        self.dtype = graph.dtype if dtype is None else np.dtype(dtype)
 
     def node(self, operator: str, *operands: str | float, **attributes: Any) -> str:
-        names = [operand if isinstance(operand, str) else self.graph.number(float(operand)) for operand in operands]
+        names = [
+            operand if isinstance(operand, str) else self.graph.number(float(operand), self.dtype)
+            for operand in operands
+        ]
         return self.graph.node(self.path, operator, *names, **attributes)
 
     def cast(self, x: str, to: DTypeLike) -> str:
         return self.node("Cast", x, to=element_type(np.dtype(to)))
 
     def erf(self, x: str, out: None = None) -> str:
-        if self.graph.dtype == np.float32:
+        if self.dtype == np.float32:
             return self.node("Erf", x)
-        return self.cast(self.node("Erf", self.cast(x, np.float32)), self.graph.dtype)
+        return self.cast(self.node("Erf", self.cast(x, np.float32)), self.dtype)
 
     def expm1(self, x: str, out: None = None) -> str:
         return self.node("Sub", self.node("Exp", x), 1.0)
@@ -47,7 +54,7 @@ class Composer:
         return self.node("Log", self.node("Add", x, 1.0))
 
     def greater(self, a: str | float, b: str | float, out: None = None) -> str:
-        return self.cast(self.node("Greater", a, b), self.graph.dtype)
+        return self.cast(self.node("Greater", a, b), self.dtype)
 
     def where(self, condition: str, a: str | float, b: str | float, out: None = None) -> str:
         return self.node("Where", self.cast(condition, np.bool_), a, b)

@@ -91,6 +91,12 @@ def export_onnx(
     ``label``, what predict returns, and ``probabilities`` (batch, classes), those of predict_proba. The batch axis is
     dynamic; the dtype is the parameters', that of an Embedding's input int64; weights keep their dotted names.
 
+    An estimator of tables takes an input (batch, 1) for each column that its ``encoder_`` reads, by the column's name:
+    float64 for numbers, NaN where blank, and for dates, seconds since 1970 in UTC; bool for truth values; text for
+    categories, and for truth values that were text or had blanks in fit, empty where blank. Texts come without white
+    space around them, and numbers among them as Python writes them. Outputs are float64; one whose name a column has
+    is called that and _. ``output`` and ``input_features`` are not for it.
+
     output: logits, what the network returns, or softmax or sigmoid of it, alone and as ``output``; by default logits
     for networks, predictions for estimators. input_features: by default what the first layer takes. GELU's erf is
     computed in float32 even in a float64 model, as runtimes lack the other.
@@ -99,7 +105,8 @@ def export_onnx(
         ImportError: onnx is not installed.
         TypeError: a module that cannot be exported, as the user's own modules, dtypes that are mixed, or classes that
             are neither numbers nor texts.
-        ValueError: layers that do not fit together, an estimator that is not fitted, or more than 2 GiB of parameters.
+        ValueError: layers that do not fit together, an estimator that is not fitted, a table's column that ONNX has no
+            operators for, as dates that were text in fit, or more than 2 GiB of parameters.
         OSError: path cannot be written.
     """
     require_onnx()
