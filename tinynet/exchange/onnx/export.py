@@ -95,7 +95,7 @@ def export_onnx(
     float64 for numbers, NaN where blank, and for dates, seconds since 1970 in UTC; bool for truth values; text for
     categories, and for truth values that were text or had blanks in fit, empty where blank. Texts come without white
     space around them, and numbers among them as Python writes them. Outputs are float64; one whose name a column has
-    is called that and _. ``output`` and ``input_features`` are not for it.
+    is called that, followed by _. ``output`` and ``input_features`` are not for it.
 
     output: logits, what the network returns, or softmax or sigmoid of it, alone and as ``output``; by default logits
     for networks, predictions for estimators. input_features: by default what the first layer takes. GELU's erf is

@@ -71,7 +71,7 @@ class Graph:
         return name
 
     def free(self, name: str) -> str:
-        """The name, with _ behind it where an input has it."""
+        """The name, followed by _ where an input has it."""
         while name in self.inputs:
             name += "_"
         return name
