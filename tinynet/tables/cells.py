@@ -67,7 +67,7 @@ _CLEANED: dict[Any, Callable[[pl.Series], pl.Series]] = {pl.String: _stripped, p
 
 def parsed(texts: pl.Series) -> pl.Series:
     """float64: the number in each text, null where there is none."""
-    numbers = texts.cast(pl.Float64, strict=False)
+    numbers = texts.cast(pl.Float64, strict=False).fill_nan(None)  # a NaN that is none of BLANKS is a word
     if numbers.null_count() > texts.null_count():
         commas = texts.str.contains(_THOUSANDS) & numbers.is_null()
         if commas.any():

@@ -19,12 +19,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from tinynet.tables.sources import first_line
+
 Array: TypeAlias = NDArray[Any]
 
 _DELIMITERS = (",", ";", "\t", "|")
 _BLOCK = 1 << 24  # bytes that are looked at together
 _QUOTE, _NEWLINE = ord('"'), ord("\n")
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE)
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def _header(path: Path, text: bytes) -> tuple[str, list[str], int, int]:
     names = _fields(path, record, delimiter, line)
     if not names:
         raise ValueError(f"{path}: the file is empty")
-    if all(map(_NUMBER.fullmatch, names)) and names not in _numbered(len(names)):
+    if all(map(NUMBER.fullmatch, names)) and names not in _numbered(len(names)):
         raise ValueError(f"{path}, line {line}: a header with the columns' names is needed, got {names[0]}, ...")
     places: dict[str, int] = {}
     for position, name in enumerate(names, 1):
@@ -163,7 +165,7 @@ def _cells(path: Path, text: bytes, delimiter: str, names: list[str], lines: Arr
         frame = pl.read_csv(io.BytesIO(text), has_header=False, separator=delimiter, schema=schema, infer_schema=False)
     except pl.exceptions.PolarsError as error:
         raise ValueError(
-            f"{path}{_place(text, delimiter, lines)}: the fields cannot be told apart ({_first(error)})"
+            f"{path}{_place(text, delimiter, lines)}: the fields cannot be told apart ({first_line(error)})"
         ) from None
     if frame.height != len(lines):
         raise ValueError(f"{path}: the fields cannot be told apart ({frame.height} records of {len(lines)} are whole)")
@@ -180,7 +182,3 @@ def _place(text: bytes, delimiter: str, lines: Array) -> str:
     except csv.Error:
         return f", line {lines[min(row, len(lines) - 1)]}"
     return ""
-
-
-def _first(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__

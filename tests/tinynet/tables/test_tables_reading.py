@@ -19,8 +19,11 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 from refusals import mutated, said, written
 
+import tinynet.data
 from tinynet.tables import as_frame, read_table, read_target
-from tinynet.tables.cells import BLANKS, level
+from tinynet.tables.cells import BLANKS, level, without_blanks
+from tinynet.tables.reading import READERS
+from tinynet.tables.sources import table_suffix
 
 PEOPLE = "name,age,city\nAda,36,London\nBlaise,,Paris\nCarl,77.5,?\n"
 FRAME = pl.DataFrame({"name": ["Ada", "Blaise", "Carl"], "age": [36.0, None, 77.5], "city": ["London", "Paris", None]})
@@ -96,6 +99,16 @@ def test_names_of_files(tmp_path, monkeypatch):
     os.mkfifo(tmp_path / "pipe.csv")
     assert "not a regular file" in said(lambda: read_table(tmp_path / "pipe.csv"))
     assert "got int" in said(lambda: read_table(3), TypeError)
+
+
+@pytest.mark.parametrize("name", ["t.npz.gz", "t.parquet.zst", "t.parquet.gz", "t.feather.gz", "T.ARROW.ZST"])
+@pytest.mark.parametrize("reader", [read_table, tinynet.data.load])
+def test_files_that_are_compressed_within_are_not_read_compressed(tmp_path, name, reader):
+    path = written(tmp_path, gzip.compress(b"anything"), name)
+    message = said(lambda: reader(path))
+    if table_suffix(path) in (READERS if reader is read_table else (".npz", ".parquet")):
+        assert f"expected the file without {path.suffix.lower()}" in message.lower()
+    assert str(path) in message and "file" in message
 
 
 BAD_TEXT = {
@@ -190,6 +203,17 @@ def test_import_is_light():
     assert done.stdout.strip() == "set()"
 
 
+def test_cells_are_cleaned_once(tmp_path, monkeypatch):
+    cleaned = []
+    monkeypatch.setattr(
+        "tinynet.tables.reading.without_blanks", lambda frame: cleaned.append(1) or without_blanks(frame)
+    )
+    read_table(written(tmp_path, PEOPLE))
+    FRAME.write_parquet(tmp_path / "t.parquet")
+    read_table(tmp_path / "t.parquet")
+    assert len(cleaned) == 2
+
+
 # ---- cells ----------------------------------------------------------------------------------------------------------
 
 
@@ -205,6 +229,7 @@ def test_import_is_light():
         (["1_0", "2_0"], ["1_0", "2_0"]),
         (["12345678901234567890", "1"], ["12345678901234567890", "1"]),
         (["", "NA"], [None, None]),
+        (["1"] * 100 + ["NAN"], ["1"] * 100 + ["NAN"]),
     ],
 )
 def test_what_is_a_number(tmp_path, cells, expected):
