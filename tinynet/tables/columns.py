@@ -166,6 +166,14 @@ def first(rows: pl.Series) -> int:
     return int(rows.arg_true()[0])
 
 
+def check_usable(column: pl.Series) -> None:
+    """Raises ValueError for lists, structs, bytes and other objects, and for dates beyond the years 1 to 9999."""
+    if column.dtype.is_nested() or column.dtype in (pl.Object, pl.Binary):
+        raise unusable(column)
+    if column.dtype in (pl.Date, pl.Datetime):
+        as_moments(column)
+
+
 def unusable(column: pl.Series) -> ValueError:
     """The error that says that a column holds what no rule is for."""
     kind = "Python objects" if column.dtype == pl.Object else f"values of type {shortened(str(column.dtype))}"
@@ -202,8 +210,7 @@ def _describe(column: pl.Series, told: str | None) -> Column:
 
     if told == "ignored":
         return made("ignored", "as told")
-    if column.dtype.is_nested() or column.dtype in (pl.Object, pl.Binary):
-        raise unusable(column)
+    check_usable(column)
     if missing == 1 or not len(column):
         return made("ignored", "every cell is blank")
     if told == "category":
@@ -222,7 +229,6 @@ def _describe(column: pl.Series, told: str | None) -> Column:
     if plain.dtype == pl.Boolean:
         return made("boolean", levels=plain.n_unique() - bool(missing))
     if plain.dtype in (pl.Date, pl.Datetime):
-        as_moments(plain)
         return made("date")
     form = date_format(column) if texts else None
     if form is not None:
@@ -247,8 +253,9 @@ def _says_truth(column: pl.Series) -> bool:
 
 
 def _levels(column: pl.Series) -> int:
-    if column.dtype == pl.String and column.estimated_size() > _LONGEST_LEVEL:
-        lengths = column.str.len_bytes()
+    is_category = column.dtype in (pl.Enum, pl.Categorical)
+    if is_category or (column.dtype == pl.String and column.estimated_size() > _LONGEST_LEVEL):
+        lengths = column.cast(pl.String).str.len_bytes()
         row = lengths.arg_max()
         if row is not None and lengths[row] > _LONGEST_LEVEL:
             raise ValueError(

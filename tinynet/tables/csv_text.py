@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
@@ -29,7 +28,10 @@ Array: TypeAlias = NDArray[Any]
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE)
 _DELIMITERS = (",", ";", "\t", "|")
-_QUOTED = r'"[^"]*("|$)'  # within a line
+_WHOLE = (
+    pl.when(pl.col("inside")).then('"' + pl.col("text")).otherwise("text")
+)  # a line, its quotes in pairs but the last
+_QUOTED = r'"[^"]*("|$)'
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ def read_records(path: Path, content: bytes) -> Records:
         text, skipped = "\n".join(body["text"]).encode(), 0
     wrong = records.filter(pl.col("fields") != len(names))
     if wrong.height:
+        _check_quotes(path, body, delimiter)
         found = wrong["fields"][0]
         raise ValueError(
             f"{path}, line {wrong['line'][0]}: {found} field{'s' * (found > 1)} found, {len(names)} expected as in the "
@@ -72,11 +75,7 @@ def read_records(path: Path, content: bytes) -> Records:
         )
     frame = pl.DataFrame(schema=dict.fromkeys(names, pl.String))
     if records.height:
-        frame = _cells(path, text, skipped, delimiter, frame.schema, body)
-    if frame.height != records.height:
-        raise ValueError(
-            f"{path}: the fields cannot be told apart ({frame.height} records of {records.height} are whole)"
-        )
+        frame = _cells(path, text, skipped, delimiter, frame.schema, body, records.height)
     return Records(frame, records["line"].to_numpy())
 
 
@@ -110,8 +109,8 @@ def _lines(path: Path, text: bytes) -> pl.DataFrame:
 
 def _records(lines: pl.DataFrame, delimiter: str) -> pl.DataFrame:
     """Each record: its number, the line on which it begins, how many fields it has, and whether it is not blank."""
-    text = pl.when(pl.col("inside")).then('"' + pl.col("text")).otherwise("text").str.replace_all(_QUOTED, "")
-    lines = lines.with_columns(fields=text.str.count_matches(delimiter, literal=True))
+    fields = _WHOLE.str.replace_all(_QUOTED, "").str.count_matches(delimiter, literal=True)
+    lines = lines.with_columns(fields=fields)
     if not lines["inside"].any():  # a line is a record
         return lines.select("record", "line", pl.col("fields") + 1, "filled")
     return lines.group_by("record", maintain_order=True).agg(
@@ -154,25 +153,29 @@ def _numbered(columns: int) -> tuple[list[str], list[str]]:
 
 
 def _cells(
-    path: Path, text: bytes, skipped: int, delimiter: str, schema: pl.Schema, lines: pl.DataFrame
+    path: Path, text: bytes, skipped: int, delimiter: str, schema: pl.Schema, lines: pl.DataFrame, records: int
 ) -> pl.DataFrame:
-    """What is in the text after so many lines; these lines follow."""
+    """What is in the text after so many lines; these lines follow, of so many records."""
     try:
-        return pl.read_csv(
+        frame = pl.read_csv(
             io.BytesIO(text), has_header=False, skip_lines=skipped, separator=delimiter, schema=schema,
             infer_schema=False,
         )  # fmt: skip
+        said = f"{frame.height} records of {records} are whole"
     except pl.exceptions.PolarsError as error:
-        place = _place(lines, delimiter)
-        raise ValueError(f"{path}{place}: the fields cannot be told apart ({first_line(error)})") from None
+        frame, said = pl.DataFrame(), first_line(error)
+    if frame.height != records:
+        _check_quotes(path, lines, delimiter)
+        raise ValueError(f"{path}: the fields cannot be told apart ({said})")
+    return frame
 
 
-def _place(lines: pl.DataFrame, delimiter: str) -> str:
-    """The first line in which quotes make no sense to Python either."""
-    reader = csv.reader((text + "\n" for text in lines["text"]), delimiter=delimiter, strict=True)
-    try:
-        for _ in reader:
-            pass
-    except csv.Error:
-        return f", line {lines['line'][reader.line_num - 1]}"
-    return ""
+def _check_quotes(path: Path, lines: pl.DataFrame, delimiter: str) -> None:
+    """Raises ValueError for the first line with a quote that is amid a field."""
+    end, quoted = re.escape(delimiter), '"([^"]|"")*"'
+    amid = rf'^([^"{end}]*{end}|\s*{quoted}\s*{end})*\s*([^\s"{end}][^"{end}]*"|{quoted}\s*[^\s"{end}])'
+    line = lines.filter(_WHOLE.str.contains(amid))["line"].first()
+    if line is not None:
+        raise ValueError(
+            f"{path}, line {line!r}: the fields cannot be told apart (a quote neither begins nor ends a field)"
+        )

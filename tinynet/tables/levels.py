@@ -15,6 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from tinynet.tables.cells import level
+from tinynet.tables.columns import check_usable
 
 Array: TypeAlias = NDArray[Any]
 
@@ -53,7 +54,8 @@ class Levels:
         return (*self.known, *(("infrequent",) if self.rare else ()))
 
     def codes(self, column: pl.Series) -> Array:
-        """int64 (rows,): the code of each cell."""
+        """int64 (rows,): the code of each cell. Raises ValueError: cells that are no levels, such as lists."""
+        check_usable(column)
         if len(column) <= _FEW:
             return np.array([self._codes.get(level(value), 0) for value in column.to_list()], np.int64)
         if column.dtype in (pl.Enum, pl.Categorical):

@@ -170,6 +170,18 @@ def test_text_where_numbers_were():
     assert "'day' has type Int64" in said(lambda: encoder.transform({"x": [1.0], "day": [3]}))
 
 
+@pytest.mark.parametrize("rows", [1, 100])
+def test_what_is_no_level_where_levels_were(rows):
+    encoder = TableEncoder().fit({"c": ["a", "b", "a"], "n": [1.0, 2.0, 3.0]})
+    for cells, words in (
+        ([[1]], "column 'c' holds Python objects"),
+        (pl.Series([{"a": 1}]), "column 'c' holds values of type Struct"),
+        (pl.Series([2**62]).cast(pl.Datetime("us")), "column 'c' has a date beyond the years 1 to 9999 in row 0"),
+    ):
+        several = cells * rows if isinstance(cells, list) else pl.concat([cells] * rows)
+        assert words in said(lambda several=several: encoder.transform({"c": several, "n": [1.0] * rows}))
+
+
 def test_the_format_of_dates_is_kept():
     encoder = TableEncoder().fit({"d": ["25/12/2023", "26/12/2023", "01/02/2024"]})
     one = encoder.transform({"d": ["03/04/2024"]})

@@ -122,6 +122,9 @@ BAD_TEXT = {
     "after lines within quotes": ('a,b\n1,"x\ny"\n1\n', ["line 4", "1 field found"]),
     "open quote": ('a,b\n1,2\n1,"x\n', ["line 3", "told apart"]),
     "text after a quote": ('a,b\n1,2\n1,"x"y\n', ["line 3", "told apart"]),
+    "quotes within fields": ('a,b\n1,2\n5" pipe,2\n' + '"x, y",4"\n' * 2 + '6" pipe,2\n', ["line 3", "neither begins nor ends"]),
+    "short after quotes": ('a,b\n"x, y",2\n"x\ny, z""",2\n1,2,3\n', ["line 5", "3 fields"]),
+    "short after a long field": ("a,b\n" + "x" * 200_000 + ",1\n1,2,3\n", ["line 3", "3 fields"]),
     "latin-1": ("a,b\n1,2\n1,é\n".encode("latin-1"), ["line 3", "UTF-8"]),
     "utf-16": (PEOPLE.encode("utf-16"), ["line 1", "UTF-8"]),
     "gzip cut short": (gzip.compress(PEOPLE.encode())[:-9], ["compressed", "damaged"]),
@@ -348,6 +351,8 @@ def test_dates_of_numpy():
         ({"a": 3}, TypeError, ["'a'", "a sequence", "got int"]),
         ({"a": [b"\xe9"], 1: [2]}, TypeError, ["int and str"]),
         ({"a": np.array([b"\xe9"])}, ValueError, ["'a'", "row 0", "UTF-8"]),
+        ({"a": ["x", "\ud800"]}, ValueError, ["'a'", r"'\ud800' in row 1", "no text"]),
+        ({"\ud800": [1]}, ValueError, [r"'\ud800'", "rename"]),
     ],
 )
 def test_frames_refused(table, kind, words):
@@ -360,6 +365,13 @@ def test_pandas_frames_refused():
     assert "two columns are named 'a'; rename" in said(lambda: as_frame(pd.DataFrame([[1, 2]], columns=["a", "a"])))
     assert "must all be text" in said(lambda: as_frame(pd.DataFrame([[1, 2]], columns=["a", 1])), TypeError)
     assert as_frame(pd.DataFrame([[1, 2]])).columns == ["column_0", "column_1"]
+
+
+def test_types_of_arrow_that_polars_lacks():
+    pa = pytest.importorskip("pyarrow")
+    for lacked in (pa.array([(1, 2, 3)], pa.month_day_nano_interval()), pa.RunEndEncodedArray.from_arrays(pa.array([1], pa.int32()), pa.array([7]))):  # fmt: skip
+        message = said(lambda lacked=lacked: as_frame(pa.table({"a": pa.array([1]), "b": lacked})))
+        assert "column 'b' holds values of type" in message and "leave the column out" in message
 
 
 cells = st.one_of(st.none(), st.floats(), st.integers(-(2**70), 2**70), st.booleans(), st.text(max_size=3), st.dates(),
@@ -422,6 +434,10 @@ def test_targets_refused():
     assert "is blank in row 0; leave" in said(lambda: read_target([np.nan, 1.0]))
     assert "neither like classes" in said(lambda: read_target([f"id{i}" for i in range(30)]))
     assert read_target([f"id{i}" for i in range(30)], task="classification")[1] == "classification"
+    assert "30 rows, such as 'many' in row 7;" in said(
+        lambda: read_target([i if i != 7 else "many" for i in range(30)])
+    )
+    assert "'b' in row 1, which is not a number" in said(lambda: read_target(["1", "b"], task="regression"))
     assert "'a' in row 0, which is not a number" in said(lambda: read_target(["a", "b"], task="regression"))
     assert "'target' is inf in row 1, expected finite" in said(lambda: read_target([1.0, np.inf]))
     assert "has no row" in said(lambda: read_target([]))
