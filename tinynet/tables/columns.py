@@ -28,7 +28,7 @@ import polars as pl
 
 from kernels.spelling import did_you_mean
 from kernels.text import aligned
-from tinynet.tables.cells import are_numbers, level, parsed, shortened
+from tinynet.tables.cells import as_numbers, level, parsed, shortened
 from tinynet.tables.dates import FORMATS, as_moments, date_format, epoch, read
 from tinynet.tables.frames import as_frame
 
@@ -220,8 +220,9 @@ def _describe(column: pl.Series, told: str | None) -> Column:
         return made("number", "as told")
     texts = column.dtype == pl.String
     plain, reason = column, ""
-    if texts and are_numbers(column):
-        plain, reason = parsed(column), "text of numbers"
+    found = as_numbers(column) if texts else None
+    if found is not None:
+        plain, reason = found, "text of numbers"
     if not missing and plain.null_count() == 0 and _is_constant(plain):
         return made("ignored", f"{said(str(column[0]))} in every row")
     if plain.dtype.is_numeric() or plain.dtype in (pl.Duration, pl.Time):

@@ -197,7 +197,7 @@ def test_a_table_is_read_once(monkeypatch):
         "c": ["a", "b", "c"] * 40,
     }
     expected = TableEncoder().fit(made).transform(made)
-    calls = dict.fromkeys(("encoder.as_frame", "columns.date_format", "dates.read", "columns.read", "columns.parsed", "levels.Levels.codes"), 0)  # fmt: skip
+    calls = dict.fromkeys(("encoder.as_frame", "columns.date_format", "dates.read", "columns.read", "cells.parsed", "levels.Levels.codes"), 0)  # fmt: skip
     for name in calls:
         home, _, attribute = f"tinynet.tables.{name}".rpartition(".")
         home = Levels if attribute == "codes" else import_module(home)
@@ -210,7 +210,7 @@ def test_a_table_is_read_once(monkeypatch):
         monkeypatch.setattr(home, attribute, counted)
     np.testing.assert_array_equal(TableEncoder().fit_transform(made), expected)
     assert calls == {
-        "encoder.as_frame": 1, "columns.date_format": 3, "dates.read": 2, "columns.read": 2, "columns.parsed": 2,
+        "encoder.as_frame": 1, "columns.date_format": 3, "dates.read": 2, "columns.read": 2, "cells.parsed": 1,
         "levels.Levels.codes": 1,
     }  # fmt: skip
 
