@@ -85,7 +85,7 @@ def _utf8(path: Path, content: bytes) -> bytes:
         content.decode()
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise ValueError(f"{path}, line {line}: the text is not UTF-8") from None
+        raise ValueError(f"{path}, line {line}: the text is not UTF-8; save it as UTF-8") from None
     text = content.removeprefix(codecs.BOM_UTF8)
     return text if b"\n" in text else text.replace(b"\r", b"\n")
 
