@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from kernels.contract.dtypes import EITHER_FLOAT, FLOATS
 from tinynet.checks import check_whole
-from tinynet.tables.columns import Column, Names, described
+from tinynet.tables.columns import Column, Names, as_read, described
 from tinynet.tables.encoding import Encoding, fitted
 from tinynet.tables.encoding_state import encoding_state, read_encoding
 from tinynet.tables.frames import as_frame, given_names
@@ -66,6 +66,15 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sc
             ValueError: fewer than 2 rows, no column that can be learned from, an option out of its range; and all that
                 `describe_columns` refuses.
         """
+        self._fit(X)
+        return self
+
+    def fit_transform(self, X: Any, y: Any = None) -> Array:
+        """fit(X).transform(X), in which the table is read once."""
+        return self._encoding_of(self._fit(X))
+
+    def _fit(self, X: Any) -> pl.DataFrame:
+        """Fits, and gives the table as it is read: without blanks, text of numbers and dates as those."""
         check_whole("max_one_hot", self.max_one_hot)
         min_frequency = checked_frequency(self.min_frequency)
         output_dtype(self.dtype)
@@ -76,8 +85,9 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sc
         if all(column.kind == "ignored" for column in columns):
             why = "; ".join(f"{column.name!r} is left out: {column.reason}" for column in columns[:3])
             raise ValueError(f"no column is left to learn from ({why}); name some in categorical or numeric")
+        frame = pl.DataFrame(list(map(as_read, frame, columns)))
         self._take(fitted(frame, columns, int(self.max_one_hot), min_frequency), names)
-        return self
+        return frame
 
     def transform(self, X: Any) -> Array:
         """The numbers for a net, `dtype`, C-contiguous, shape (rows, columns of the output).
@@ -92,6 +102,9 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sc
             raise ValueError(
                 f"Found array with 0 sample(s) (shape=(0, {frame.width})) while a minimum of 1 is required."
             )
+        return self._encoding_of(frame)
+
+    def _encoding_of(self, frame: pl.DataFrame) -> Array:
         return self._encoding.encode(frame, output_dtype(self.dtype))
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:

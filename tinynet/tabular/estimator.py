@@ -74,7 +74,7 @@ class Tabular(TabularParameters, BaseEstimator):  # type: ignore[misc]
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
         deadline = Deadline(self.time_limit)
         self.encoder_ = TableEncoder(categorical=self.categorical, numeric=self.numeric, ignore=self.ignore)
-        Z = self.encoder_.fit(X).transform(X)
+        Z = self.encoder_.fit_transform(X)
         goal = self._goal(y)
         check_consistent_length(Z, goal.compared)
         weight = None if sample_weight is None else _check_sample_weight(sample_weight, Z, ensure_non_negative=True)
