@@ -39,6 +39,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sc
         columns_: what each column of the table is, a tuple of `Column`.
         codes_: position in the output and number of codes, 0 included, of each column of codes; they come last.
         n_dense_: columns of the output before those.
+        n_numbers_: how many of them, the first, hold numbers and parts of dates; the others blanks and levels.
         n_features_in_: as in scikit-learn, how many columns the table has.
         feature_names_in_: as in scikit-learn, their names; only where all names are text.
     """
@@ -146,7 +147,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sc
         self._encoding = encoding
         self.columns_: tuple[Column, ...] = encoding.columns
         self.n_features_in_ = len(encoding.columns)
-        self.n_dense_ = encoding.n_dense
+        self.n_dense_, self.n_numbers_ = encoding.n_dense, len(encoding.numbers)
         self.codes_ = [(self.n_dense_ + i, levels.count + 1) for i, levels in enumerate(encoding.coded)]
         if names is not None:
             self.feature_names_in_ = np.array(names, dtype=object)

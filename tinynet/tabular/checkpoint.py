@@ -91,7 +91,7 @@ def _(target: Tabular, tensors: dict[str, Array], state: dict[str, Any]) -> list
         found.feature_names_in_ = encoder.feature_names_in_
     found.recipe_ = _recipe(saved["recipe"])
     _check_target(found)
-    layout = Layout(encoder.n_dense_, tuple(codes for _, codes in encoder.codes_))
+    layout = Layout.of(encoder)
     count = check_whole("its members", saved["members"])
     if not 1 <= count <= len(tensors):
         raise CheckpointError(f"it has {count} members, expected 1 or more, each with weights")

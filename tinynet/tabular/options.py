@@ -66,7 +66,8 @@ class TabularParameters(Parameters):
     )
     patience: int | None = parameter(
         [at_least(Integral, 1), None],
-        "epochs without a better score after which training ends; `None` is all",
+        "epochs without a better score after which training ends; `None` is a wave of the learning rate, of which "
+        "there are 4, each twice as long as the one before; as many as `max_epochs` is all",
         default=None,
     )
     random_state: int | np.random.RandomState | None = parameter(

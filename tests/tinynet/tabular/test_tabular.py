@@ -60,7 +60,8 @@ def test_scikit_learns_checks(estimator, check):
 def test_numbers_text_many_levels_and_blanks_are_learned_from(mixed):
     X, y = mixed
     model = TabularRegressor(**SMALL).fit(X[:300], y[:300])
-    assert model.encoder_.codes_ == [(model.encoder_.n_dense_, 61)]
+    often = (X[:300]["shop"].value_counts() >= 3).sum()
+    assert model.encoder_.codes_ == [(model.encoder_.n_dense_, often + 2)]  # one for the rare, one for blanks
     assert model.score(X[300:], y[300:]) > 0.6
     assert list(model.feature_names_in_) == list(X)
     other = X[300:][["shop", "note", "size", "colour"]].assign(more=1)
@@ -203,6 +204,21 @@ def test_epochs_and_members_are_as_many_as_there_is_time_for(mixed):
     assert 1 <= len(model.members_) == len(model.best_epochs_)
     short = TabularRegressor(random_state=0, time_limit=1e-3).fit(X, y)  # less than an epoch takes
     assert np.isfinite(short.predict(X)).all()
+
+
+@pytest.mark.parametrize(
+    ("best", "ended"), [(1, 3), (2, 7), (3, 7), (4, 15), (7, 15), (8, 15), (15, 15)]
+)  # fmt: skip
+def test_training_ends_with_a_wave_of_the_rates_that_brought_nothing(best, ended):
+    calls = []
+
+    def metric(labels, probabilities, weight):
+        calls.append(1)
+        return float(len(calls) == best)
+
+    model = TabularClassifier(**{**SMALL, "max_epochs": 15}, metric=metric).fit(*IRIS)
+    assert (model.n_iter_, model.best_epochs_) == (ended, [best])
+    assert TabularClassifier(**{**SMALL, "max_epochs": 15}, metric=metric, patience=15).fit(*IRIS).n_iter_ == 15
 
 
 def test_patience_ends_training():
