@@ -112,8 +112,9 @@ def _recipe(saved: dict[str, Any]) -> Recipe:
     for name in ("rate", "dropout", "weight_decay"):
         check_number(f"its {name}", getattr(recipe, name))
     choose("activation", recipe.activation, ACTIVATIONS)
-    if not isinstance(recipe.ascending, bool):
-        raise CheckpointError(f"its ascending is {recipe.ascending!r}, expected True or False")
+    for name in ("embed_numbers", "ascending"):
+        if not isinstance(getattr(recipe, name), bool):
+            raise CheckpointError(f"its {name} is {getattr(recipe, name)!r}, expected True or False")
     return recipe
 
 

@@ -79,7 +79,7 @@ class Tabular(TabularParameters, BaseEstimator):  # type: ignore[misc]
             categorical=self.categorical,
             numeric=self.numeric,
             ignore=self.ignore,
-            min_frequency=_least(_num_samples(y)),
+            min_frequency=_least(_num_samples(y)) if self.min_frequency is None else self.min_frequency,
         )
         Z = self.encoder_.fit_transform(X)
         goal = self._goal(y)

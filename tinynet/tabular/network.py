@@ -34,7 +34,7 @@ class Layout:
 def network(recipe: Recipe, layout: Layout, seed: int) -> nn.Module:
     """A net with the initial weights of a seed; the last layer's are 0, so that training begins at the mean."""
     with drawing_from(np.random.default_rng(seed)):
-        embedded = nn.PBLD(layout.numbers, FREQUENCIES, UNITS) if layout.numbers else None
+        embedded = nn.PBLD(layout.numbers, FREQUENCIES, UNITS) if layout.numbers and recipe.embed_numbers else None
         inputs = nn.TableInput(layout.dense, layout.codes, numeric=embedded)
         width = inputs.out_features
         modules: list[nn.Module] = [inputs, nn.Scale(width, lr_factor=SCALE_FACTOR)]

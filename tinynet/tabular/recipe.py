@@ -27,6 +27,7 @@ class Recipe:
     rate: float
     dropout: float
     weight_decay: float
+    embed_numbers: bool = True
     ascending: bool = False  # whether the outputs are quantiles, which do not cross
 
 
@@ -62,5 +63,6 @@ def recipe(estimator: Any, rows: int, outputs: int, classes: bool, ascending: bo
         float(chosen("learning_rate_init", 0.04 if classes else 0.07)),
         float(estimator.dropout),
         float(estimator.weight_decay),
+        bool(estimator.embed_numbers),
         ascending,
     )
