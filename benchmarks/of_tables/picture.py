@@ -75,7 +75,7 @@ def draw(results: Sequence[Result], machine: dict[str, Any], path: Path) -> None
 
 def colour(name: str) -> str:
     """The same for contenders of one family."""
-    return FAMILIES[name.split("-")[0]]
+    return FAMILIES.get(name.split("-")[0], FAMILIES["tinynet"])  # a variant has not the family in its name
 
 
 def label(figure: Any, axes: Any, found: dict[str, tuple[float, float]]) -> None:
