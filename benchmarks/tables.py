@@ -20,7 +20,7 @@ from typing import Any
 # The project's folder first: in this folder, ``kernels`` is the kernels' benchmark.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from of_tables.contenders import CONTENDERS
+from of_tables.contenders import CONTENDERS, VARIANTS
 from of_tables.contest import Worker
 from of_tables.data import TABLES, described
 from of_tables.report import markdown
@@ -44,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
         type=words,
         default=list(CONTENDERS),
         metavar="A,B",
-        help=f"of {','.join(CONTENDERS)} (default: all)",
+        help=f"of {','.join(CONTENDERS)} (default: all), and variants of tinynet-Tabular: {','.join(VARIANTS)}",
     )
     add("--splits", type=int, default=3, help="splits of each table into training and test rows (default: 3)")
     add("--threads", type=int, default=1, help="of every contender (default: 1)")
@@ -63,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
 
 def checked(options: argparse.Namespace) -> argparse.Namespace:
     """The options; BadOption where one makes no sense."""
-    for option, known in (("tables", TABLES), ("contenders", CONTENDERS)):
+    for option, known in (("tables", TABLES), ("contenders", CONTENDERS | VARIANTS)):
         for name in getattr(options, option):
             if name not in known:
                 raise BadOption(f"--{option} got {name!r}: {did_you_mean(name, list(known))}")
@@ -126,7 +126,7 @@ class Report:
 def fit_all(options: argparse.Namespace, report: Report) -> None:
     """What is chosen, installed and not there yet, contender by contender."""
     tables = installed(options.tables, TABLES)
-    for contender in installed(options.contenders, CONTENDERS):
+    for contender in installed(options.contenders, CONTENDERS | VARIANTS):
         worker = Worker(contender, options.threads)
         try:
             for table in tables:

@@ -132,6 +132,10 @@ class CosLog(Schedule):
         done = min(step / self.total_steps, 1.0)
         return (1 - math.cos(2 * math.pi * math.log2(1 + (2**self.cycles - 1) * done))) / 2
 
+    def ends(self, total: int) -> tuple[int, ...]:
+        """At which of so many steps, or epochs, each wave has ended."""
+        return tuple(math.ceil(total * (2**wave - 1) / (2**self.cycles - 1)) for wave in range(1, self.cycles + 1))
+
 
 class FlatCosine(Schedule):
     """factor = 1 for the share ``flat`` of all steps, then floor + (1 - floor) (1 + cos(pi u)) / 2, u from 0 to 1.

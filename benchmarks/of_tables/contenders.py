@@ -147,11 +147,11 @@ def realmlp(name: str) -> Callable[[Setting], Any]:
     return make
 
 
-def tinynet_tabular(members: int) -> Callable[[Setting], Any]:
-    """The estimators for tables, so many nets averaged."""
+def tinynet_tabular(**parameters: Any) -> Callable[[Setting], Any]:
+    """The estimators for tables, with these parameters and defaults otherwise."""
 
     def make(setting: Setting) -> Any:
-        own = {"n_members": members, "threads": setting.threads, "random_state": setting.seed}
+        own = {"threads": setting.threads, "random_state": setting.seed, **parameters}
         return setting.estimator("tinynet.tabular", "Tabular", **own)
 
     return make
@@ -166,6 +166,22 @@ CONTENDERS = {contender.name: contender for contender in (
     Contender(TD_S, "pytabkit", realmlp("RealMLP_TD_S")),
     Contender(TD, "pytabkit", realmlp("RealMLP_TD")),
     Contender("tinynet-MLP", "tinynet", tinynet_mlp, compiles=True),
-    Contender("tinynet-Tabular", "tinynet.tabular", tinynet_tabular(1), compiles=True),
-    Contender("tinynet-Tabular-5", "tinynet.tabular", tinynet_tabular(5), compiles=True),
+    Contender("tinynet-Tabular", "tinynet.tabular", tinynet_tabular(), compiles=True),
+    Contender("tinynet-Tabular-5", "tinynet.tabular", tinynet_tabular(n_members=5), compiles=True),
 )}  # fmt: skip
+VARIANTS = {name: Contender(name, "tinynet.tabular", tinynet_tabular(**own), compiles=True) for name, own in {
+    "no-embedding": {"embed_numbers": False},
+    "all-levels": {"min_frequency": 1},
+    "all-waves": {"patience": 1_000_000},
+    "no-dropout": {"dropout": 0.0},
+    "dropout-0.3": {"dropout": 0.3},
+    "decay-0.02": {"weight_decay": 0.02},
+    "width-64": {"hidden_layer_sizes": (64, 64, 64)},
+    "width-256": {"hidden_layer_sizes": (256, 256, 256)},
+    "batch-128": {"batch_size": 128},
+    "mish": {"activation": "mish"},
+    "selu": {"activation": "selu"},
+    "members-2": {"n_members": 2},
+    "members-4": {"n_members": 4},
+}.items()}  # fmt: skip
+"""tinynet-Tabular with one thing changed: what each part brings and costs."""

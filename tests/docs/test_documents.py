@@ -9,7 +9,7 @@ import pytest
 from repository import ROOT
 
 from kernels import DECLARATIONS
-from tinynet.command.command_line import parser
+from tinynet.command import command_line, predicting
 
 PAGES = [
     ROOT / "README.md",
@@ -67,9 +67,15 @@ def missing_modules(text):
 
 def missing_options(text):
     """Options that the command has not, in lines that call it."""
-    known = {option for action in parser()._actions for option in action.option_strings}
-    lines = [line.split("#")[0] for line in re.findall(r"^(?:python train\.py|tinynet) .*", text, flags=re.MULTILINE)]
-    return sorted({option for line in lines for option in re.findall(r"(?<=\s)--[\w-]+", line)} - known)
+    known = {
+        of_predict: {option for action in parser()._actions for option in action.option_strings}
+        for of_predict, parser in ((False, command_line.parser), (True, predicting.parser))
+    }
+    lines = re.findall(r"^(?:python train\.py|(?:\.venv/bin/)?tinynet)( predict)? (.*)", text, flags=re.MULTILINE)
+    return sorted(
+        {option for predict, line in lines for option in re.findall(r"(?<!\S)--[\w-]+", line.split("#")[0])
+         if option not in known[bool(predict)]}
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
@@ -91,6 +97,7 @@ def test_what_is_missing_is_found():
         "kernels.nothing", "tinynet.optim.Nothing"
     ]  # fmt: skip
     assert missing_options("tinynet --compare --nothing 3  # --else") == ["--nothing"]
+    assert missing_options("tinynet predict a b --proba --output c --compare") == ["--compare"]
 
 
 # ---- docs/architecture.md -----------------------------------------------------------------------------------------

@@ -1,6 +1,5 @@
 """Tables in comma-separated text, of numbers and a target. `tinynet.tables.csv_text` reads them."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
 
 _INT64 = 2**63
 _LONGEST_CELL = 1 << 17  # bytes; a quote that was forgotten makes a cell of many lines
-_NUMBER = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|inf|infinity|nan)", re.IGNORECASE)
 
 
 def read_csv(path: Path, target: str | None) -> Table:
@@ -77,6 +75,8 @@ def _numbers(path: Path, names: Sequence[str], lines: NDArray[Any], cells: "pl.S
     """float64 (rows, features), all finite."""
     import polars as pl
 
+    from tinynet.tables.csv_text import NUMBER
+
     features = cells.cast(pl.Float64, strict=False).to_numpy().reshape(len(names), len(lines)).T
     unfit = np.argwhere(~np.isfinite(features))
     if len(unfit):
@@ -86,7 +86,7 @@ def _numbers(path: Path, names: Sequence[str], lines: NDArray[Any], cells: "pl.S
         if not cell:
             raise ValueError(f"{where}: the cell is blank; every feature needs a number")
         shown = repr(cell if len(cell) <= 40 else cell[:37] + "...")
-        if _NUMBER.fullmatch(cell):
+        if NUMBER.fullmatch(cell):
             raise ValueError(f"{where}: {shown} is not finite; every feature needs a finite number")
         raise ValueError(f"{where}: {shown} is not a number; every column but the target must be numeric")
     return features
@@ -94,7 +94,9 @@ def _numbers(path: Path, names: Sequence[str], lines: NDArray[Any], cells: "pl.S
 
 def _parse_target(cells: Sequence[str]) -> NDArray[Any]:
     """Integers (exactly, however large), floats, or text: the first that holds all cells."""
-    if not all(map(_NUMBER.fullmatch, cells)):
+    from tinynet.tables.csv_text import NUMBER
+
+    if not all(map(NUMBER.fullmatch, cells)):
         return np.array(cells, dtype=object)
     try:
         whole = list(map(int, cells))

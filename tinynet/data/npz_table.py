@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernels.spelling import did_you_mean
-from tinynet.data.table import Table, first_line
+from tinynet.data.table import Table
+from tinynet.tables.sources import first_line
 
 _PAIRS = (("X", "y"), ("features", "target"))
 

@@ -55,12 +55,6 @@ def column_position(source: str, header: Sequence[str], target: str | None) -> i
     raise ValueError(f"{source}: no column is named {target!r}: {did_you_mean(target, header)}")
 
 
-def first_line(error: Exception) -> str:
-    """What a library says of damaged bytes, for use within a sentence."""
-    said = error.args[0] if error.args and isinstance(error.args[0], str) else str(error)
-    return said.strip().partition("\n")[0] or type(error).__name__
-
-
 def to_dataset(name: str, table: Table, task: Task | None = None) -> Dataset:
     """The data set in a table, its target read as classes (sorted) or as numbers.
 

@@ -9,7 +9,7 @@
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import polars as pl
 
@@ -20,7 +20,7 @@ _SAMPLE = 64  # cells that are looked at before all are
 _LIKELY = re.compile(r"[+-]?[0-9.,]+([eE][+-]?[0-9]+)?|[+-]?inf(inity)?", re.IGNORECASE)
 _LEADING_ZERO = r"^[+-]?0\d"
 _THOUSANDS = r"^[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?$"
-_TOO_LONG = r"^[+-]?\d{19,}$"
+_TOO_LONG, _LARGE = r"^[+-]?\d{19,}$", 1e18
 _WHOLE = re.compile(r"[+-]?(0|[1-9][0-9]*)")
 _NUMBER = re.compile(r"[+-]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _NUMERIC = frozenset("0123456789+-.")  # what a number begins with
@@ -68,6 +68,9 @@ _CLEANED: dict[Any, Callable[[pl.Series], pl.Series]] = {pl.String: _stripped, p
 def parsed(texts: pl.Series) -> pl.Series:
     """float64: the number in each text, null where there is none."""
     numbers = texts.cast(pl.Float64, strict=False)
+    total = numbers.sum()
+    if total != total:
+        numbers = numbers.fill_nan(None)  # a NaN that is none of BLANKS is a word
     if numbers.null_count() > texts.null_count():
         commas = texts.str.contains(_THOUSANDS) & numbers.is_null()
         if commas.any():
@@ -76,12 +79,14 @@ def parsed(texts: pl.Series) -> pl.Series:
     return numbers
 
 
-def are_numbers(texts: pl.Series) -> bool:
-    """Whether a column of text is one of numbers."""
+def as_numbers(texts: pl.Series) -> pl.Series | None:
+    """`parsed`, where a column of text is one of numbers."""
     some = [text for text in texts.head(_SAMPLE).to_list() if text is not None]
     if not all(map(_LIKELY.fullmatch, some)) or texts.null_count() == len(texts):
-        return False
-    return parsed(texts).null_count() == texts.null_count() and not texts.str.contains(_LEADING_ZERO).any()
+        return None
+    numbers = parsed(texts)
+    fits = numbers.null_count() == texts.null_count() and not texts.str.contains(_LEADING_ZERO).any()
+    return numbers if fits else None
 
 
 def with_numbers(frame: pl.DataFrame) -> pl.DataFrame:
@@ -93,12 +98,14 @@ def with_numbers(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _typed(column: pl.Series) -> pl.Series:
-    if not are_numbers(column):
+    numbers = as_numbers(column)
+    if numbers is None:
         return column
     whole = column.cast(pl.Int64, strict=False)
     if whole.null_count() == column.null_count():
         return whole
-    return column if column.str.contains(_TOO_LONG).any() else parsed(column)
+    longest = max(abs(cast(float, numbers.max())), abs(cast(float, numbers.min())))
+    return column if longest >= _LARGE and column.str.contains(_TOO_LONG).any() else numbers
 
 
 def level(value: Any) -> str | None:

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tinynet.tables.sources import first_line
+
 
 def parquet_table(path: Path, read: bytes) -> tuple[Any, set[str]]:
     """The table in a Parquet file's bytes, and the names of those columns that are an index of pandas.
@@ -42,8 +44,7 @@ def refused_as_damaged(path: Path, kind: str) -> Iterator[None]:
     except (MemoryError, KeyboardInterrupt, SystemExit, _Refusal):
         raise
     except BaseException as error:
-        said = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise ValueError(f"{path}: not {kind}, or a damaged one ({said})") from None
+        raise ValueError(f"{path}: not {kind}, or a damaged one ({first_line(error)})") from None
 
 
 class _Refusal(ValueError):

@@ -21,15 +21,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import polars as pl
 
 from kernels.spelling import did_you_mean
 from kernels.text import aligned
-from tinynet.tables.cells import are_numbers, level, parsed, shortened
-from tinynet.tables.dates import as_moments, date_format, epoch, read
+from tinynet.tables.cells import as_numbers, level, parsed, shortened
+from tinynet.tables.dates import FORMATS, as_moments, date_format, epoch, read
 from tinynet.tables.frames import as_frame
 
 Kind = Literal["number", "category", "boolean", "date", "ignored"]
@@ -53,6 +53,7 @@ class Column:
         levels: different values of a category or boolean; else 0.
         missing: share of blank cells, 0 to 1.
         reason: why it is ignored, or is what its cells do not say; else "".
+        form: the format of text that is dates, of those in `tinynet.tables.dates`; else None.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Column:
     levels: int = 0
     missing: float = 0.0
     reason: str = ""
+    form: str | None = field(default=None, compare=False)  # the reason has it
 
 
 def describe_columns(X: Any, categorical: Names = (), numeric: Names = (), ignore: Names = ()) -> tuple[Column, ...]:
@@ -111,19 +113,25 @@ def moments(column: pl.Series, form: str | None) -> pl.Series:
     if column.dtype == pl.Null:
         return column.cast(pl.Datetime("us"))
     if column.dtype == pl.String:
-        known = column.null_count()
-        for each in filter(None, (form, date_format(column))):
-            found = read(column, each)
-            if found.null_count() == known:
-                return found
-        if known == len(column):
-            return pl.Series(column.name, [None] * len(column), dtype=pl.Datetime("us"))
-        row = first(read(column, form or "%Y-%m-%d").is_null() & column.is_not_null())
+        found = read(column, form or FORMATS[0])
+        if found.null_count() == column.null_count():
+            return found
+        other = date_format(column)
+        if other is not None:
+            return read(column, other)
+        row = first(found.is_null() & column.is_not_null())
         raise ValueError(
             f"column {column.name!r} has {shortened(column[row])!r} in row {row}, expected a date"
             f"{f' as {form}' if form else ''}"
         )
     raise ValueError(f"column {column.name!r} has type {column.dtype}, expected dates as in fit")
+
+
+def as_read(column: pl.Series, described: Column) -> pl.Series:
+    """A column that is not ignored: text of numbers as numbers, text of dates as moments."""
+    if column.dtype == pl.String and described.kind in ("number", "date"):
+        return numbers(column) if described.kind == "number" else moments(column, described.form)
+    return column
 
 
 def numbers(column: pl.Series) -> pl.Series:
@@ -158,6 +166,14 @@ def first(rows: pl.Series) -> int:
     return int(rows.arg_true()[0])
 
 
+def check_usable(column: pl.Series) -> None:
+    """Raises ValueError for lists, structs, bytes and other objects, and for dates beyond the years 1 to 9999."""
+    if column.dtype.is_nested() or column.dtype in (pl.Object, pl.Binary):
+        raise unusable(column)
+    if column.dtype in (pl.Date, pl.Datetime):
+        as_moments(column)
+
+
 def unusable(column: pl.Series) -> ValueError:
     """The error that says that a column holds what no rule is for."""
     kind = "Python objects" if column.dtype == pl.Object else f"values of type {shortened(str(column.dtype))}"
@@ -189,13 +205,12 @@ def _told(names: Sequence[str], lists: dict[str, Names]) -> dict[str, str]:
 def _describe(column: pl.Series, told: str | None) -> Column:
     missing = column.null_count() / max(len(column), 1)
 
-    def made(kind: Kind, reason: str = "", levels: int = 0) -> Column:
-        return Column(column.name, kind, levels, missing, reason)
+    def made(kind: Kind, reason: str = "", levels: int = 0, form: str | None = None) -> Column:
+        return Column(column.name, kind, levels, missing, reason, form)
 
     if told == "ignored":
         return made("ignored", "as told")
-    if column.dtype.is_nested() or column.dtype in (pl.Object, pl.Binary):
-        raise unusable(column)
+    check_usable(column)
     if missing == 1 or not len(column):
         return made("ignored", "every cell is blank")
     if told == "category":
@@ -205,8 +220,9 @@ def _describe(column: pl.Series, told: str | None) -> Column:
         return made("number", "as told")
     texts = column.dtype == pl.String
     plain, reason = column, ""
-    if texts and are_numbers(column):
-        plain, reason = parsed(column), "text of numbers"
+    found = as_numbers(column) if texts else None
+    if found is not None:
+        plain, reason = found, "text of numbers"
     if not missing and plain.null_count() == 0 and _is_constant(plain):
         return made("ignored", f"{said(str(column[0]))} in every row")
     if plain.dtype.is_numeric() or plain.dtype in (pl.Duration, pl.Time):
@@ -214,11 +230,10 @@ def _describe(column: pl.Series, told: str | None) -> Column:
     if plain.dtype == pl.Boolean:
         return made("boolean", levels=plain.n_unique() - bool(missing))
     if plain.dtype in (pl.Date, pl.Datetime):
-        as_moments(plain)
         return made("date")
     form = date_format(column) if texts else None
     if form is not None:
-        return made("date", f"text as {form}")
+        return made("date", f"text as {form}", form=form)
     return _described_text(column, made)
 
 
@@ -239,8 +254,9 @@ def _says_truth(column: pl.Series) -> bool:
 
 
 def _levels(column: pl.Series) -> int:
-    if column.dtype == pl.String and column.estimated_size() > _LONGEST_LEVEL:
-        lengths = column.str.len_bytes()
+    is_category = column.dtype in (pl.Enum, pl.Categorical)
+    if is_category or (column.dtype == pl.String and column.estimated_size() > _LONGEST_LEVEL):
+        lengths = column.cast(pl.String).str.len_bytes()
         row = lengths.arg_max()
         if row is not None and lengths[row] > _LONGEST_LEVEL:
             raise ValueError(

@@ -1,8 +1,12 @@
-"""Delimited text: header and shape are looked at here, cells are read by polars.
+"""Delimited text: .csv and .tsv files, whose cells polars reads.
 
 The first line that is not blank is the header. The delimiter is whichever of comma, semicolon, tab and bar splits it
-into most fields. Text is UTF-8, with or without a byte order mark; fields may be quoted; blank lines are skipped.
-polars fills short records with blanks, and does not say on which line it stopped, so fields are counted first.
+into most fields. Text is UTF-8, with or without a byte order mark; lines end in LF, CRLF or CR; a field may be within
+quotes, and then hold delimiters, line ends and doubled quotes; lines that are blank are left out.
+
+polars alone does not do: it takes a delimiter but does not look for one, names columns that have no name or another's
+on its own, fills short records and blank lines with nulls, and does not say on which line it stopped. So the header is
+read by Python's csv module, and the fields of each record are counted first.
 """
 
 from __future__ import annotations
@@ -15,16 +19,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from tinynet.tables.sources import first_line
+
 Array: TypeAlias = NDArray[Any]
 
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE)
 _DELIMITERS = (",", ";", "\t", "|")
-_BLOCK = 1 << 24  # bytes that are looked at together
-_QUOTE, _NEWLINE = ord('"'), ord("\n")
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE)
+_WHOLE = (
+    pl.when(pl.col("inside")).then('"' + pl.col("text")).otherwise("text")
+)  # a line, its quotes in pairs but the last
+_QUOTED = r'"[^"]*("|$)'
 
 
 @dataclass(frozen=True)
@@ -43,23 +50,33 @@ def read_records(path: Path, content: bytes) -> Records:
             header, quotes that make no sense, text that is not UTF-8.
     """
     text = _utf8(path, content)
-    delimiter, names, line, body = _header(path, text)
-    starts, ends, fields, newlines = _shape(path, text[body:], delimiter, line)
-    lines = newlines + line
-    starts, ends = starts + body, ends + body
-    full = np.ones(len(starts), bool)
-    for record in np.flatnonzero(fields == 1):
-        full[record] = bool(text[starts[record] : ends[record]].strip())
-    if not full.all():
-        text = b"\n".join(text[starts[record] : ends[record]] for record in np.flatnonzero(full))
-        starts, ends, fields, lines, body = starts[full], ends[full], fields[full], lines[full], 0
-    wrong = np.flatnonzero(fields != len(names))
-    if wrong.size:
-        found, at = int(fields[wrong[0]]), lines[wrong[0]]
+    lines = _lines(path, text)
+    filled = lines.filter(pl.col("filled"))
+    if filled.is_empty():
+        raise ValueError(f"{path}: the file is empty")
+    first = filled["record"][0]
+    header = lines.filter(record=first)
+    delimiter, names = _header(path, "\n".join(header["text"]), header["line"][0])
+    body = lines.filter(pl.col("record") > first)
+    records = _records(body, delimiter)
+    blank = records.filter((pl.col("fields") == 1) & ~pl.col("filled"))
+    skipped = header["line"][-1]
+    if blank.height:
+        body = body.join(blank, on="record", how="anti", maintain_order="left")
+        records = records.filter((pl.col("fields") > 1) | pl.col("filled"))
+        text, skipped = "\n".join(body["text"]).encode(), 0
+    wrong = records.filter(pl.col("fields") != len(names))
+    if wrong.height:
+        _check_quotes(path, body, delimiter)
+        found = wrong["fields"][0]
         raise ValueError(
-            f"{path}, line {at}: {found} field{'s' * (found > 1)} found, {len(names)} expected as in the header"
+            f"{path}, line {wrong['line'][0]}: {found} field{'s' * (found > 1)} found, {len(names)} expected as in the "
+            "header"
         )
-    return Records(_cells(path, text[body:], delimiter, names, lines), lines)
+    frame = pl.DataFrame(schema=dict.fromkeys(names, pl.String))
+    if records.height:
+        frame = _cells(path, text, skipped, delimiter, frame.schema, body, records.height)
+    return Records(frame, records["line"].to_numpy())
 
 
 def _utf8(path: Path, content: bytes) -> bytes:
@@ -68,21 +85,44 @@ def _utf8(path: Path, content: bytes) -> bytes:
         content.decode()
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise ValueError(f"{path}, line {line}: the text is not UTF-8") from None
+        raise ValueError(f"{path}, line {line}: the text is not UTF-8; save it as UTF-8") from None
     text = content.removeprefix(codecs.BOM_UTF8)
     return text if b"\n" in text else text.replace(b"\r", b"\n")
 
 
-def _header(path: Path, text: bytes) -> tuple[str, list[str], int, int]:
-    """Delimiter, names, and line and place at which the records begin."""
-    begin, body = _first_record(text)
-    line = text.count(b"\n", 0, begin) + 1
-    record = text[begin:body].decode()
+def _lines(path: Path, text: bytes) -> pl.DataFrame:
+    """Each line: its text and number, whether it begins within quotes and is not blank, and its record's number."""
+    odd = pl.col("text").str.count_matches('"', literal=True).cum_sum() % 2 == 1
+    lines = pl.read_lines(io.BytesIO(text), name="text").select(
+        "text",
+        line=pl.int_range(1, pl.len() + 1),
+        open=odd,
+        inside=odd.shift(fill_value=False),
+        filled=pl.col("text").str.strip_chars() != "",
+    )
+    lines = lines.with_columns(record=(~pl.col("inside")).cum_sum())
+    if lines.height and lines["open"][-1]:
+        line = lines.filter(record=lines["record"][-1])["line"][0]
+        raise ValueError(f"{path}, line {line}: the fields cannot be told apart (a quote is not closed)")
+    return lines
+
+
+def _records(lines: pl.DataFrame, delimiter: str) -> pl.DataFrame:
+    """Each record: its number, the line on which it begins, how many fields it has, and whether it is not blank."""
+    fields = _WHOLE.str.replace_all(_QUOTED, "").str.count_matches(delimiter, literal=True)
+    lines = lines.with_columns(fields=fields)
+    if not lines["inside"].any():  # a line is a record
+        return lines.select("record", "line", pl.col("fields") + 1, "filled")
+    return lines.group_by("record", maintain_order=True).agg(
+        pl.col("line").first(), pl.col("fields").sum() + 1, pl.col("filled").any()
+    )
+
+
+def _header(path: Path, record: str, line: int) -> tuple[str, list[str]]:
+    """Delimiter and names."""
     delimiter = max(_DELIMITERS, key=lambda each: len(_fields(path, record, each, None)))
     names = _fields(path, record, delimiter, line)
-    if not names:
-        raise ValueError(f"{path}: the file is empty")
-    if all(map(_NUMBER.fullmatch, names)) and names not in _numbered(len(names)):
+    if all(map(NUMBER.fullmatch, names)) and names not in _numbered(len(names)):
         raise ValueError(f"{path}, line {line}: a header with the columns' names is needed, got {names[0]}, ...")
     places: dict[str, int] = {}
     for position, name in enumerate(names, 1):
@@ -93,21 +133,7 @@ def _header(path: Path, text: bytes) -> tuple[str, list[str], int, int]:
         first = places.setdefault(name, position)
         if first < position:
             raise ValueError(f"{path}, line {line}: columns {first} and {position} are both named {name!r}; rename one")
-    return delimiter, names, text.count(b"\n", 0, body) + 1, body
-
-
-def _first_record(text: bytes) -> tuple[int, int]:
-    """Where the first record that is not blank begins, and where the next one does."""
-    begin = end = quotes = 0
-    while end < len(text):
-        line, end = end, text.find(b"\n", end) + 1 or len(text)
-        quotes += text.count(b'"', line, end)
-        if quotes % 2:
-            continue
-        if text[begin:end].strip():
-            return begin, end
-        begin = end
-    return begin, end
+    return delimiter, names
 
 
 def _fields(path: Path, record: str, delimiter: str, line: int | None) -> list[str]:
@@ -126,61 +152,30 @@ def _numbered(columns: int) -> tuple[list[str], list[str]]:
     return [str(i) for i in range(columns)], [str(i + 1) for i in range(columns)]
 
 
-def _shape(path: Path, text: bytes, delimiter: str, line: int) -> tuple[Array, Array, Array, Array]:
-    """Begin and end of each record, its fields, and the line feeds before it; one within quotes ends no record."""
-    all_bytes = np.frombuffer(text, np.uint8)
-    ends, delimiters, feeds = [], [], []
-    odd, seen, fed = 0, 0, 0
-    for begin in range(0, len(text), _BLOCK):
-        block = all_bytes[begin : begin + _BLOCK]
-        newline, split = block == _NEWLINE, block == ord(delimiter)
-        outside = newline
-        if odd or (block == _QUOTE).any():
-            quoted = ((np.cumsum(block == _QUOTE, dtype=np.uint8) + odd) & 1).astype(bool)
-            odd = int(quoted[-1])
-            outside, split = newline & ~quoted, split & ~quoted
-        found = np.flatnonzero(outside)
-        ends.append(found + begin)
-        delimiters.append(np.cumsum(split, dtype=np.int64)[found] + seen)
-        feeds.append(np.cumsum(newline, dtype=np.int64)[found] + fed)
-        seen, fed = seen + int(split.sum()), fed + int(newline.sum())
-    end, split_count, fed_count = (np.concatenate([np.empty(0, np.int64), *each]) for each in (ends, delimiters, feeds))
-    if len(text) > (end[-1] + 1 if len(end) else 0):  # the last line has no line feed
-        end, split_count, fed_count = (
-            np.append(a, b) for a, b in ((end, len(text)), (split_count, seen), (fed_count, fed))
-        )
-    before = np.concatenate([[0], fed_count[:-1]])[: len(end)].astype(np.int64)
-    if odd:
-        raise ValueError(f"{path}, line {before[-1] + line}: the fields cannot be told apart (a quote is not closed)")
-    return np.concatenate([[0], end[:-1] + 1])[: len(end)], end, np.diff(split_count, prepend=0) + 1, before
-
-
-def _cells(path: Path, text: bytes, delimiter: str, names: list[str], lines: Array) -> pl.DataFrame:
-    schema = dict.fromkeys(names, pl.String)
-    if not len(lines):
-        return pl.DataFrame(schema=schema)
+def _cells(
+    path: Path, text: bytes, skipped: int, delimiter: str, schema: pl.Schema, lines: pl.DataFrame, records: int
+) -> pl.DataFrame:
+    """What is in the text after so many lines; these lines follow, of so many records."""
     try:
-        frame = pl.read_csv(io.BytesIO(text), has_header=False, separator=delimiter, schema=schema, infer_schema=False)
+        frame = pl.read_csv(
+            io.BytesIO(text), has_header=False, skip_lines=skipped, separator=delimiter, schema=schema,
+            infer_schema=False,
+        )  # fmt: skip
+        said = f"{frame.height} records of {records} are whole"
     except pl.exceptions.PolarsError as error:
-        raise ValueError(
-            f"{path}{_place(text, delimiter, lines)}: the fields cannot be told apart ({_first(error)})"
-        ) from None
-    if frame.height != len(lines):
-        raise ValueError(f"{path}: the fields cannot be told apart ({frame.height} records of {len(lines)} are whole)")
+        frame, said = pl.DataFrame(), first_line(error)
+    if frame.height != records:
+        _check_quotes(path, lines, delimiter)
+        raise ValueError(f"{path}: the fields cannot be told apart ({said})")
     return frame
 
 
-def _place(text: bytes, delimiter: str, lines: Array) -> str:
-    """The line of the first record whose quotes make no sense to Python either."""
-    reader = csv.reader(io.TextIOWrapper(io.BytesIO(text), "utf-8", newline=""), delimiter=delimiter, strict=True)
-    row = 0
-    try:
-        for _ in reader:
-            row += 1
-    except csv.Error:
-        return f", line {lines[min(row, len(lines) - 1)]}"
-    return ""
-
-
-def _first(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__
+def _check_quotes(path: Path, lines: pl.DataFrame, delimiter: str) -> None:
+    """Raises ValueError for the first line with a quote that is amid a field."""
+    end, quoted = re.escape(delimiter), '"([^"]|"")*"'
+    amid = rf'^([^"{end}]*{end}|\s*{quoted}\s*{end})*\s*([^\s"{end}][^"{end}]*"|{quoted}\s*[^\s"{end}])'
+    line = lines.filter(_WHOLE.str.contains(amid))["line"].first()
+    if line is not None:
+        raise ValueError(
+            f"{path}, line {line!r}: the fields cannot be told apart (a quote neither begins nor ends a field)"
+        )

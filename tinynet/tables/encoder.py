@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from kernels.contract.dtypes import EITHER_FLOAT, FLOATS
 from tinynet.checks import check_whole
-from tinynet.tables.columns import Column, Names, described
+from tinynet.tables.columns import Column, Names, as_read, described
 from tinynet.tables.encoding import Encoding, fitted
 from tinynet.tables.encoding_state import encoding_state, read_encoding
 from tinynet.tables.frames import as_frame, given_names
@@ -39,6 +39,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sc
         columns_: what each column of the table is, a tuple of `Column`.
         codes_: position in the output and number of codes, 0 included, of each column of codes; they come last.
         n_dense_: columns of the output before those.
+        n_numbers_: how many of them, the first, hold numbers and parts of dates; the others blanks and levels.
         n_features_in_: as in scikit-learn, how many columns the table has.
         feature_names_in_: as in scikit-learn, their names; only where all names are text.
     """
@@ -66,6 +67,15 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sc
             ValueError: fewer than 2 rows, no column that can be learned from, an option out of its range; and all that
                 `describe_columns` refuses.
         """
+        self._fit(X)
+        return self
+
+    def fit_transform(self, X: Any, y: Any = None) -> Array:
+        """fit(X).transform(X), in which the table is read once."""
+        return self._encoding_of(self._fit(X))
+
+    def _fit(self, X: Any) -> pl.DataFrame:
+        """Fits, and gives the table as it is read: without blanks, text of numbers and dates as those."""
         check_whole("max_one_hot", self.max_one_hot)
         min_frequency = checked_frequency(self.min_frequency)
         output_dtype(self.dtype)
@@ -76,8 +86,9 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sc
         if all(column.kind == "ignored" for column in columns):
             why = "; ".join(f"{column.name!r} is left out: {column.reason}" for column in columns[:3])
             raise ValueError(f"no column is left to learn from ({why}); name some in categorical or numeric")
+        frame = pl.DataFrame(list(map(as_read, frame, columns)))
         self._take(fitted(frame, columns, int(self.max_one_hot), min_frequency), names)
-        return self
+        return frame
 
     def transform(self, X: Any) -> Array:
         """The numbers for a net, `dtype`, C-contiguous, shape (rows, columns of the output).
@@ -92,6 +103,9 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sc
             raise ValueError(
                 f"Found array with 0 sample(s) (shape=(0, {frame.width})) while a minimum of 1 is required."
             )
+        return self._encoding_of(frame)
+
+    def _encoding_of(self, frame: pl.DataFrame) -> Array:
         return self._encoding.encode(frame, output_dtype(self.dtype))
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
@@ -133,7 +147,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sc
         self._encoding = encoding
         self.columns_: tuple[Column, ...] = encoding.columns
         self.n_features_in_ = len(encoding.columns)
-        self.n_dense_ = encoding.n_dense
+        self.n_dense_, self.n_numbers_ = encoding.n_dense, len(encoding.numbers)
         self.codes_ = [(self.n_dense_ + i, levels.count + 1) for i, levels in enumerate(encoding.coded)]
         if names is not None:
             self.feature_names_in_ = np.array(names, dtype=object)

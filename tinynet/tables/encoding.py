@@ -27,7 +27,7 @@ import polars as pl
 from numpy.typing import DTypeLike, NDArray
 
 from tinynet.tables.columns import Column, moments, numbers
-from tinynet.tables.dates import PARTS, date_format, part
+from tinynet.tables.dates import PARTS, part
 from tinynet.tables.levels import Levels, counted
 from tinynet.tables.scaling import robust_scale, robust_scale_of_counts, smooth_clip
 
@@ -136,14 +136,12 @@ def width(levels: Levels) -> int:
 
 def fitted(frame: pl.DataFrame, columns: tuple[Column, ...], max_one_hot: int, min_frequency: int | float) -> Encoding:
     """The encoding of a frame whose columns are described."""
-    candidates, found = [], by_name(frame)
+    candidates, found = list[Number](), by_name(frame)
     for column in columns:
         if column.kind == "number":
             candidates.append(Number(column.name))
         elif column.kind == "date":
-            series = found[column.name]
-            form = date_format(series) if series.dtype == pl.String else None
-            candidates += [Number(column.name, name, form, True) for name in PARTS]
+            candidates += [Number(column.name, name, column.form, True) for name in PARTS]
     block = number_block(found, tuple(candidates), frame.height)
     kept = [position for position, number in enumerate(candidates) if not number.part or _varies(block[:, position])]
     chosen = tuple(candidates[position] for position in kept)
@@ -152,8 +150,8 @@ def fitted(frame: pl.DataFrame, columns: tuple[Column, ...], max_one_hot: int, m
     centre, factor = robust_scale(block)
     blank_counts = np.isnan(block).sum(axis=0)
     blanks = tuple(position for position, number in enumerate(chosen) if blank_counts[position] and not number.part)
-    all_levels = [counted(found[column.name], min_frequency) for column in columns if _is_category(column)]
-    dense = tuple(levels for levels in all_levels if levels.count <= max(max_one_hot, 2))
+    counts = [counted(found[column.name], min_frequency) for column in columns if _is_category(column)]
+    dense = [(levels, rows) for levels, rows in counts if levels.count <= max(max_one_hot, 2)]
     return Encoding(
         columns,
         chosen,
@@ -161,9 +159,9 @@ def fitted(frame: pl.DataFrame, columns: tuple[Column, ...], max_one_hot: int, m
         factor,
         blanks,
         _values_of(_HOT, np.array([[frame.height - blank_counts[i], blank_counts[i]] for i in blanks]).reshape(-1, 2)),
-        dense,
-        _level_values(dense, found, frame.height),
-        tuple(levels for levels in all_levels if levels.count > max(max_one_hot, 2)),
+        tuple(levels for levels, _ in dense),
+        _level_values([rows for _, rows in dense], frame.height),
+        tuple(levels for levels, _ in counts if levels.count > max(max_one_hot, 2)),
     )
 
 
@@ -197,9 +195,13 @@ def _varies(column: Array) -> bool:
     return bool(known.size) and bool(known.min() < known.max())
 
 
-def _level_values(levels: Sequence[Levels], columns: Mapping[str, pl.Series], rows: int) -> tuple[Array, ...]:
-    """What comes out for each code, or level, of each category; scaled together, since there may be very many."""
-    counts = [np.bincount(each.codes(columns[each.name]), minlength=each.count + 1) for each in levels]
+def _level_values(counts: Sequence[Array], rows: int) -> tuple[Array, ...]:
+    """What comes out for each code, or level, of each category; scaled together, since there may be very many.
+
+    Args:
+        counts: of each category, how many of the rows have each code, from 0.
+        rows: of the table.
+    """
     binary = [each[[2, 0, 1]] for each in counts if len(each) == 3]  # rows with -1, 0, 1
     others = [each[1:] for each in counts if len(each) != 3]
     hot = np.concatenate([np.empty(0, np.int64), *others])

@@ -62,10 +62,7 @@ def _frame(X: Any) -> pl.DataFrame:
     if isinstance(X, np.ndarray) and X.dtype.names:
         return _columns(names, len(X.dtype.names), lambda position: X[X.dtype.names[position]], len(X))
     if comes_from("pyarrow", X) and hasattr(X, "columns"):
-        _check_distinct(names or [])
-        arrow = pl.from_arrow(X)
-        assert isinstance(arrow, pl.DataFrame)
-        return arrow
+        return _columns(names, len(X.columns), X.columns.__getitem__, len(X))
     if hasattr(X, "__arrow_c_stream__") and names is not None:
         return pl.DataFrame(X)
     return _from_rows(X)
@@ -98,7 +95,7 @@ def _columns(names: list[str] | None, count: int, column: Callable[[int], Any], 
         )  # scikit-learn's sentence, which its checks of estimators look for
     if names is None:
         names = [f"column_{position}" for position in range(count)]
-    _check_distinct(names)
+    _check_names(names)
     found = [as_series(name, column(position)) for position, name in enumerate(names)]
     for series in found:
         if len(series) != len(found[0]):
@@ -109,11 +106,18 @@ def _columns(names: list[str] | None, count: int, column: Callable[[int], Any], 
     return pl.DataFrame(found)
 
 
-def _check_distinct(names: Sequence[str]) -> None:
+def _check_names(names: Sequence[str]) -> None:
     if len(set(names)) < len(names):
         seen: set[str] = set()
         twice = next(name for name in names if name in seen or seen.add(name))  # type: ignore[func-returns-value]
         raise ValueError(f"two columns are named {twice!r}; rename one, as predictions find columns by their names")
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise ValueError(
+                f"a column is named {name!r}, which is no text: half of a character of UTF-16; rename it"
+            ) from None
 
 
 def _from_rows(X: Any) -> pl.DataFrame:

@@ -15,6 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from tinynet.tables.cells import level
+from tinynet.tables.columns import check_usable
 
 Array: TypeAlias = NDArray[Any]
 
@@ -53,7 +54,8 @@ class Levels:
         return (*self.known, *(("infrequent",) if self.rare else ()))
 
     def codes(self, column: pl.Series) -> Array:
-        """int64 (rows,): the code of each cell."""
+        """int64 (rows,): the code of each cell. Raises ValueError: cells that are no levels, such as lists."""
+        check_usable(column)
         if len(column) <= _FEW:
             return np.array([self._codes.get(level(value), 0) for value in column.to_list()], np.int64)
         if column.dtype in (pl.Enum, pl.Categorical):
@@ -65,16 +67,21 @@ class Levels:
         return column.replace_strict(values, codes, return_dtype=pl.Int64).to_numpy()
 
 
-def counted(column: pl.Series, min_frequency: int | float) -> Levels:
-    """The levels of a column, rare where fewer rows have them than `min_frequency`, or than that share of all rows."""
+def counted(column: pl.Series, min_frequency: int | float) -> tuple[Levels, Array]:
+    """The levels of a column, rare where fewer rows have them than `min_frequency`, or than that share of all rows.
+
+    Beside them int64 (codes,): how many rows have each code, from 0.
+    """
     found: Counter[str] = Counter()
     for value, rows in _counts(column):
         text = level(value)
         if text is not None:
             found[text] += rows
     least = min_frequency if isinstance(min_frequency, int) else min_frequency * len(column)
-    known, rare = _split(found.items(), least)
-    return Levels(column.name, known, rare)
+    known = tuple(sorted(text for text, rows in found.items() if rows >= least))
+    rare = tuple(sorted(text for text, rows in found.items() if rows < least))
+    rows_of_codes = [found[text] for text in known] + ([sum(found[text] for text in rare)] if rare else [])
+    return Levels(column.name, known, rare), np.array([len(column) - sum(rows_of_codes), *rows_of_codes], np.int64)
 
 
 def _counts(column: pl.Series) -> Iterable[tuple[Any, int]]:
@@ -82,8 +89,3 @@ def _counts(column: pl.Series) -> Iterable[tuple[Any, int]]:
         return Counter(column.to_list()).items()
     counts = column.value_counts(name="rows of the level")
     return zip(counts[:, 0].to_list(), counts[:, 1].to_list(), strict=True)
-
-
-def _split(counts: Iterable[tuple[str, int]], least: float) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    ordered = sorted(counts)
-    return tuple(text for text, n in ordered if n >= least), tuple(text for text, n in ordered if n < least)

@@ -14,7 +14,7 @@ import polars as pl
 from tinynet.tables.cells import with_numbers, without_blanks
 from tinynet.tables.columnar import ipc_table, parquet_table, refused_as_damaged
 from tinynet.tables.csv_text import read_records
-from tinynet.tables.sources import TABLE_SUFFIXES, check_is_file, content
+from tinynet.tables.sources import TABLE_SUFFIXES, check_is_file, content, table_suffix
 
 
 def read_table(path: str | os.PathLike[str]) -> pl.DataFrame:
@@ -33,15 +33,14 @@ def read_table(path: str | os.PathLike[str]) -> pl.DataFrame:
         raise TypeError(f"path must be text or a path, got {type(path).__name__}")
     file = Path(path).expanduser()
     check_is_file(file, READERS)
-    stem = file.with_suffix("") if file.suffix.lower() not in READERS else file
     try:
-        return without_blanks(READERS[stem.suffix.lower()](file, content(file)))
+        return READERS[table_suffix(file)](file, content(file))
     except MemoryError:
         raise ValueError(f"{file}: the table takes more memory than there is") from None
 
 
 def _text(path: Path, read: bytes) -> pl.DataFrame:
-    return with_numbers(without_blanks(_with_rows(path, read_records(path, read).frame)))
+    return with_numbers(_checked(path, read_records(path, read).frame))
 
 
 def _parquet(path: Path, read: bytes) -> pl.DataFrame:
@@ -69,10 +68,11 @@ def _frame(path: Path, kind: str, read: bytes, by_polars: Any, by_arrow: Any) ->
     assert isinstance(frame, pl.DataFrame)
     if not frame.width:
         raise ValueError(f"{path}: there is no column")
-    return _with_rows(path, frame)
+    return _checked(path, frame)
 
 
-def _with_rows(path: Path, frame: pl.DataFrame) -> pl.DataFrame:
+def _checked(path: Path, frame: pl.DataFrame) -> pl.DataFrame:
+    """A frame that has rows, without blanks."""
     if not frame.height:
         raise ValueError(f"{path}: there are columns but no row of data")
-    return frame
+    return without_blanks(frame)

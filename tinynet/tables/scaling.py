@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 Array: TypeAlias = NDArray[Any]
 
 _QUARTILES = (0.25, 0.5, 0.75)
-_LARGEST = np.finfo(np.float64).max
-_SATURATED = 1e9  # z beyond it is clipped to 3 exactly, in float32 and in float64; its square is finite
+LARGEST = np.finfo(np.float64).max
+SATURATED = 1e9  # z beyond it is clipped to 3 exactly, in float32 and in float64; its square is finite
 
 
 def robust_scale(block: Array) -> tuple[Array, Array]:
@@ -76,9 +76,9 @@ def smooth_clip(block: Array, centre: Array, factor: Array) -> Array:
     """
     with np.errstate(over="ignore"):
         z = block - centre
-        np.clip(z, -_LARGEST, _LARGEST, out=z)  # so that factor 0 gives 0
+        np.clip(z, -LARGEST, LARGEST, out=z)  # so that factor 0 gives 0
         z *= factor
-    np.clip(z, -_SATURATED, _SATURATED, out=z)
+    np.clip(z, -SATURATED, SATURATED, out=z)
     root = z / 3
     np.square(root, out=root)
     root += 1
@@ -94,5 +94,5 @@ def _factor(low: Array, high: Array, least: Array, most: Array) -> Array:
         span = np.where(span > 0, span, 0.5 * (most - least))
     usable = (span > 0) & np.isfinite(span)
     with np.errstate(over="ignore"):
-        factor: Array = np.where(usable, np.minimum(1 / np.where(usable, span, 1.0), _LARGEST), 0.0)
+        factor: Array = np.where(usable, np.minimum(1 / np.where(usable, span, 1.0), LARGEST), 0.0)
     return factor

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from tinynet.tables.cells import level
+from tinynet.tables.cells import level, shortened
 
 _MOMENTS = (datetime.date, datetime.datetime, np.datetime64)
 _CONTAINERS = (list, tuple, dict, set, frozenset, np.ndarray)
@@ -29,9 +29,7 @@ def as_series(name: str, values: Any) -> pl.Series:
 
         return _from_pandas(name, pandas.Series(values))  # also of an index, or of one of pandas' arrays
     if comes_from("pyarrow", values):
-        arrow = pl.from_arrow(values)
-        assert isinstance(arrow, pl.Series)
-        return arrow.alias(name)
+        return from_arrow(name, values)
     array = values if isinstance(values, np.ndarray) else None
     if array is None and hasattr(values, "__array__"):
         array = np.asarray(values)
@@ -46,6 +44,23 @@ def as_series(name: str, values: Any) -> pl.Series:
     if isinstance(array, np.ma.MaskedArray):
         return _from_objects(name, array.tolist())  # None where it is masked
     return _from_array(name, array)
+
+
+def from_arrow(name: str, values: Any) -> pl.Series:
+    """One column from Arrow's, of whose types polars lacks a few.
+
+    Raises:
+        ValueError: a type that it lacks.
+    """
+    try:
+        arrow = pl.from_arrow(values)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+        raise ValueError(
+            f"column {name!r} holds values of type {shortened(str(values.type))}, expected numbers, text, truth values "
+            "or dates; leave the column out, or write it as one of those"
+        ) from None
+    assert isinstance(arrow, pl.Series)
+    return arrow.alias(name)
 
 
 def comes_from(package: str, value: Any) -> bool:
@@ -125,13 +140,13 @@ def _from_objects(name: str, values: list[Any]) -> pl.Series:
     """A column of Python's objects: text, numbers, truth values, dates; of several kinds, each cell's text."""
     kinds = set(map(type, values))
     if kinds <= {str, type(None)}:
-        return pl.Series(name, values, dtype=pl.String)
-    values = [None if _is_blank(value) else value for value in values]
+        return _from_texts(name, values)
+    values = [None if is_blank(value) else value for value in values]
     kinds = set(map(type, values)) - {type(None)}
     if any(issubclass(kind, complex | np.complexfloating) and not issubclass(kind, numbers.Real) for kind in kinds):
         raise ValueError(f"Complex data not supported: column {name!r} holds complex numbers, expected real ones")
     if not kinds or _all_of(kinds, (str,)):
-        return pl.Series(name, [None if value is None else str(value) for value in values], dtype=pl.String)
+        return _from_texts(name, [None if value is None else str(value) for value in values])
     if _all_of(kinds, (bool, np.bool_)):
         return pl.Series(name, [None if value is None else bool(value) for value in values], dtype=pl.Boolean)
     if _all_of(kinds, (numbers.Integral, np.bool_)):
@@ -144,14 +159,25 @@ def _from_objects(name: str, values: list[Any]) -> pl.Series:
         return pl.Series(name, np.array(values, "timedelta64[us]"))
     if _all_of(kinds, _CONTAINERS):
         return pl.Series(name, values, dtype=pl.Object)
-    return pl.Series(name, [None if value is None else level(value) for value in values], dtype=pl.String)
+    return _from_texts(name, [None if value is None else level(value) for value in values])
+
+
+def _from_texts(name: str, texts: list[str | None]) -> pl.Series:
+    try:
+        return pl.Series(name, texts, dtype=pl.String)
+    except UnicodeEncodeError as error:
+        row = texts.index(error.object)
+        raise ValueError(
+            f"column {name!r} has {shortened(ascii(error.object))} in row {row}, which is no text: half of a character "
+            "of UTF-16"
+        ) from None
 
 
 def _all_of(kinds: set[type], wanted: tuple[type, ...]) -> bool:
     return all(issubclass(kind, wanted) for kind in kinds)
 
 
-def _is_blank(value: Any) -> bool:
+def is_blank(value: Any) -> bool:
     """None, NaN, NaT and pandas' NA."""
     if value is None:
         return True

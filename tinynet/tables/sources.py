@@ -11,7 +11,8 @@ from pathlib import Path
 
 from kernels.spelling import did_you_mean
 
-TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".arrow", ".feather", ".ipc")  # of files that `read_table` reads
+TEXT_SUFFIXES = (".csv", ".tsv")  # of files that may be compressed as a whole
+TABLE_SUFFIXES = (*TEXT_SUFFIXES, ".parquet", ".arrow", ".feather", ".ipc")  # of files that `read_table` reads
 COMPRESSED = {".gz": b"\x1f\x8b", ".zst": b"\x28\xb5\x2f\xfd"}  # by what such a file begins with
 
 
@@ -29,6 +30,11 @@ def check_is_file(path: Path, suffixes: Iterable[str]) -> None:
         raise FileNotFoundError(f"no file {path}: {_what_is_there(path, suffixes)}")
     if table_suffix(path) not in suffixes:
         raise ValueError(f"{path}: the file type must be one of {', '.join(suffixes)}, got {path.suffix or 'none'!r}")
+    if path.suffix.lower() in COMPRESSED and table_suffix(path) not in TEXT_SUFFIXES:
+        raise ValueError(
+            f"{path}: {table_suffix(path)} files are compressed within and are not read from {path.suffix} files, "
+            f"expected the file without {path.suffix}"
+        )
     if not path.is_file():  # opening a pipe would wait for ever, and a device may never end
         raise ValueError(f"{path}: not a regular file, as a pipe or a device is not")
     if path.stat().st_size == 0:
@@ -53,6 +59,12 @@ def content(path: Path) -> bytes:
     return _from_zstd(path, read) if read.startswith(COMPRESSED[".zst"]) else read
 
 
+def first_line(error: BaseException) -> str:
+    """What a library says of damaged bytes, for use within a sentence."""
+    said = error.args[0] if error.args and isinstance(error.args[0], str) else str(error)
+    return said.strip().partition("\n")[0] or type(error).__name__
+
+
 def _gunzipped(path: Path, read: bytes) -> bytes:
     import gzip
     import zlib
@@ -71,7 +83,7 @@ def _from_zstd(path: Path, read: bytes) -> bytes:
     try:
         lines = pl.read_lines(io.BytesIO(read)).to_series()
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise ValueError(f"{path}: the compressed file is damaged ({str(error).partition(chr(10))[0]})") from None
+        raise ValueError(f"{path}: the compressed file is damaged ({first_line(error)})") from None
     return "\n".join(lines.to_list()).encode()
 
 

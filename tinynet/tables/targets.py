@@ -42,6 +42,40 @@ def guess_task(target: Array) -> Task | None:
     return "classification" if target.dtype.kind == "b" or (few and twice_each) else "regression"
 
 
+def blank_rows(target: Any) -> Array:
+    """bool (rows,): which of a target's values are None, NaN, NaT or pandas' NA."""
+    from tinynet.tables.series import is_blank
+
+    values = np.array(target, object) if isinstance(target, list | tuple) else np.asarray(target)
+    if values.dtype.kind == "O" and (values.ndim == 1 or values.shape[1:] == (1,)):
+        return np.array([is_blank(value) for value in values.ravel()], bool)
+    return np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values) if values.ndim else 0, bool)
+
+
+def refuse_blanks(what: str, blank: Array, remark: str = "") -> None:
+    """Raises ValueError where a target is blank in some row."""
+    rows = np.flatnonzero(blank).tolist()
+    if rows:
+        more = f" and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""
+        raise ValueError(
+            f"{what} is blank in row{'s' * (len(rows) > 1)} {', '.join(map(str, rows[:_SHOWN]))}{more}; leave these "
+            f"rows out{remark}"
+        )
+
+
+def refuse_words(what: str, target: Any) -> None:
+    """Raises ValueError for the first value of a target that makes no number."""
+    from tinynet.tables.cells import shortened
+
+    values = np.asarray(target)
+    for place, value in np.ndenumerate(values if values.dtype.kind in "OUSM" else np.empty(0)):
+        try:
+            float(value)
+        except (TypeError, ValueError, OverflowError):
+            shown = value.item() if isinstance(value, np.generic) else value
+            raise ValueError(f"{what} has {shortened(repr(shown))} in row {place[0]}, expected a number") from None
+
+
 def read_target(values: Any, name: str = "target", task: Task | None = None) -> tuple[Array, Task]:
     """A target as an array, and what it asks for.
 
@@ -60,7 +94,7 @@ def read_target(values: Any, name: str = "target", task: Task | None = None) -> 
     """
     import polars as pl
 
-    from tinynet.tables.cells import shortened, with_numbers, without_blanks
+    from tinynet.tables.cells import parsed, shortened, with_numbers, without_blanks
     from tinynet.tables.frames import as_frame
     from tinynet.tables.series import as_series
 
@@ -69,13 +103,8 @@ def read_target(values: Any, name: str = "target", task: Task | None = None) -> 
     column = with_numbers(without_blanks(as_series(name, values).to_frame())).to_series()
     if column.is_empty():
         raise ValueError(f"the target {name!r} has no row")
-    if column.null_count():
-        rows = column.is_null().arg_true().to_list()
-        more = f" and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""
-        raise ValueError(
-            f"the target {name!r} is blank in row{'s' * (len(rows) > 1)} {', '.join(map(str, rows[:_SHOWN]))}{more}; "
-            "leave these rows out (texts such as NA, None and ? are blanks)"
-        )
+    remark = " (texts such as NA, None and ? are blanks)"
+    refuse_blanks(f"the target {name!r}", column.is_null().to_numpy(), remark)
     if column.dtype in (pl.Enum, pl.Categorical):
         column = column.cast(pl.String)
     if column.dtype.is_decimal():
@@ -88,11 +117,13 @@ def read_target(values: Any, name: str = "target", task: Task | None = None) -> 
     array = column.to_numpy()
     array = array.astype(object) if column.dtype == pl.String else array
     guessed = guess_task(array)
+    word = (parsed(column).is_null().arg_max() or 0) if column.dtype == pl.String else 0
     if task is None and guessed is None:
         raise ValueError(
             f"the target {name!r} looks neither like classes nor like numbers: {column.n_unique()} different values in "
-            f"{len(column)} rows, such as {shortened(column[0])!r}; with task=classification they are taken as classes"
+            f"{len(column)} rows, such as {shortened(column[word])!r} in row {word}; with task=classification they are "
+            "taken as classes"
         )
     if task == "regression" and is_text(array):
-        raise ValueError(f"the target {name!r} has {shortened(column[0])!r} in row 0, which is not a number")
+        raise ValueError(f"the target {name!r} has {shortened(column[word])!r} in row {word}, which is not a number")
     return array, task or guessed or "classification"

@@ -98,7 +98,7 @@ def _(target: Tabular, tensors: dict[str, Array], state: dict[str, Any]) -> list
     used |= {f"{part}.{name}" for part in parts for name in under(part, tensors)}
     if unused := tensors.keys() - used:
         raise CheckpointError(f"it has an array {min(unused)} that nothing names")
-    layout = Layout(encoder.n_dense_, tuple(codes for _, codes in encoder.codes_))
+    layout = Layout.of(encoder)
     found.members_ = [_member(found.recipe_, layout, under(f"member.{i}", tensors)) for i in range(count)]
 
     def write() -> None:

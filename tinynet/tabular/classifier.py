@@ -20,6 +20,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from ..checks import choose
 from ..estimators.parameters import parameter
 from ..nn import CrossEntropyLoss, Module
+from ..tables.targets import blank_rows, refuse_blanks
 from ..tensor import Array
 from .estimator import Goal, Tabular
 from .losses import WeightedCrossEntropy
@@ -48,7 +49,7 @@ class TabularClassifier(ClassifierMixin, Tabular):  # type: ignore[misc]
     _classes = True
 
     def _goal(self, y: Any) -> Goal:
-        y = column_or_1d(y, warn=True)
+        y = _labels(y, "y")
         check_classification_targets(y)
         self._labels = LabelEncoder()
         compared = self._labels.fit_transform(y).astype(np.int64)
@@ -81,7 +82,7 @@ class TabularClassifier(ClassifierMixin, Tabular):  # type: ignore[misc]
         return CLASSIFICATION[choose("metric", name, CLASSIFICATION)], name
 
     def _compared(self, y: Any) -> Array:
-        y = column_or_1d(y, warn=True)
+        y = _labels(y, "y of eval_set")
         unknown = sorted(set(np.unique(y).tolist()) - set(self.classes_.tolist()))
         if unknown:
             raise ValueError(f"eval_set has the classes {unknown} that y has not")
@@ -135,6 +136,13 @@ class TabularClassifier(ClassifierMixin, Tabular):  # type: ignore[misc]
         places = self.predict_proba(X).argmax(axis=1)
         labels: Array = self.classes_[places]
         return labels
+
+
+def _labels(y: Any, what: str) -> Array:
+    """A target (rows,), none of them blank: of blanks NumPy makes text, and scikit-learn classes."""
+    refuse_blanks(what, blank_rows(y))
+    labels: Array = column_or_1d(y, warn=True)
+    return labels
 
 
 def _probabilities(logits: Sequence[Array], temperature: float) -> Array:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted
+from sklearn.utils.validation import _check_sample_weight, _num_samples, check_consistent_length, check_is_fitted
 
 from kernels import Backend, hardware
 
@@ -27,6 +26,9 @@ from .options import TabularParameters
 from .recipe import recipe
 from .validation import Held, Metric
 
+# Rows that a level needs to have a code of its own, and what share of a small table they are. A column of loans has
+# 4,741 levels, mostly of one row: R2 is 0.42 without such a bound, 0.444, 0.447, 0.453, 0.454 with 2, 3, 5, 10.
+LEAST_ROWS, LEAST_SHARE = 5, 0.01
 FEW_ROWS = 10  # with fewer, none are held out: all rows say which epoch is best
 
 
@@ -73,8 +75,13 @@ class Tabular(TabularParameters, BaseEstimator):  # type: ignore[misc]
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
         deadline = Deadline(self.time_limit)
-        self.encoder_ = TableEncoder(categorical=self.categorical, numeric=self.numeric, ignore=self.ignore)
-        Z = self.encoder_.fit(X).transform(X)
+        self.encoder_ = TableEncoder(
+            categorical=self.categorical,
+            numeric=self.numeric,
+            ignore=self.ignore,
+            min_frequency=_least(_num_samples(y)) if self.min_frequency is None else self.min_frequency,
+        )
+        Z = self.encoder_.fit_transform(X)
         goal = self._goal(y)
         check_consistent_length(Z, goal.compared)
         weight = None if sample_weight is None else _check_sample_weight(sample_weight, Z, ensure_non_negative=True)
@@ -89,11 +96,9 @@ class Tabular(TabularParameters, BaseEstimator):  # type: ignore[misc]
         self.recipe_ = recipe(self, len(rows), goal.outputs, self._classes, goal.ascending)
         data = Data(
             Z[rows], goal.wanted(goal.compared[rows], in_loss),
-            Layout(self.encoder_.n_dense_, tuple(codes for _, codes in self.encoder_.codes_)), held,
-            lambda: goal.loss(in_loss is not None), goal.metric, goal.metric_name,
+            Layout.of(self.encoder_), held, lambda: goal.loss(in_loss is not None), goal.metric, goal.metric_name,
         )  # fmt: skip
-        patience = math.inf if self.patience is None else self.patience
-        plan = Plan(data, self.recipe_, self._backend, self._cores(), deadline, patience, bool(self.verbose))
+        plan = Plan(data, self.recipe_, self._backend, self._cores(), deadline, self.patience, bool(self.verbose))
         self._note(train_all(plan, _seeds(random), self.n_members), deadline)
         self._trained(held)
         return self
@@ -175,6 +180,10 @@ class Tabular(TabularParameters, BaseEstimator):  # type: ignore[misc]
 def _seeds(random: np.random.RandomState) -> Iterator[int]:
     while True:
         yield int(random.randint(1 << 31))
+
+
+def _least(rows: int) -> int:
+    return min(LEAST_ROWS, max(1, int(LEAST_SHARE * rows)))
 
 
 def _mean_above_0(name: str, weight: Array) -> float:

@@ -71,7 +71,8 @@ class Deadline:
 class Plan:
     """How members are trained, whatever their seeds.
 
-    backend: for a number of threads. patience: epochs without a better score after which a member's training ends.
+    backend: for a number of threads. patience: epochs without a better score after which a member's training ends;
+    None is a wave of the rates.
     """
 
     data: Data
@@ -79,17 +80,19 @@ class Plan:
     backend: Callable[[int], Backend]
     cores: int
     deadline: Deadline
-    patience: float
+    patience: int | None
     progress: bool
 
-    def trainer(self, seed: int, threads: int) -> tuple[Trainer, BestEpoch]:
-        """A new net with what trains it, and what keeps its best weights."""
-        data, recipe = self.data, self.recipe
+    def trainer(self, seed: int, threads: int, epochs: int = 1) -> tuple[Trainer, BestEpoch]:
+        """A new net with what trains it for so many epochs, and what keeps its best weights."""
+        data, recipe, schedule = self.data, self.recipe, CosLog()
         model = network(recipe, data.layout, seed)
-        best = BestEpoch(data.held, data.metric, data.metric_name, self.deadline.passed, self.patience)
+        best = BestEpoch(
+            data.held, data.metric, data.metric_name, self.deadline.passed, self.patience, schedule.ends(epochs)
+        )
         optimizer = AdamW(model.parameters(), recipe.rate, BETAS, weight_decay=recipe.weight_decay)
         return Trainer(
-            model, data.loss(), optimizer, self.backend(threads), seed, CosLog(), callbacks=[best],
+            model, data.loss(), optimizer, self.backend(threads), seed, schedule, callbacks=[best],
             progress=self.progress and threads == self.cores, drop_last=True,
         ), best  # fmt: skip
 
@@ -116,7 +119,7 @@ def train(plan: Plan, seed: int, threads: int, seconds_an_epoch: float) -> Membe
     epochs = plan.recipe.epochs
     if plan.deadline.seconds is not None:
         epochs = max(1, min(epochs, int(SHARE * plan.deadline.left / seconds_an_epoch)))
-    trainer, best = plan.trainer(seed, threads)
+    trainer, best = plan.trainer(seed, threads, epochs)
     history = plan.fit(trainer, epochs)
     if not best.weights:  # stopped within the first epoch
         best(trainer, history)

@@ -24,6 +24,16 @@ class TabularParameters(Parameters):
     )
     numeric: Sequence[Any] = parameter([list, tuple], "columns that hold numbers, by name", default=())
     ignore: Sequence[Any] = parameter([list, tuple], "columns that are left out, by name", default=())
+    min_frequency: int | float | None = parameter(
+        [at_least(Integral, 1), Interval(Real, 0, 1, closed="neither"), None],
+        "rows, or share of the rows, that a level of a category needs to be told from other rare ones; `None` is 5, or "
+        "1 % of fewer than 500 rows",
+        default=None,
+    )
+    embed_numbers: bool = parameter(
+        ["boolean"], "whether the net sees, beside each number, where in waves of learned lengths it is (`nn.PBLD`)",
+        default=True,
+    )  # fmt: skip
     n_members: int | None = parameter(
         [at_least(Integral, 1), None],
         "nets, each with a seed of its own, whose outputs are averaged; they are trained side by side, a core each. "
@@ -66,7 +76,8 @@ class TabularParameters(Parameters):
     )
     patience: int | None = parameter(
         [at_least(Integral, 1), None],
-        "epochs without a better score after which training ends; `None` is all",
+        "epochs without a better score after which training ends; `None` is a wave of the learning rate, of which "
+        "there are 4, each twice as long as the one before; as many as `max_epochs` is all",
         default=None,
     )
     random_state: int | np.random.RandomState | None = parameter(

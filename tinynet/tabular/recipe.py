@@ -1,9 +1,8 @@
 """What a net and its training are for a table: RealMLP-TD-S, shortened, with what depends on rows and noise.
 
 Source of rates, schedule, smoothing and widths' parametrisation: Holzmueller, Grinsztajn, Steinwart 2024, arXiv
-2407.04491, table A.1. Dropout and epochs are a compromise between the small development tables of
-benchmarks/tables.py: with dropout 0.15 rather than none, 64 epochs rather than 128 or 256 had the best mean score, but
-concrete, of 3 steps an epoch, gained with each. How large tables fare with fewer epochs was not measured.
+2407.04491, table A.1. docs/tables.md has what dropout, epochs and the other parts brought on the development tables of
+benchmarks/tables.py.
 """
 
 from __future__ import annotations
@@ -28,6 +27,7 @@ class Recipe:
     rate: float
     dropout: float
     weight_decay: float
+    embed_numbers: bool = True
     ascending: bool = False  # whether the outputs are quantiles, which do not cross
 
 
@@ -63,5 +63,6 @@ def recipe(estimator: Any, rows: int, outputs: int, classes: bool, ascending: bo
         float(chosen("learning_rate_init", 0.04 if classes else 0.07)),
         float(estimator.dropout),
         float(estimator.weight_decay),
+        bool(estimator.embed_numbers),
         ascending,
     )

@@ -15,6 +15,7 @@ from ..checks import choose
 from ..estimators.parameters import FIRST, parameter
 from ..functional.losses import check_quantiles
 from ..nn import Module, MultiQuantileLoss
+from ..tables.targets import refuse_blanks, refuse_words
 from ..tensor import Array
 from .estimator import Goal, Tabular
 from .losses import WeightedElements
@@ -51,7 +52,11 @@ class TabularRegressor(RegressorMixin, Tabular):  # type: ignore[misc]
         blank = np.isnan(numbers)
         if blank.all(axis=0).any():
             raise ValueError(f"y has no number in column {int(blank.all(axis=0).argmax())}, expected some")
-        self._mean, self._sd = np.nanmean(numbers, axis=0), np.nanstd(numbers, axis=0)
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._mean, self._sd = np.nanmean(numbers, axis=0), np.nanstd(numbers, axis=0)
+        if not np.isfinite(self._sd).all():
+            largest = float(np.nanmax(np.abs(numbers)))
+            raise ValueError(f"y has numbers up to {largest:g}, whose squares overflow; divide y by a constant")
         self._sd = np.where(self._sd > 0, self._sd, 1.0)
         self._low, self._high = np.nanmin(numbers, axis=0), np.nanmax(numbers, axis=0)
         columns, blanks = numbers.shape[1], bool(blank.any())
@@ -87,14 +92,17 @@ class TabularRegressor(RegressorMixin, Tabular):  # type: ignore[misc]
         return REGRESSION[choose("metric", name, REGRESSION)], name.replace("_", " ")
 
     def _numbers(self, y: Any) -> Array:
-        found: Array = check_array(
-            y, ensure_2d=False, dtype=np.float64, ensure_all_finite="allow-nan", input_name="y", ensure_min_samples=1
-        )
+        try:
+            found: Array = check_array(
+                y, ensure_2d=False, dtype=np.float64, ensure_all_finite="allow-nan", input_name="y"
+            )
+        except (TypeError, ValueError, OverflowError):
+            refuse_words("y", y)
+            raise
         if found.ndim > 2:
             raise ValueError(f"y has shape {found.shape}, expected (rows,) or (rows, outputs)")
-        if found.ndim == 1 and np.isnan(found).any():
-            row = int(np.isnan(found).argmax())
-            raise ValueError(f"y is blank (NaN) in row {row}, expected a number in every row: leave such rows out")
+        if found.ndim == 1:
+            refuse_blanks("y", np.isnan(found))
         return found.reshape(len(found), -1)
 
     def _compared(self, y: Any) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from numbers import Real
 from typing import Any
 
@@ -26,8 +27,9 @@ def check_recipe(found: Recipe) -> None:
     check_fraction("its dropout", found.dropout)
     check_at_least_0("its weight_decay", found.weight_decay)
     choose("activation", found.activation, ACTIVATIONS)
-    if not isinstance(found.ascending, bool):
-        raise ValueError(f"its ascending is {found.ascending!r}, expected True or False")
+    for name in ("embed_numbers", "ascending"):
+        if not isinstance(getattr(found, name), bool):
+            raise ValueError(f"its {name} is {getattr(found, name)!r}, expected True or False")
 
 
 def check_parameters(estimator: Any) -> None:
@@ -48,7 +50,7 @@ def check_attributes(estimator: Any, members: int) -> None:
     """Raises CheckpointError, ValueError or TypeError for attributes that predictions, or their readers, trip over."""
     for name in CURVES:
         curves = getattr(estimator, name)
-        if len(curves) != members or not all(isinstance(curve, list) and all(map(_is_number, curve)) for curve in curves):
+        if len(curves) != members or not all(map(_is_curve, curves)):
             raise CheckpointError(f"its {name} are no {members} lists of numbers")
     if len(estimator.best_epochs_) != members:
         raise CheckpointError(f"its best_epochs_ are {len(estimator.best_epochs_)}, expected {members}")
@@ -61,8 +63,8 @@ def check_attributes(estimator: Any, members: int) -> None:
         _check_numbers(estimator, estimator.recipe_)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, float | int) and not isinstance(value, bool)
+def _is_curve(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(n, float | int) and not isinstance(n, bool) for n in value)
 
 
 def _check_classes(classes: Any, own: Recipe) -> None:
@@ -71,7 +73,7 @@ def _check_classes(classes: Any, own: Recipe) -> None:
     labels = classes.tolist()
     if not all(isinstance(label, str | bool | int | float) for label in labels) or len(set(labels)) < len(labels):
         raise CheckpointError("its classes_ are no different texts or numbers")
-    if not all(a < b for a, b in zip(labels, labels[1:], strict=False)):
+    if not all(a < b for a, b in pairwise(labels)):
         raise CheckpointError("its classes_ are not in ascending order")
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -88,13 +89,23 @@ REGRESSION: dict[str, Metric] = {"squared_error": squares, "absolute_error": abs
 class BestEpoch:
     """A Trainer's callback that keeps the weights of the epoch whose metric is best, of equals the last.
 
-    stop: says that training is to end. patience: epochs without a better one after which it ends too.
+    stop: says that training is to end. It ends too after so many epochs of patience without a better one, or, where
+    patience is None, at the end of a wave of the rates, which end after the epochs `waves`, that brought no better one.
     """
 
     stop_reason = "early stopping"
 
-    def __init__(self, held: Held, metric: Metric, name: str, stop: Callable[[], bool], patience: float = math.inf):
+    def __init__(
+        self,
+        held: Held,
+        metric: Metric,
+        name: str,
+        stop: Callable[[], bool],
+        patience: int | None = None,
+        waves: Sequence[int] = (),
+    ):
         self.held, self.metric, self.name, self.stop, self.patience = held, metric, name, stop, patience
+        self.waves = tuple((begin, end) for begin, end in pairwise(waves) if begin < end)  # but the first
         self.best, self.epoch, self.weights = -math.inf, 0, dict[str, Array]()
         self.scores: list[float] = []
 
@@ -105,4 +116,10 @@ class BestEpoch:
             self.best, self.epoch = score, len(self.scores)
             self.weights = trainer.model.state_dict()
         trainer.note = f"{self.name} {score:.4f}"
-        return self.stop() or len(self.scores) - self.epoch >= self.patience
+        return self.stop() or self._is_in_vain()
+
+    def _is_in_vain(self) -> bool:
+        done = len(self.scores)
+        if self.patience is not None:
+            return done - self.epoch >= self.patience
+        return any(done == end and self.epoch <= begin for begin, end in self.waves)

@@ -9,7 +9,8 @@ from refusals import said
 
 import tinynet as tn
 from tinynet import Tensor, nn
-from tinynet.exchange.onnx import LARGEST, RULES
+from tinynet.exchange.onnx.layers import RULES
+from tinynet.exchange.onnx.protobuf import LARGEST
 from tinynet.functional.layers import FROM_OUTPUT
 
 onnx = pytest.importorskip("onnx")
@@ -341,7 +342,7 @@ def test_a_file_that_cannot_be_written_is_refused(tmp_path):
 
 def test_a_model_too_large_for_a_file_is_refused(monkeypatch, tmp_path):
     assert LARGEST < 2**31
-    monkeypatch.setattr("tinynet.exchange.onnx.LARGEST", 50)
+    monkeypatch.setattr("tinynet.exchange.onnx.protobuf.LARGEST", 50)
     assert "72 bytes" in said(lambda: tn.export_onnx(nn.Linear(5, 3), tmp_path / "model.onnx"))
 
 

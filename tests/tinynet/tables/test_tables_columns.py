@@ -106,6 +106,8 @@ REFUSED = {
     "structs": ({"s": pl.Series([{"a": 1}, {"a": 2}])}, {}, ["'s'", "Struct", "ignore=['s']"]),
     "bytes": ({"b": pl.Series([b"a", b"b"])}, {}, ["'b'", "Binary", "ignore=['b']"]),
     "long levels": ({"t": [LONG, "a"]}, {}, ["'t'", "10001 bytes in row 0", "ignore=['t']"]),
+    "long levels of a category": ({"t": pl.Series([LONG, "a"], dtype=pl.Categorical)}, {}, ["'t'", "10001 bytes in row 0", "ignore=['t']"]),
+    "a date out of range in every row": ({"d": pl.Series([2**62] * 3).cast(pl.Datetime("us"))}, {}, ["'d'", "row 0", "1 to 9999", "ignore=['d']"]),
     "dates out of range": ({"d": pl.Series([2**62, 0]).cast(pl.Datetime("us"))}, {}, ["'d'", "row 0", "1 to 9999", "ignore=['d']"]),
 }  # fmt: skip
 

@@ -4,6 +4,7 @@ import datetime
 import json
 import pickle
 import warnings
+from importlib import import_module
 
 import numpy as np
 import polars as pl
@@ -15,6 +16,7 @@ from sklearn.base import clone
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from tinynet.tables import TableEncoder
+from tinynet.tables.levels import Levels
 from tinynet.tables.scaling import robust_scale, robust_scale_of_counts, smooth_clip
 
 RNG = np.random.default_rng(0)
@@ -168,11 +170,49 @@ def test_text_where_numbers_were():
     assert "'day' has type Int64" in said(lambda: encoder.transform({"x": [1.0], "day": [3]}))
 
 
+@pytest.mark.parametrize("rows", [1, 100])
+def test_what_is_no_level_where_levels_were(rows):
+    encoder = TableEncoder().fit({"c": ["a", "b", "a"], "n": [1.0, 2.0, 3.0]})
+    for cells, words in (
+        ([[1]], "column 'c' holds Python objects"),
+        (pl.Series([{"a": 1}]), "column 'c' holds values of type Struct"),
+        (pl.Series([2**62]).cast(pl.Datetime("us")), "column 'c' has a date beyond the years 1 to 9999 in row 0"),
+    ):
+        several = cells * rows if isinstance(cells, list) else pl.concat([cells] * rows)
+        assert words in said(lambda several=several: encoder.transform({"c": several, "n": [1.0] * rows}))
+
+
 def test_the_format_of_dates_is_kept():
     encoder = TableEncoder().fit({"d": ["25/12/2023", "26/12/2023", "01/02/2024"]})
     one = encoder.transform({"d": ["03/04/2024"]})
     np.testing.assert_array_equal(one, encoder.transform({"d": [datetime.datetime(2024, 4, 3)]}))
     np.testing.assert_array_equal(one, encoder.transform({"d": ["2024-04-03"]}))
+
+
+def test_a_table_is_read_once(monkeypatch):
+    made = {
+        "d": ["25/12/2023", "26/12/2023", "01/02/2024"] * 40,
+        "e": ["2023-12-25", "2023-12-26", None] * 40,
+        "n": ["1", "2", "3"] * 40,
+        "c": ["a", "b", "c"] * 40,
+    }
+    expected = TableEncoder().fit(made).transform(made)
+    calls = dict.fromkeys(("encoder.as_frame", "columns.date_format", "dates.read", "columns.read", "cells.parsed", "levels.Levels.codes"), 0)  # fmt: skip
+    for name in calls:
+        home, _, attribute = f"tinynet.tables.{name}".rpartition(".")
+        home = Levels if attribute == "codes" else import_module(home)
+        original = getattr(home, attribute)
+
+        def counted(*given, name=name, original=original):
+            calls[name] += len(given[0]) == 120 if name == "dates.read" else 1  # not of its samples
+            return original(*given)
+
+        monkeypatch.setattr(home, attribute, counted)
+    np.testing.assert_array_equal(TableEncoder().fit_transform(made), expected)
+    assert calls == {
+        "encoder.as_frame": 1, "columns.date_format": 3, "dates.read": 2, "columns.read": 2, "cells.parsed": 1,
+        "levels.Levels.codes": 1,
+    }  # fmt: skip
 
 
 def test_numbers_taken_for_categories():

@@ -19,8 +19,11 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 from refusals import mutated, said, written
 
+import tinynet.data
 from tinynet.tables import as_frame, read_table, read_target
-from tinynet.tables.cells import BLANKS, level
+from tinynet.tables.cells import BLANKS, level, without_blanks
+from tinynet.tables.reading import READERS
+from tinynet.tables.sources import table_suffix
 
 PEOPLE = "name,age,city\nAda,36,London\nBlaise,,Paris\nCarl,77.5,?\n"
 FRAME = pl.DataFrame({"name": ["Ada", "Blaise", "Carl"], "age": [36.0, None, 77.5], "city": ["London", "Paris", None]})
@@ -98,6 +101,16 @@ def test_names_of_files(tmp_path, monkeypatch):
     assert "got int" in said(lambda: read_table(3), TypeError)
 
 
+@pytest.mark.parametrize("name", ["t.npz.gz", "t.parquet.zst", "t.parquet.gz", "t.feather.gz", "T.ARROW.ZST"])
+@pytest.mark.parametrize("reader", [read_table, tinynet.data.load])
+def test_files_that_are_compressed_within_are_not_read_compressed(tmp_path, name, reader):
+    path = written(tmp_path, gzip.compress(b"anything"), name)
+    message = said(lambda: reader(path))
+    if table_suffix(path) in (READERS if reader is read_table else (".npz", ".parquet")):
+        assert f"expected the file without {path.suffix.lower()}" in message.lower()
+    assert str(path) in message and "file" in message
+
+
 BAD_TEXT = {
     "only blank lines": ("\n \n", ["is empty"]),
     "header only": ("a,b\n", ["no row of data"]),
@@ -109,6 +122,9 @@ BAD_TEXT = {
     "after lines within quotes": ('a,b\n1,"x\ny"\n1\n', ["line 4", "1 field found"]),
     "open quote": ('a,b\n1,2\n1,"x\n', ["line 3", "told apart"]),
     "text after a quote": ('a,b\n1,2\n1,"x"y\n', ["line 3", "told apart"]),
+    "quotes within fields": ('a,b\n1,2\n5" pipe,2\n' + '"x, y",4"\n' * 2 + '6" pipe,2\n', ["line 3", "neither begins nor ends"]),
+    "short after quotes": ('a,b\n"x, y",2\n"x\ny, z""",2\n1,2,3\n', ["line 5", "3 fields"]),
+    "short after a long field": ("a,b\n" + "x" * 200_000 + ",1\n1,2,3\n", ["line 3", "3 fields"]),
     "latin-1": ("a,b\n1,2\n1,é\n".encode("latin-1"), ["line 3", "UTF-8"]),
     "utf-16": (PEOPLE.encode("utf-16"), ["line 1", "UTF-8"]),
     "gzip cut short": (gzip.compress(PEOPLE.encode())[:-9], ["compressed", "damaged"]),
@@ -190,6 +206,17 @@ def test_import_is_light():
     assert done.stdout.strip() == "set()"
 
 
+def test_cells_are_cleaned_once(tmp_path, monkeypatch):
+    cleaned = []
+    monkeypatch.setattr(
+        "tinynet.tables.reading.without_blanks", lambda frame: cleaned.append(1) or without_blanks(frame)
+    )
+    read_table(written(tmp_path, PEOPLE))
+    FRAME.write_parquet(tmp_path / "t.parquet")
+    read_table(tmp_path / "t.parquet")
+    assert len(cleaned) == 2
+
+
 # ---- cells ----------------------------------------------------------------------------------------------------------
 
 
@@ -205,6 +232,7 @@ def test_import_is_light():
         (["1_0", "2_0"], ["1_0", "2_0"]),
         (["12345678901234567890", "1"], ["12345678901234567890", "1"]),
         (["", "NA"], [None, None]),
+        (["1"] * 100 + ["NAN"], ["1"] * 100 + ["NAN"]),
     ],
 )
 def test_what_is_a_number(tmp_path, cells, expected):
@@ -323,6 +351,8 @@ def test_dates_of_numpy():
         ({"a": 3}, TypeError, ["'a'", "a sequence", "got int"]),
         ({"a": [b"\xe9"], 1: [2]}, TypeError, ["int and str"]),
         ({"a": np.array([b"\xe9"])}, ValueError, ["'a'", "row 0", "UTF-8"]),
+        ({"a": ["x", "\ud800"]}, ValueError, ["'a'", r"'\ud800' in row 1", "no text"]),
+        ({"\ud800": [1]}, ValueError, [r"'\ud800'", "rename"]),
     ],
 )
 def test_frames_refused(table, kind, words):
@@ -335,6 +365,13 @@ def test_pandas_frames_refused():
     assert "two columns are named 'a'; rename" in said(lambda: as_frame(pd.DataFrame([[1, 2]], columns=["a", "a"])))
     assert "must all be text" in said(lambda: as_frame(pd.DataFrame([[1, 2]], columns=["a", 1])), TypeError)
     assert as_frame(pd.DataFrame([[1, 2]])).columns == ["column_0", "column_1"]
+
+
+def test_types_of_arrow_that_polars_lacks():
+    pa = pytest.importorskip("pyarrow")
+    for lacked in (pa.array([(1, 2, 3)], pa.month_day_nano_interval()), pa.RunEndEncodedArray.from_arrays(pa.array([1], pa.int32()), pa.array([7]))):  # fmt: skip
+        message = said(lambda lacked=lacked: as_frame(pa.table({"a": pa.array([1]), "b": lacked})))
+        assert "column 'b' holds values of type" in message and "leave the column out" in message
 
 
 cells = st.one_of(st.none(), st.floats(), st.integers(-(2**70), 2**70), st.booleans(), st.text(max_size=3), st.dates(),
@@ -397,6 +434,10 @@ def test_targets_refused():
     assert "is blank in row 0; leave" in said(lambda: read_target([np.nan, 1.0]))
     assert "neither like classes" in said(lambda: read_target([f"id{i}" for i in range(30)]))
     assert read_target([f"id{i}" for i in range(30)], task="classification")[1] == "classification"
+    assert "30 rows, such as 'many' in row 7;" in said(
+        lambda: read_target([i if i != 7 else "many" for i in range(30)])
+    )
+    assert "'b' in row 1, which is not a number" in said(lambda: read_target(["1", "b"], task="regression"))
     assert "'a' in row 0, which is not a number" in said(lambda: read_target(["a", "b"], task="regression"))
     assert "'target' is inf in row 1, expected finite" in said(lambda: read_target([1.0, np.inf]))
     assert "has no row" in said(lambda: read_target([]))

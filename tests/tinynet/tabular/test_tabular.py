@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from children import ENVIRONMENT, started
 from refusals import said
@@ -59,7 +60,8 @@ def test_scikit_learns_checks(estimator, check):
 def test_numbers_text_many_levels_and_blanks_are_learned_from(mixed):
     X, y = mixed
     model = TabularRegressor(**SMALL).fit(X[:300], y[:300])
-    assert model.encoder_.codes_ == [(model.encoder_.n_dense_, 61)]
+    often = (X[:300]["shop"].value_counts() >= 3).sum()
+    assert model.encoder_.codes_ == [(model.encoder_.n_dense_, often + 2)]  # one for the rare, one for blanks
     assert model.score(X[300:], y[300:]) > 0.6
     assert list(model.feature_names_in_) == list(X)
     other = X[300:][["shop", "note", "size", "colour"]].assign(more=1)
@@ -204,6 +206,21 @@ def test_epochs_and_members_are_as_many_as_there_is_time_for(mixed):
     assert np.isfinite(short.predict(X)).all()
 
 
+@pytest.mark.parametrize(
+    ("best", "ended"), [(1, 3), (2, 7), (3, 7), (4, 15), (7, 15), (8, 15), (15, 15)]
+)  # fmt: skip
+def test_training_ends_with_a_wave_of_the_rates_that_brought_nothing(best, ended):
+    calls = []
+
+    def metric(labels, probabilities, weight):
+        calls.append(1)
+        return float(len(calls) == best)
+
+    model = TabularClassifier(**{**SMALL, "max_epochs": 15}, metric=metric).fit(*IRIS)
+    assert (model.n_iter_, model.best_epochs_) == (ended, [best])
+    assert TabularClassifier(**{**SMALL, "max_epochs": 15}, metric=metric, patience=15).fit(*IRIS).n_iter_ == 15
+
+
 def test_patience_ends_training():
     model = TabularClassifier(random_state=0, max_epochs=200, patience=3).fit(*IRIS)
     assert model.n_iter_ == model.best_epochs_[0] + 3 < 200
@@ -233,7 +250,15 @@ X4 = np.arange(12.0).reshape(6, 2) ** 1.5
 BAD = {
     "one class": (TabularClassifier, X4, ["a"] * 6, {}, "y has one class, 'a', expected two or more"),
     "another length": (TabularClassifier, X4, [0, 1], {}, "inconsistent numbers of samples: [6, 2]"),
-    "blank target": (TabularRegressor, X4, [1, 2, np.nan, 4, 5, 6], {}, "y is blank (NaN) in row 2"),
+    "blank target": (TabularRegressor, X4, [1, 2, np.nan, 4, 5, 6], {}, "y is blank in row 2; leave these rows out"),
+    "blank classes": (TabularClassifier, X4, ["a", "b", None] * 2, {}, "y is blank in rows 2, 5; leave"),
+    "NaN among text": (TabularClassifier, X4, ["a", np.nan] * 3, {}, "y is blank in rows 1, 3, 5; leave"),
+    "blanks of pandas": (TabularClassifier, X4, pd.array([0, 1, None] * 2, dtype="Int64"), {}, "y is blank in rows 2, 5; leave"),
+    "nulls of polars": (TabularClassifier, X4, pl.Series(["a", "b", None] * 2), {}, "y is blank in rows 2, 5; leave"),
+    "a word": (TabularRegressor, X4, ["1", "2", "1,000", "4", "5", "6"], {}, "y has '1,000' in row 2, expected a number"),
+    "dates": (TabularRegressor, X4, np.arange(6).astype("datetime64[s]").tolist(), {}, "in row 0, expected a number"),
+    "a large number": (TabularRegressor, X4, [10**400, 1, 2, 3, 4, 5], {}, "in row 0, expected a number"),
+    "a wide range": (TabularRegressor, X4, [1e200, 1, 2, 3, 4, 5], {}, "up to 1e+200, whose squares overflow; divide"),
     "infinite target": (TabularRegressor, X4, [1, 2, np.inf, 4, 5, 6], {}, "infinity"),
     "no number in a column": (TabularRegressor, X4, np.column_stack([np.arange(6), [np.nan] * 6]), {}, "no number in column 1"),
     "one row": (TabularClassifier, X4[:1], [1], {}, "the table has 1 sample, expected at least 2 rows"),
@@ -255,6 +280,7 @@ def test_weights_of_sum_0_and_other_eval_sets_are_refused():
     X, y = IRIS
     fit = TabularClassifier(**SMALL).fit
     assert "non-zero" in said(lambda: fit(X, y, sample_weight=np.zeros(len(y))))
+    assert "y of eval_set is blank in row 1;" in said(lambda: fit(X[:2], ["a", "b"], eval_set=(X[:2], ["a", None])))
     assert "no pair" in said(lambda: fit(X, y, eval_set=X))
     assert "the classes [3] that y has not" in said(lambda: fit(X, y, eval_set=(X, y + 1)))
     assert "as many" in said(lambda: fit(X, y, eval_set=(X, y[:9])))

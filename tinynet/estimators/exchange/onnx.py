@@ -8,7 +8,8 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from ... import nn
-from ...exchange.onnx import Ending, Graph, Output, Value, element_type, network_and_ending
+from ...exchange.onnx.export import Ending, network_and_ending
+from ...exchange.onnx.graph import Edge, Graph, Value, element_type
 from ...tensor import Array
 from ..classifier import MLPClassifier
 from ..regressor import MLPRegressor
@@ -20,9 +21,9 @@ ACTIVATIONS = {"softmax": "Softmax", "logistic": "Sigmoid", "exp": "Exp", "ident
 def _(model: MLPRegressor) -> tuple[nn.Module, Ending]:
     check_is_fitted(model)
 
-    def ending(graph: Graph, y: Value) -> list[Output]:
+    def ending(graph: Graph, y: Value) -> list[Edge]:
         graph.node("output", ACTIVATIONS[model.out_activation_], y.name, result="output")
-        return [Output("output", graph.dtype, y.columns)]
+        return [Edge("output", graph.dtype, y.columns)]
 
     return model._network().model, ending
 
@@ -30,14 +31,14 @@ def _(model: MLPRegressor) -> tuple[nn.Module, Ending]:
 @network_and_ending.register(MLPClassifier)
 def _(model: MLPClassifier) -> tuple[nn.Module, Ending]:
     check_is_fitted(model)
-    classes = _classes(model.classes_)
+    classes = stored_classes(model.classes_)
 
-    def ending(graph: Graph, y: Value) -> list[Output]:
+    def ending(graph: Graph, y: Value) -> list[Edge]:
         if model._label_binarizer.y_type_ == "multilabel-indicator":
             p = graph.node("output", ACTIVATIONS[model.out_activation_], y.name, result="probabilities")
             labels = graph.node("output", "Greater", p, graph.number(0.5))
             graph.node("output", "Cast", labels, to=element_type(np.int64), result="label")
-            return [Output("label", np.int64, y.columns), Output("probabilities", graph.dtype, y.columns)]
+            return [Edge("label", np.int64, y.columns), Edge("probabilities", graph.dtype, y.columns)]
         if model.n_outputs_ == 1:
             best = _of_two(graph, y)
         else:
@@ -45,8 +46,8 @@ def _(model: MLPClassifier) -> tuple[nn.Module, Ending]:
             best = graph.node("output", "ArgMax", p, axis=1, keepdims=0)
         graph.node("output", "Gather", graph.array("classes", classes), best, result="label")
         return [
-            Output("label", classes.dtype, None),
-            Output("probabilities", graph.dtype, max(y.columns, 2)),
+            Edge("label", classes.dtype, None),
+            Edge("probabilities", graph.dtype, max(y.columns, 2)),
         ]
 
     return model._network().model, ending
@@ -62,10 +63,10 @@ def _of_two(graph: Graph, y: Value) -> str:
     return graph.node("output", "Cast", flat, to=element_type(np.int64))
 
 
-def _classes(classes: Any) -> Array:
+def stored_classes(classes: Any) -> Array:
     """As ONNX holds them: numbers and truths as they are, texts as objects; a single class twice."""
     array = np.asarray(classes)
-    if array.dtype.kind in "UO":
+    if array.dtype.kind not in "biuf":
         if not all(isinstance(label, str) for label in array.tolist()):
             raise TypeError(f"classes_ are {array.tolist()!r}, expected numbers or texts, which an ONNX file can hold")
         array = array.astype(object)
