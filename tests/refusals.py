@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
+from typing import Any
 
+import numpy as np
 import pytest
 
 
@@ -44,3 +46,27 @@ def mutated(content: bytes, rng: Random) -> bytes:
         else:
             data[:8] = rng.choice([rng.randrange(1 << 63), rng.randrange(1 << 20), len(data)]).to_bytes(8, "little")
     return bytes(data)
+
+
+VALUES = [
+    None, -1, 0, 1.5, "x", "1.5", [], {}, [1], {"array": "x"}, {"tuple": [1]}, True, 1 << 80, 10**400, {"again": 0},
+    {"nonfinite": "nan"}, {"nonfinite": "inf"}, {"nonfinite": 10**400}, {"dtype": "float32"}, {"objects": [1]},
+    {"dict": [[1, 2]]},
+]  # fmt: skip
+
+
+def forge(state: Any, arrays: dict[str, np.ndarray], rng: Random) -> None:
+    """Changes or removes one value somewhere in a state, and at times an array."""
+    inside = state
+    while True:
+        key = rng.choice(list(inside) if isinstance(inside, dict) else range(len(inside)))
+        if isinstance(inside[key], dict | list) and inside[key] and rng.random() < 0.8:
+            inside = inside[key]
+            continue
+        inside[key] = rng.choice(VALUES)
+        if rng.random() < 0.2:
+            del inside[key]
+        break
+    if rng.random() < 0.3:
+        name = rng.choice(list(arrays))
+        arrays[name] = rng.choice([np.zeros(0), np.zeros((2, 3)), np.zeros(arrays[name].shape, np.float16)])

@@ -49,7 +49,7 @@ if not _TYPE_CHECKING:
     def __getattr__(name: str) -> _Any:
         """The estimators are imported when they are first asked for: scikit-learn takes a second."""
         if name in ("MLPClassifier", "MLPRegressor", "estimator_from_sklearn", "load_estimator"):
-            from . import estimators, tabular  # load_estimator also makes those of tables
+            from . import estimators
 
             return getattr(estimators, name)
         if name in ("TabularClassifier", "TabularRegressor"):

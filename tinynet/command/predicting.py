@@ -62,10 +62,9 @@ def _estimator(checkpoint: Checkpoint, backend: str | None, threads: int | None)
             f"{checkpoint.path} holds a run without column names and scales, expected a saved estimator: train with "
             "--model tabular --save PATH"
         )
-    from .. import tabular  # noqa: F401 - load_estimator then makes those of tables, too
-    from ..estimators import load_estimator
+    from ..estimators.exchange.checkpoint import estimator_of
 
-    estimator = load_estimator(checkpoint.path)
+    estimator = estimator_of(checkpoint)
     if threads is not None:
         name = backend or getattr(estimator.backend, "name", estimator.backend) or "numba"
         if name != "numba":

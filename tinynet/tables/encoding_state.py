@@ -61,6 +61,8 @@ def read_encoding(arrays: Mapping[str, Any], plain: Mapping[str, Any]) -> tuple[
         raise ValueError(f"the state of a table's encoder must be of version {VERSION}, got {_short(plain)}")
     if not isinstance(arrays, Mapping):
         raise ValueError(f"the arrays of a table's encoder must be given by name, got {type(arrays).__name__}")
+    if unknown := sorted(map(str, set(arrays) - set(_ARRAYS))):
+        raise ValueError(f"a table's encoder has no array {_short(unknown[0])}, but {', '.join(_ARRAYS)}")
     table = _table(arrays)
     columns = tuple(_column(row) for row in _rows(table, "columns", 5))
     _demand(len({column.name for column in columns}) == len(columns), "two columns have one name")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from backends import loaded
 from children import ENVIRONMENT, finished, path_to, python
-from refusals import mutated
+from refusals import forge, mutated
 from sklearn.datasets import load_digits
 from sklearn.exceptions import NotFittedError
 
@@ -224,13 +224,6 @@ def test_mutations_are_refused_or_without_effect(tmp_path):
     assert bits(b) == before
 
 
-VALUES = [
-    None, -1, 0, 1.5, "x", "1.5", [], {}, [1], {"array": "x"}, {"tuple": [1]}, True, 1 << 80, 10**400, {"again": 0},
-    {"nonfinite": "nan"}, {"nonfinite": "inf"}, {"nonfinite": 10**400}, {"dtype": "float32"}, {"objects": [1]},
-    {"dict": [[1, 2]]},
-]  # fmt: skip
-
-
 def test_states_put_together_by_others_are_refused_or_predict(tmp_path):
     """With a digest that is right, anything may be in the state."""
     rng, path, refused, trials = random.Random(0), tmp_path / "x", 0, 0
@@ -241,19 +234,7 @@ def test_states_put_together_by_others_are_refused_or_predict(tmp_path):
         before = bits(b)
         for _ in range(80):
             state, arrays = json.loads(texts["state"]), dict(tensors)
-            inside = state["estimator"]
-            while True:
-                key = rng.choice(list(inside) if isinstance(inside, dict) else range(len(inside)))
-                if isinstance(inside[key], dict | list) and inside[key] and rng.random() < 0.8:
-                    inside = inside[key]
-                    continue
-                inside[key] = rng.choice(VALUES)
-                if rng.random() < 0.2:
-                    del inside[key]
-                break
-            if rng.random() < 0.3:
-                name = rng.choice(list(arrays))
-                arrays[name] = rng.choice([np.zeros(0), np.zeros((2, 3)), np.zeros(arrays[name].shape, np.float16)])
+            forge(state["estimator"], arrays, rng)
             write_tensors(path, arrays, {**texts, "state": json.dumps(state)})
             trials += 1
             try:

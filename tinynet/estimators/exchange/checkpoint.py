@@ -7,6 +7,7 @@ parameters, attributes, and the session, which is what decides the network and i
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import itertools
 import sys
@@ -24,20 +25,33 @@ import kernels
 from kernels import Backend
 from kernels.contract.dtypes import FLOAT_NAMES
 
-from ...checkpoints.checkpoint import Contents, Path_, Write, check_arrays, checked, contents, part, read_checkpoint
+from ...checkpoints.checkpoint import (
+    Checkpoint,
+    Contents,
+    Path_,
+    Write,
+    check_arrays,
+    checked,
+    contents,
+    part,
+    read_checkpoint,
+)
 from ...checkpoints.tensor_files import DTYPES, CheckpointError
 from ...checks import check_number, check_whole, choose
 from ...nn import Linear
 from ...schedule import SCHEDULES, Schedule
 from ...tensor import Array
-from ..classifier import MLPClassifier
 from ..perceptron import MultilayerPerceptron
-from ..regressor import MLPRegressor
 from ..session import Design, Session, Structure, network
 from .soundness import BINARIZER, check_attributes, check_design, check_parameters
 
-# What load_estimator can make, by name; packages above add theirs.
-CLASSES: dict[str, type[Any]] = {make.__name__: make for make in (MLPClassifier, MLPRegressor)}
+# What load_estimator can make, and the packages that have it: one above is imported when a file asks for it.
+CLASSES = {
+    "MLPClassifier": "tinynet.estimators",
+    "MLPRegressor": "tinynet.estimators",
+    "TabularClassifier": "tinynet.tabular",
+    "TabularRegressor": "tinynet.tabular",
+}
 REBUILT = {"_session", "_saved", "coefs_", "intercepts_"}  # from the network and the optimizer
 WORDS_OF_MT19937 = 624
 
@@ -49,20 +63,34 @@ def load_estimator(path: Path_) -> Any:
     Raises CheckpointError for what is no estimator's checkpoint or is damaged, kernels.BackendUnavailable where the
     backend that it was given loaded cannot run here, OSError where the file cannot be read.
     """
-    checkpoint = read_checkpoint(path)
+    return estimator_of(read_checkpoint(path))
+
+
+def estimator_of(checkpoint: Checkpoint) -> Any:
+    """The estimator in a checkpoint that was read."""
     saved = checkpoint.state.get("estimator")
     kind = saved.get("class") if isinstance(saved, dict) else None
-    make = CLASSES.get(kind) if isinstance(kind, str) else None
-    estimator = (make or MLPClassifier)()
+    estimator = _class(kind if isinstance(kind, str) and kind in CLASSES else "MLPClassifier")()
     checkpoint.restore(estimator)
     return estimator
 
 
+def class_name(target: Any) -> str:
+    """The name in CLASSES of an estimator's class. Raises CheckpointError for a class of another's."""
+    kind = type(target).__name__
+    if kind not in CLASSES or type(target) is not _class(kind):
+        raise CheckpointError(f"the estimator is a {kind}, expected one of {', '.join(CLASSES)}, no class made of them")
+    return kind
+
+
+def _class(kind: str) -> type[Any]:
+    found: type[Any] = getattr(importlib.import_module(CLASSES[kind]), kind)
+    return found
+
+
 @contents.register(MultilayerPerceptron)
 def _(target: MultilayerPerceptron) -> Contents:
-    kind = type(target).__name__
-    if CLASSES.get(kind) is not type(target):
-        raise CheckpointError(f"the estimator is a {kind}, expected one of {', '.join(CLASSES)}, no class made of them")
+    kind = class_name(target)
     check_is_fitted(target)
     session = target._network()
     (arrays, model), (averages, optimizer) = contents(session.model), contents(session.optimizer)
