@@ -23,6 +23,8 @@ from .validation import BestEpoch, Held, Metric
 
 BETAS = (0.9, 0.95)
 SHARE = 0.95  # of the time left, for which epochs are planned: some take longer than those that were tried
+# Seconds after which the main thread looks whether Ctrl-C came: polars, once it was used, has signals not wake a wait.
+LOOK_UP = 0.05
 LEAST_SECONDS = 1e-3  # of training, when the time is over: a step is done in any case
 
 
@@ -153,7 +155,9 @@ def _side_by_side(plan: Plan, seeds: list[int], threads: int, seconds_an_epoch: 
     with ThreadPoolExecutor(len(seeds)) as pool:
         try:
             futures = [pool.submit(train, plan, seed, threads, seconds_an_epoch) for seed in seeds]
-            wait(futures, return_when=FIRST_EXCEPTION)
+            while not any(future.done() and future.exception() for future in futures):
+                if not wait(futures, LOOK_UP, FIRST_EXCEPTION).not_done:
+                    break
         except KeyboardInterrupt:
             plan.deadline.interrupted.set()
         finally:
