@@ -20,7 +20,7 @@ from typing import Any
 # The project's folder first: in this folder, ``kernels`` is the kernels' benchmark.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from of_tables.contenders import CONTENDERS, VARIANTS
+from of_tables.contenders import CONTENDERS, KNOWN, VARIANTS
 from of_tables.contest import Worker
 from of_tables.data import TABLES, described
 from of_tables.report import markdown
@@ -63,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
 
 def checked(options: argparse.Namespace) -> argparse.Namespace:
     """The options; BadOption where one makes no sense."""
-    for option, known in (("tables", TABLES), ("contenders", CONTENDERS | VARIANTS)):
+    for option, known in (("tables", TABLES), ("contenders", KNOWN)):
         for name in getattr(options, option):
             if name not in known:
                 raise BadOption(f"--{option} got {name!r}: {did_you_mean(name, list(known))}")
@@ -126,7 +126,7 @@ class Report:
 def fit_all(options: argparse.Namespace, report: Report) -> None:
     """What is chosen, installed and not there yet, contender by contender."""
     tables = installed(options.tables, TABLES)
-    for contender in installed(options.contenders, CONTENDERS | VARIANTS):
+    for contender in installed(options.contenders, KNOWN):
         worker = Worker(contender, options.threads)
         try:
             for table in tables:
@@ -163,9 +163,7 @@ def run(options: argparse.Namespace) -> int:
         if result["threads"] == options.threads and result["split"] < options.splits
         and result["table"] in options.tables and result["contender"] in options.contenders
     ]  # fmt: skip
-    shown = sorted(
-        measured(chosen), key=lambda r: (list(TABLES).index(r["table"]), list(CONTENDERS).index(r["contender"]))
-    )
+    shown = sorted(measured(chosen), key=lambda r: (list(TABLES).index(r["table"]), list(KNOWN).index(r["contender"])))
     if shown:
         print(markdown(shown), file=sys.stderr if options.json == STANDARD_OUTPUT else sys.stdout)
     if options.json is not None and not is_replaced(options.json):

@@ -185,3 +185,4 @@ VARIANTS = {name: Contender(name, "tinynet.tabular", tinynet_tabular(**own), com
     "members-4": {"n_members": 4},
 }.items()}  # fmt: skip
 """tinynet-Tabular with one thing changed: what each part brings and costs."""
+KNOWN = CONTENDERS | VARIANTS

@@ -16,7 +16,7 @@ from typing import Any
 # The project's folder first: in the benchmarks', which is next, ``kernels`` is a script. This one is a package there.
 sys.path[:1] = [str(Path(__file__).resolve().parents[n]) for n in (2, 1)]
 
-from of_tables.contenders import CONTENDERS, VARIANTS
+from of_tables.contenders import KNOWN
 from of_tables.data import TABLES
 from of_tables.measure import Measurer
 
@@ -24,7 +24,7 @@ from of_tables.measure import Measurer
 def answers(requests: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """An answer to each request after the first."""
     task = next(requests)
-    measurer = Measurer((CONTENDERS | VARIANTS)[task["contender"]], task["threads"])
+    measurer = Measurer(KNOWN[task["contender"]], task["threads"])
     for request in requests:
         try:
             yield measurer.result(TABLES[request["table"]], request["split"])

@@ -15,7 +15,17 @@ pd = pytest.importorskip("pandas")
 sys.path.append(str(ROOT / "benchmarks"))
 
 from of_tables import data, measure, report, summary  # noqa: E402
-from of_tables.contenders import CONTENDERS, Contender, FrequentLevels, Setting, blanks_as_level, encoded, filled  # noqa: E402
+from of_tables.contenders import (  # noqa: E402
+    CONTENDERS,
+    KNOWN,
+    VARIANTS,
+    Contender,
+    FrequentLevels,
+    Setting,
+    blanks_as_level,
+    encoded,
+    filled,
+)
 from of_tables.picture import draw, points  # noqa: E402
 
 
@@ -178,6 +188,17 @@ def test_contenders_that_are_always_there_take_text_and_blanks(task):
         assert predicted.shape == (10,) and np.isfinite(predicted).all()
 
 
+def test_a_variant_differs_in_one_parameter_and_is_reported(benchmark, tmp_path, capsys):
+    setting = Setting(loaded(data.REGRESSION), 1, 0)
+    usual = KNOWN["tinynet-Tabular"].make(setting).get_params()
+    for name, variant in VARIANTS.items():
+        changed = [key for key, value in variant.make(setting).get_params().items() if value != usual[key]]
+        assert len(changed) == 1, name
+    chosen = ("--tables", "diabetes", "--contenders", "tinynet-Tabular,no-dropout", "--splits", 1)
+    assert benchmark(*chosen, "--picture", tmp_path / "p.svg", Worker=FakeWorker) == 0
+    assert "no-dropout" in capsys.readouterr().out
+
+
 def test_who_is_not_installed():
     assert CONTENDERS["tinynet-MLP"].is_installed()
     assert not Contender("x", "no_such_module", Mean).is_installed()
@@ -326,7 +347,7 @@ def test_tables_are_listed(benchmark, capsys):
 
 
 def test_who_is_missing_is_said(benchmark, capsys, monkeypatch):
-    monkeypatch.setitem(CONTENDERS, "LightGBM", Contender("LightGBM", "no_such_module", Mean))
+    monkeypatch.setitem(KNOWN, "LightGBM", Contender("LightGBM", "no_such_module", Mean))
     assert benchmark("--tables", "diabetes", "--contenders", "LightGBM", Worker=FakeWorker) == 0
     assert "LightGBM is left out: no_such_module is not installed" in capsys.readouterr().err
 
