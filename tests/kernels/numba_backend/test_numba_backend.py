@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import math
 import os
 import stat
 import sys
@@ -281,6 +282,20 @@ def test_averages_do_not_stay_subnormal(dtype):
     first, second = np.full(40, 0.9 * tiny, dtype), np.full(40, 1.5 * tiny, dtype)
     backend.adam(p, g, first, second, np.array([1e-3, 0.9, 0.999, 1e-8, 0.0, 5.0]))
     assert (first == 0).all() and (second > 0).all() and np.isfinite(p).all()
+
+
+@pytest.mark.parametrize(
+    "name", sorted(set(ACTIVATIONS) - {"identity", "sigmoid", "softplus"})
+)  # whose tails are exact
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_units_far_below_0_make_no_subnormal_numbers(name, dtype):
+    backend, info = kernels.load("numba", threads=1), np.finfo(dtype)
+    least = math.log(info.smallest_subnormal)
+    x = np.concatenate([np.linspace(1.1 * least, 0, 5001), -np.sqrt(np.linspace(0, -2.2 * least, 5001))]).astype(dtype)
+    y = getattr(backend, name)(x)
+    dx = getattr(backend, f"{name}_gradient")(np.full_like(x, 1e-6), y if name in OUTPUT_ACTIVATIONS else x)
+    for array in (y, dx):
+        assert not ((array != 0) & (abs(array) < info.tiny)).any()
 
 
 # ---- arguments ----------------------------------------------------------------------------------------------------
