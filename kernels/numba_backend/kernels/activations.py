@@ -12,7 +12,7 @@ from ...contract.activations import SELU_ALPHA, SELU_SCALE
 from .. import simd
 from ..simd import select
 
-# A tail ends, with 0, where it is e**40 times the least normal number: times a small gradient and a weight it stays one.
+# A tail ends, with 0, where it is e**40 times the least normal number: small gradients times it are normal numbers too.
 # Units of a trained net get there, and steps that computed with subnormal numbers took 15 times as long.
 TAIL = 40.0
 
