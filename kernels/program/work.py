@@ -16,6 +16,7 @@ import numpy as np
 
 from ..contract.backend import Backend, as_declared
 from ..contract.declaration import DECLARATIONS
+from ..locks import lock
 
 MOVES = (
     "cast", "fill", "where", "gather_rows", "gather_labels", "transpose", "one_hot", "dropout_mask",
@@ -24,30 +25,34 @@ OF_THE_INPUT = ("sum", "max", "argmax", "scatter_add_rows")  # one for each elem
 
 Shape = tuple[int, ...]
 
+_counts: list[int] = []  # of each required kernel that the counting backend has run for the call that is looked at
+_one_at_a_time = lock()
+
 
 @cache
 def operations(kernel: str, operands: tuple[Any, ...]) -> int:
     """Floating-point operations of a call; operands: for an array its shape and dtype, else the argument itself."""
     arguments = [np.zeros(*operand) if isinstance(operand, tuple) else operand for operand in operands]
-    counted = [0]
-    backend = _counting(counted)
     inputs = len(DECLARATIONS[kernel].inputs)
     results = dict(zip((o.name for o in DECLARATIONS[kernel].results), arguments[inputs:], strict=True))
-    getattr(backend, kernel)(*arguments[:inputs], **results)
-    return counted[0]
+    with _one_at_a_time:
+        _counts.clear()
+        getattr(_counting(), kernel)(*arguments[:inputs], **results)
+        return sum(_counts)
 
 
-def _counting(counted: list[int]) -> Backend:
+@cache
+def _counting() -> Backend:
     """A backend whose kernels compute nothing, and count what they would have to do."""
-    required = {name: _count(name, counted) for name, declaration in DECLARATIONS.items() if declaration.required}
+    required = {name: _count(name) for name, declaration in DECLARATIONS.items() if declaration.required}
     return Backend("counting", required, empty=np.zeros)
 
 
-def _count(kernel: str, counted: list[int]) -> Callable[..., None]:
-    """An implementation that adds the number of its operations to ``counted``."""
+def _count(kernel: str) -> Callable[..., None]:
+    """An implementation that notes the number of its operations."""
 
     def implementation(*arguments: Any) -> None:
-        counted[0] += _own(kernel, arguments)
+        _counts.append(_own(kernel, arguments))
 
     return as_declared(implementation, DECLARATIONS[kernel])
 
