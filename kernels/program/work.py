@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from math import prod
+from threading import local
 from typing import Any
 
 import numpy as np
@@ -29,25 +30,35 @@ Shape = tuple[int, ...]
 def operations(kernel: str, operands: tuple[Any, ...]) -> int:
     """Floating-point operations of a call; operands: for an array its shape and dtype, else the argument itself."""
     arguments = [np.zeros(*operand) if isinstance(operand, tuple) else operand for operand in operands]
-    counted = [0]
-    backend = _counting(counted)
+    backend = _counting()
+    _COUNTED.operations = 0
     inputs = len(DECLARATIONS[kernel].inputs)
     results = dict(zip((o.name for o in DECLARATIONS[kernel].results), arguments[inputs:], strict=True))
     getattr(backend, kernel)(*arguments[:inputs], **results)
-    return counted[0]
+    return _COUNTED.operations
 
 
-def _counting(counted: list[int]) -> Backend:
+class _Counted(local):
+    """Operations of the call that the thread counts."""
+
+    operations = 0
+
+
+_COUNTED = _Counted()
+
+
+@cache
+def _counting() -> Backend:
     """A backend whose kernels compute nothing, and count what they would have to do."""
-    required = {name: _count(name, counted) for name, declaration in DECLARATIONS.items() if declaration.required}
+    required = {name: _count(name) for name, declaration in DECLARATIONS.items() if declaration.required}
     return Backend("counting", required, empty=np.zeros)
 
 
-def _count(kernel: str, counted: list[int]) -> Callable[..., None]:
-    """An implementation that adds the number of its operations to ``counted``."""
+def _count(kernel: str) -> Callable[..., None]:
+    """An implementation that adds the number of its operations to those counted."""
 
     def implementation(*arguments: Any) -> None:
-        counted[0] += _own(kernel, arguments)
+        _COUNTED.operations += _own(kernel, arguments)
 
     return as_declared(implementation, DECLARATIONS[kernel])
 
