@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -49,17 +49,20 @@ class Backend:
         self._compile_seconds, self._kernels_compiled = compile_seconds, kernels_compiled
         self.executor, self.context, self.code = executor, context, code
         self._constants: dict[tuple[float, Any], np.ndarray[Any, Any]] = {}
-        for declaration in DECLARATIONS.values():
-            implementation = implementations.get(declaration.name)
-            if implementation is None:
-                implementation = composed(declaration, self)
-            elif context is not None:
-                implementation = context()(implementation)
-            setattr(self, declaration.name, checked(declaration, implementation, self))
 
-    if TYPE_CHECKING:  # the methods are made above; their signatures are in the declarations
-
-        def __getattr__(self, kernel: str) -> Callable[..., Any]: ...
+    def __getattr__(self, kernel: str) -> Callable[..., Any]:
+        """The kernel's method, made when it is first asked for: a run uses a third of the kernels."""
+        declaration = DECLARATIONS.get(kernel)
+        if declaration is None:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {kernel!r}")
+        implementation = self.implementations.get(kernel)
+        if implementation is None:
+            implementation = composed(declaration, self)
+        elif self.context is not None:
+            implementation = self.context()(implementation)
+        # Of two threads that make it at once, both get the first one's.
+        method: Callable[..., Any] = self.__dict__.setdefault(kernel, checked(declaration, implementation, self))
+        return method
 
     @property
     def compiles(self) -> bool:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from functools import cache
-from types import CodeType
 from typing import Any, Protocol
 
 import numpy as np
@@ -78,16 +76,10 @@ def checked(declaration: Declaration, implementation: Callable[..., Any], backen
         "plan_for": plan_for,
         "plans": plans,
     }
-    exec(_code(declaration, known is not None), scope)
+    exec(compile(source(declaration, known is not None), f"<checked call of {backend.name}.{kernel}>", "exec"), scope)
     function: Callable[..., Any] = scope[kernel]  # type: ignore[assignment]
     function.__doc__ = declaration.doc
     return function
-
-
-@cache
-def _code(declaration: Declaration, knows: bool) -> CodeType:
-    """The function's code, which backends share: compiling those of all kernels takes 20 ms."""
-    return compile(source(declaration, knows), f"<checked call of {declaration.name}>", "exec")
 
 
 def source(declaration: Declaration, knows: bool) -> str:

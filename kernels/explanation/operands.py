@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,7 +14,9 @@ from ..contract.checks import check_option, plan
 from ..contract.declaration import Declaration
 from ..contract.dtypes import EITHER_FLOAT, FLOAT_NAMES
 from ..spelling import did_you_mean
-from ..testing import CASES, Case
+
+if TYPE_CHECKING:
+    from ..testing import Case
 
 DEFAULTS = {1: (4096,), 2: (256, 128), 3: (256, 128, 64)}
 """Shapes by their number of lengths; (m, k, n) for products."""
@@ -38,6 +40,8 @@ def operands_of(
     """
     if dtype not in FLOAT_NAMES:
         raise ValueError(f"unknown dtype {dtype!r}: expected {EITHER_FLOAT}")
+    from ..testing import CASES  # which imports SciPy, and nothing else here does
+
     case = CASES[declaration.name]
     lengths = checked_shape(declaration.name, case, shape)
     arguments = _arguments(declaration, case, lengths, _options(declaration, options))

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from math import prod
+from threading import local
 from typing import Any
 
 import numpy as np
 
 from ..contract.backend import Backend, as_declared
 from ..contract.declaration import DECLARATIONS
-from ..locks import lock
 
 MOVES = (
     "cast", "fill", "where", "gather_rows", "gather_labels", "transpose", "one_hot", "dropout_mask",
@@ -25,20 +25,26 @@ OF_THE_INPUT = ("sum", "max", "argmax", "scatter_add_rows")  # one for each elem
 
 Shape = tuple[int, ...]
 
-_counts: list[int] = []  # of each required kernel that the counting backend has run for the call that is looked at
-_one_at_a_time = lock()
-
 
 @cache
 def operations(kernel: str, operands: tuple[Any, ...]) -> int:
     """Floating-point operations of a call; operands: for an array its shape and dtype, else the argument itself."""
     arguments = [np.zeros(*operand) if isinstance(operand, tuple) else operand for operand in operands]
+    backend = _counting()
+    _COUNTED.operations = 0
     inputs = len(DECLARATIONS[kernel].inputs)
     results = dict(zip((o.name for o in DECLARATIONS[kernel].results), arguments[inputs:], strict=True))
-    with _one_at_a_time:
-        _counts.clear()
-        getattr(_counting(), kernel)(*arguments[:inputs], **results)
-        return sum(_counts)
+    getattr(backend, kernel)(*arguments[:inputs], **results)
+    return _COUNTED.operations
+
+
+class _Counted(local):
+    """Operations of the call that the thread counts."""
+
+    operations = 0
+
+
+_COUNTED = _Counted()
 
 
 @cache
@@ -49,10 +55,10 @@ def _counting() -> Backend:
 
 
 def _count(kernel: str) -> Callable[..., None]:
-    """An implementation that notes the number of its operations."""
+    """An implementation that adds the number of its operations to those counted."""
 
     def implementation(*arguments: Any) -> None:
-        _counts.append(_own(kernel, arguments))
+        _COUNTED.operations += _own(kernel, arguments)
 
     return as_declared(implementation, DECLARATIONS[kernel])
 

@@ -173,7 +173,7 @@ def contenders(parsed: argparse.Namespace) -> list[Contender]:
         raise ValueError("--budget goes with --compare: a single run trains for --epochs")
     names = [name.strip() for name in (parsed.compare or "").split(",") if name.strip()]
     if parsed.compare is None:
-        names = [parsed.backend or ("numba" if "numba" in kernels.available() else "numpy")]
+        names = [parsed.backend or default_backend()]
     elif not names:
         names = kernels.available()
     if parsed.backend and parsed.backend not in names:
@@ -182,6 +182,14 @@ def contenders(parsed: argparse.Namespace) -> list[Contender]:
         option, value = next(iter(given.items()))
         raise ValueError(f"--{option.replace('_', '-')} is {value}, but only the numba backend takes it")
     return [(kernels.load(name, **(given if name == "numba" else {})), None, None) for name in names]
+
+
+def default_backend() -> str:
+    """numba, or numpy where Numba cannot be loaded."""
+    try:
+        return kernels.load("numba").name
+    except kernels.BackendUnavailable:
+        return "numpy"
 
 
 def check_outputs(parsed: argparse.Namespace) -> None:
@@ -269,7 +277,7 @@ def report(runs: list[Run], parsed: argparse.Namespace, command: str) -> None:
         title = f"\n{run.label}, a recorded step:"
         if parsed.program:
             missing = "the steps ran eagerly" if run.options.eager else "training ended before a step was replayed"
-            print(f"{title}\n{run.listing}" if run.listing else f"{title} none, {missing}", file=said)
+            print(f"{title}\n{run.listing}" if run.program else f"{title} none, {missing}", file=said)
         if parsed.explain:
             print(f"{title}\n{run.explanation}" if run.profile else f"{title} none, {run.unprofiled}", file=said)
     if parsed.json:

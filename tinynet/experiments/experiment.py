@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from kernels import Backend, hardware
-from kernels.program import Profile
+from kernels.program import Profile, Program
 
 from .. import data, metrics
 from ..checkpoints.checkpoint import Checkpoint, save_checkpoint
@@ -116,7 +116,7 @@ class Run:
     history: History
     test_score: float
     score_name: str
-    listing: str = ""  # the step's program
+    program: Program | None = None  # the step's
     profile: Profile | None = None
     unprofiled: str = "the steps ran eagerly"  # why there is none, where one was wanted
     rung: Rung | None = None  # where the run is one of a ladder's
@@ -134,6 +134,11 @@ class Run:
         said += [f"{threads} thread" + ("s" if threads > 1 else "")] if threads else []
         said += ["eager"] if self.options.eager else []
         return ", ".join([self.backend.name, *said])
+
+    @property
+    def listing(self) -> str:
+        """The step's program as text; empty where there is none."""
+        return "" if self.program is None else str(self.program)
 
     @property
     def explanation(self) -> str:
@@ -252,9 +257,8 @@ class Experiment:
             save_checkpoint(path, trainer, notes)
         history = trainer.history
         score = metrics.score(train.task, test.target, trainer.predict(test.features))
-        listing = "" if trainer.program is None else str(trainer.program)
         run = Run(
-            backend, options, train.name, history, score, metrics.score_name(train.task), listing,
+            backend, options, train.name, history, score, metrics.score_name(train.task), trainer.program,
             interrupted=history.stopped == "interrupted",
         )  # fmt: skip
         if explain and run.interrupted:
@@ -264,7 +268,7 @@ class Experiment:
                 print(f"{train.name}: timing a step, kernel by kernel, and the machine", file=sys.stderr)
             try:
                 run.profile = self._profile(trainer, backend)
-                run.listing = run.listing or str(run.profile.program)
+                run.program = run.program or run.profile.program
             except (NonFiniteLoss, ValueError) as error:  # what was trained stays worth reporting
                 run.unprofiled = str(error)
             except KeyboardInterrupt:
