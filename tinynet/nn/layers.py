@@ -122,7 +122,10 @@ def check_input(layer: Module, x: Any, features: int) -> None:
         raise TypeError(f"{layer!r} got a {type(x).__name__}, expected a Tensor")
     if x.ndim != 2 or x.shape[1] != features:
         raise ValueError(f"{layer!r} got an input of shape {x.shape}, expected (rows, {features})")
-    parameter = next(iter(layer.parameters()), x)
+    own = (value for value in vars(layer).values() if isinstance(value, Parameter))  # most layers have some: quick
+    parameter: Tensor | None = next(own, None)
+    if parameter is None:
+        parameter = next(iter(layer.parameters()), x)
     if parameter.dtype != x.dtype:
         raise TypeError(f"{layer!r} has {parameter.dtype} parameters but got a {x.dtype} input: use model.to(dtype)")
 
