@@ -17,6 +17,7 @@ import inspect
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
@@ -103,11 +104,11 @@ class Declaration:
     def required(self) -> bool:
         return self.composition is None
 
-    @property
+    @cached_property
     def inputs(self) -> tuple[Operand, ...]:
         return tuple(operand for operand in self.operands if not operand.written)
 
-    @property
+    @cached_property
     def results(self) -> tuple[Operand, ...]:
         return tuple(operand for operand in self.operands if operand.written)
 
@@ -116,7 +117,7 @@ class Declaration:
         """The mathematics: the docstring's first line."""
         return self.doc.splitlines()[0]
 
-    @property
+    @cached_property
     def parameter_names(self) -> tuple[str, ...]:
         """What an implementation's parameters are called, in order; all are passed by position."""
         return tuple(operand.name for operand in self.operands)

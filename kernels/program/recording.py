@@ -52,6 +52,9 @@ def owner(array: Array) -> Array:
 
 def extent(array: Array) -> tuple[int, int]:
     """The addresses of the first byte it touches and of the one after its last."""
+    if array.flags.c_contiguous:
+        start = address(array)
+        return start, start + array.nbytes
     low, high = np.lib.array_utils.byte_bounds(array)
     return int(low), int(high)
 
@@ -100,7 +103,8 @@ class Tape:
         if buffer is None:
             base = owner(array)
             start, buffer = extent(base)[0], self.add(PERSISTENT, base)
-        return View(buffer, address(array) - start, array.shape, array.strides, array.dtype)
+        first = low if array.flags.c_contiguous else address(array)
+        return View(buffer, first - start, array.shape, array.strides, array.dtype)
 
     def flag(self, dtype: Any) -> Array:
         """What watches of the step raise."""

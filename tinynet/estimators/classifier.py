@@ -71,7 +71,8 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
 
     def predict_proba(self, X: Any) -> Array:
         """Each class's probability, (rows, classes), in the order of classes_."""
-        check_is_fitted(self)
+        if "coefs_" not in vars(self):  # looking through all attributes takes longer than one row
+            check_is_fitted(self)
         outputs = self._outputs(self._checked_X(X))
         return np.hstack([1 - outputs, outputs]) if self.n_outputs_ == 1 else outputs
 

@@ -21,7 +21,7 @@ class Elementwise(Module):
         return {name: getattr(self, name) for name in self.options}
 
     def forward(self, *inputs: Any) -> Tensor:
-        return type(self).function(*inputs, **self.chosen())
+        return type(self).function(*inputs, **self.chosen()) if self.options else type(self).function(*inputs)
 
     def extra_repr(self) -> str:
         shown = {name: repr(value) if isinstance(value, str) else value for name, value in self.chosen().items()}

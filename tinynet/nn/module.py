@@ -73,6 +73,13 @@ class Module:
         for name, child in self.children():
             yield from child.named_modules(f"{prefix}.{name}" if prefix else name)
 
+    def _modules(self) -> list[Module]:
+        """The same without paths, and at once: one row passes a small network in the time that takes."""
+        found = [self]
+        for _, child in self.children():
+            found += child._modules()
+        return found
+
     def _named(self, kind: type) -> Iterator[tuple[str, Any]]:
         for path, module in self.named_modules():
             for name, value in vars(module).items():
@@ -97,7 +104,7 @@ class Module:
 
     def train(self, mode: bool = True) -> Self:
         """Training mode: dropout drops, batch normalisation uses and tracks the batch's statistics."""
-        for _, module in self.named_modules():
+        for module in self._modules():
             module.training = mode
         return self
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,34 +26,42 @@ _uses: dict[int, list[_Use]] = {}  # by the identity of what is used, as long as
 _abandoned: dict[int, Any] = {}  # what a thread was changing when this process was forked
 
 
-@contextmanager
-def changing(doing: str, *parts: Any) -> Iterator[None]:
-    """The block changes the parts. Raises RuntimeError where another thread uses one of them."""
-    yield from _used(doing, parts, alone=True)
+class _Using:
+    """A block that uses parts. A class, as a generator takes as long as a layer does for one row."""
 
+    def __init__(self, doing: str, parts: tuple[Any, ...], alone: bool):
+        self.doing, self.parts, self.alone = doing, parts, alone
+        self.mine = list[_Use]()
 
-@contextmanager
-def reading(doing: str, *parts: Any) -> Iterator[None]:
-    """The block reads the parts. Raises RuntimeError where another thread changes one of them."""
-    yield from _used(doing, parts, alone=False)
+    def __enter__(self) -> None:
+        what = f"{self.doing} in {threading.current_thread().name}"
+        self.mine = [_Use(part, threading.get_ident(), what, self.alone) for part in self.parts]
+        try:
+            with _lock:
+                for use in self.mine:
+                    _refuse_other_threads(self.doing, use)
+                for use in self.mine:
+                    _uses.setdefault(id(use.part), []).append(use)
+        except BaseException:
+            self.__exit__()
+            raise
 
-
-def _used(doing: str, parts: tuple[Any, ...], alone: bool) -> Iterator[None]:
-    what = f"{doing} in {threading.current_thread().name}"
-    mine = [_Use(part, threading.get_ident(), what, alone) for part in parts]
-    try:
+    def __exit__(self, *error: object) -> None:
         with _lock:
-            for use in mine:
-                _refuse_other_threads(doing, use)
-            for use in mine:
-                _uses.setdefault(id(use.part), []).append(use)
-        yield
-    finally:
-        with _lock:
-            for use in mine:
+            for use in self.mine:
                 left = [other for other in _uses.pop(id(use.part), ()) if other is not use]
                 if left:
                     _uses[id(use.part)] = left
+
+
+def changing(doing: str, *parts: Any) -> AbstractContextManager[None]:
+    """The block changes the parts. Raises RuntimeError where another thread uses one of them."""
+    return _Using(doing, parts, alone=True)
+
+
+def reading(doing: str, *parts: Any) -> AbstractContextManager[None]:
+    """The block reads the parts. Raises RuntimeError where another thread changes one of them."""
+    return _Using(doing, parts, alone=False)
 
 
 def _refuse_other_threads(doing: str, use: _Use) -> None:

@@ -422,8 +422,9 @@ class _Run:
 
     def _bar(self) -> Any:
         samples = self.epochs * self.rows_per_epoch - self.trainer.position.rows_done
-        # disable=None: only on a terminal.
-        bar = tqdm(total=samples, unit=" samples", unit_scale=True, disable=None if self.trainer.progress else True)
+        if not self.trainer.progress:
+            return _NoBar()
+        bar = tqdm(total=samples, unit=" samples", unit_scale=True, disable=None)  # only on a terminal
         bar.set_description("compiling kernels" if self.backend.compiles else "training")
         return bar
 
@@ -541,3 +542,19 @@ class _Run:
                     history.stopped = getattr(callback, "stop_reason", getattr(callback, "__name__", "callback"))
         if self.spent >= self.limit:
             history.stopped = history.stopped or "time limit"
+
+
+class _NoBar:
+    """What takes a bar's place where none is wanted: tqdm looks through all bars of the process for a disabled one."""
+
+    def __enter__(self) -> _NoBar:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def set_description(self, said: str, refresh: bool = True) -> None:
+        pass
+
+    def update(self, samples: int) -> None:
+        pass

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+import textwrap
 import time
 
 import numpy as np
@@ -490,3 +491,17 @@ def test_sigterm_waits_for_the_end_of_an_update(handler):
     finally:
         signal.signal(signal.SIGINT, before)
     assert done == ["after the signal"] and stop.status == 143
+
+
+def test_a_run_starts_without_what_nobody_asked_for():
+    """Neither SciPy before the data need it, nor other backends, nor a count of operations for a listing."""
+    body = """
+        import sys
+        from tinynet.command_line import main
+        early = {"scipy", "sklearn", "pandas", "polars", "matplotlib", "numba", "kernels.naive"} & set(sys.modules)
+        main(["--quiet", "--dataset", "iris", "--epochs", "4"])
+        from kernels.program import work
+        print(sorted(early), "kernels.naive" in sys.modules, work.operations.cache_info().misses)
+    """
+    done = finished([sys.executable, "-c", textwrap.dedent(body)], cwd=ROOT)
+    assert (done.stdout, done.stderr) == ("[] False 0\n", "")

@@ -509,3 +509,29 @@ def test_a_trainer_can_choose_the_order():
         trainer = make(model, nn.MSELoss(), optim.SGD(model.parameters(), lr=0.05), progress=False)
         losses.append(trainer.fit(DIABETES, PROGRESS[:, None], epochs=2).step_loss)
     assert seen == [len(DIABETES)] * 4 and losses[0] == losses[1] != losses[2]
+
+
+# ---- new rows --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_rows_that_need_no_checks_are_refused_like_those_that_do(dtype):
+    """Plain arrays pass by scikit-learn's checks; all that these refuse is still refused."""
+    model = tn.MLPClassifier((8,), max_iter=2, random_state=0, dtype=dtype).fit(DIGITS[:100], LABELS[:100])
+    rows = DIGITS[:3]
+    for given in (rows, rows.astype(np.float32), np.asfortranarray(rows), rows.astype(">f8"), rows.tolist()):
+        assert np.allclose(model.predict_proba(given), model.predict_proba(scipy.sparse.csr_matrix(rows)), atol=1e-5)
+    kept = rows.copy()
+    model.predict_proba(rows)
+    assert np.array_equal(rows, kept)
+    for wrong, said in [
+        (np.full((1, 64), np.nan), "NaN"), (np.full((1, 64), np.inf), "infinity"), (np.zeros((1, 63)), "63 features"),
+        (np.zeros((0, 64)), "0 sample"), (np.zeros(64), "1D array"),
+    ]:  # fmt: skip
+        with pytest.raises(ValueError, match=said):
+            model.predict_proba(wrong)
+    if dtype == "float32":
+        with pytest.raises(ValueError, match="infinity"):
+            model.predict_proba(np.full((1, 64), 1e300))
+    with pytest.raises(NotFittedError):
+        tn.MLPClassifier().predict_proba(rows)
