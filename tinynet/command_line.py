@@ -1,5 +1,18 @@
 """The command's entry point, ``tinynet.command_line:main``; what it does is in ``tinynet.command``."""
 
-from .command.command_line import main
+from __future__ import annotations
+
+import atexit
+import gc
+from collections.abc import Sequence
+
+from .command import command_line
 
 __all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit status. See ``tinynet.command.command_line.main``."""
+    # At its end a process looks for cycles among all that was imported, which took as long as a small training.
+    atexit.register(gc.freeze)
+    return command_line.main(arguments)
