@@ -82,6 +82,10 @@ class Keeping:
         """
         if self.resumed is None:
             return asked
+        if "estimator" in self.resumed.state:
+            raise CheckpointError(
+                f"{self.resumed.path} holds an estimator, which is trained at one go, expected a run of --model mlp"
+            )
         noted = self.resumed.notes.get("options")
         if not isinstance(noted, dict) or noted.keys() != {option.name for option in fields(Options)}:
             raise CheckpointError(f"{self.resumed.path} notes no options, expected a checkpoint that --save wrote")

@@ -406,10 +406,11 @@ def test_what_contradicts_the_checkpoint_is_refused(capsys, tmp_path):
     path, table = tmp_path / "x", tmp_path / "table.csv"
     rows = [f"{i % 7},{i % 5},{i % 2}" for i in range(40)]
     table.write_text("\n".join(["a,b,c", *rows]))
-    status, _, said = run(
-        capsys, *SMALL[2:], "--dataset", str(table), "--target", "c", "--epochs", "1", "--save", str(path)
-    )
-    assert (status, said) == (0, "")
+    train = (*SMALL[2:], "--dataset", str(table), "--target", "c", "--epochs", "1", "--save", str(path))
+    assert run(capsys, *train)[::2] == (0, "")
+    status, _, said = run(capsys, "--resume", str(path), "--epochs", "3")
+    assert status == 2 and "holds an estimator, which is trained at one go" in said
+    assert run(capsys, *train, "--model", "mlp")[::2] == (0, "")
     for options, expected in [
         (["--lr", "0.1"], f"--lr is 0.1, but the run in {path} has 0.003"),
         (["--hidden", "9"], f"--hidden is (9,), but the run in {path} has (8,)"),
