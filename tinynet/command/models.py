@@ -9,6 +9,7 @@ from typing import Any
 
 from ..checks import check_above_0, check_positive
 from ..experiments.table import TableOptions, is_table, read_features
+from ..files import printable
 from .arguments import column_names, option
 
 TABULAR, PLAIN = "tabular", "mlp"
@@ -49,7 +50,7 @@ def check_model(parsed: argparse.Namespace, asked: set[str]) -> None:
     for name in MODELS[other]:
         if name in asked:
             raise ValueError(
-                f"--{name.replace('_', '-')} is for --model {other}, but {parsed.dataset} is trained with --model "
+                f"--{name.replace('_', '-')} is for --model {other}, but {printable(str(parsed.dataset))} is trained with --model "
                 f"{model}{'' if parsed.model else f', as --model {other} is not asked for'}"
             )
     if parsed.compare is not None and parsed.time_limit:

@@ -240,7 +240,9 @@ def test_a_name_may_hold_dollars_and_what_is_no_utf_8(capsys, tmp_path, name, sh
         "--report",
         str(page),
     ]
-    assert main([*arguments, "--roofline", str(pictures[1])]) == 0
+    assert main(arguments) == 0  # the tabular model
+    assert f">{shown}" in pictures[0].read_text() and Page(page.read_text()).text("h1")[0].startswith(shown)
+    assert main([*arguments, "--model", "mlp", "--roofline", str(pictures[1])]) == 0
     assert all(f">{shown}" in picture.read_text() for picture in pictures)
     found = Page(page.read_text())
     assert found.text("h1")[0].startswith(shown) and shown in found.text("pre")[-1]

@@ -4,14 +4,15 @@ import copy
 import json
 import pickle
 import random
-import subprocess
 import sys
 
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from children import ENVIRONMENT, finished
 from refusals import forge, mutated, said
+from repository import ROOT
 
 import tinynet as tn
 from tinynet.checkpoints.tensor_files import read_tensors, write_tensors
@@ -43,7 +44,7 @@ def test_the_same_bits_in_another_process(case, tmp_path):
     tn.save_checkpoint(tmp_path / "e", estimator, notes={"table": "t"})
     np.save(tmp_path / "X.npy", X)
     files = [str(tmp_path / name) for name in ("e", "X.npy", "p.npy")]
-    subprocess.run([sys.executable, "-c", OTHER, *files], check=True)
+    finished([sys.executable, "-c", OTHER, *files], cwd=ROOT, env=ENVIRONMENT, check=True)
     np.testing.assert_array_equal(np.load(files[2]), predictions(estimator))
     again = make()
     assert tn.load_checkpoint(files[0], again) == {"table": "t"}
