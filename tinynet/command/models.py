@@ -49,9 +49,10 @@ def check_model(parsed: argparse.Namespace, asked: set[str]) -> None:
     model, other = (TABULAR, PLAIN) if trains_tables(parsed) else (PLAIN, TABULAR)
     for name in MODELS[other]:
         if name in asked:
+            dataset = printable(str(parsed.dataset))
             raise ValueError(
-                f"--{name.replace('_', '-')} is for --model {other}, but {printable(str(parsed.dataset))} is trained with "
-                f"--model {model}{'' if parsed.model else f', as --model {other} is not asked for'}"
+                f"--{name.replace('_', '-')} is for --model {other}, but {dataset} is trained with --model "
+                f"{model}{'' if parsed.model else f', as --model {other} is not asked for'}"
             )
     if parsed.compare is not None and parsed.time_limit:
         raise ValueError("--time-limit goes with a single run; in a comparison --budget says how long each trains")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -30,7 +29,6 @@ from .validation import Held, Metric
 # Rows that a level needs to have a code of its own, and what share of a small table they are. A column of loans has
 # 4,741 levels, mostly of one row: R2 is 0.42 without such a bound, 0.444, 0.447, 0.453, 0.454 with 2, 3, 5, 10.
 LEAST_ROWS, LEAST_SHARE = 5, 0.01
-ROWS_A_CORE = 1024  # of a prediction: with fewer, one core is sooner done with all of them than a thread has begun
 FEW_ROWS = 10  # with fewer, none are held out: all rows say which epoch is best
 
 
@@ -164,20 +162,8 @@ class Tabular(TabularParameters, BaseEstimator):  # type: ignore[misc]
 
     def _outputs(self, Z: Array) -> list[Array]:
         """Each member's outputs for encoded rows."""
-        cores = self._cores()
-        pieces = np.array_split(Z, max(1, min(cores, len(Z) // ROWS_A_CORE)))
-        with reading("predict", *self.members_):
-            if len(pieces) == 1:
-                with running_on(self._backend(cores)):
-                    return [outputs(model, Z) for model in self.members_]
-            one = self._backend(1)
-
-            def given(piece: Array) -> list[Array]:
-                with running_on(one):
-                    return [outputs(model, piece) for model in self.members_]
-
-            with ThreadPoolExecutor(len(pieces)) as pool:
-                return [np.concatenate(parts) for parts in zip(*pool.map(given, pieces), strict=True)]
+        with running_on(self._backend(self._cores())), reading("predict", *self.members_):
+            return [outputs(model, Z) for model in self.members_]
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
