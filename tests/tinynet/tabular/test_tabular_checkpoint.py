@@ -24,6 +24,7 @@ CASES = {
     "classes": (lambda: tn.TabularClassifier(max_epochs=2, n_members=2, random_state=0, calibrate=True), LABELS),
     "numbers": (lambda: tn.TabularRegressor(max_epochs=2, random_state=0), X[:, 0] * 3),
     "quantiles": (lambda: tn.TabularRegressor(max_epochs=2, random_state=0, loss="quantile"), X[:, 0] * 3),
+    "numpy": (lambda: tn.TabularRegressor(max_epochs=2, random_state=0, backend="numpy"), X[:, 0] * 3),
 }
 OTHER = """
 import sys, numpy as np, tinynet as tn
