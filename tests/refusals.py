@@ -67,6 +67,6 @@ def forge(state: Any, arrays: dict[str, np.ndarray], rng: Random) -> None:
         if rng.random() < 0.2:
             del inside[key]
         break
-    if rng.random() < 0.3:
+    if arrays and rng.random() < 0.3:
         name = rng.choice(list(arrays))
         arrays[name] = rng.choice([np.zeros(0), np.zeros((2, 3)), np.zeros(arrays[name].shape, np.float16)])

@@ -126,6 +126,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\n\n".join(text() for asked, text in
               ((parsed.list_datasets, datasets_table), (parsed.list_backends, backends_table)) if asked))  # fmt: skip
         return 0
+    with Termination() as stop:
+        try:
+            return _run(parsed, arguments, stop)
+        except KeyboardInterrupt:  # while a table was read, say: nothing is trained yet
+            return stop.status
+
+
+def _run(parsed: argparse.Namespace, arguments: Sequence[str], stop: Termination) -> int:
+    """All but the lists; returns the exit status, of an interruption too where something was trained by then."""
     try:
         asked = given(arguments)
         check_model(parsed, asked)
@@ -140,21 +149,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     except (ValueError, TypeError, OSError, ImportError) as error:
         return refuse(str(error))
-    with Termination() as stop:
-        try:
-            runs = train(experiment, chosen, parsed, keeping)
-        except (NonFiniteLoss, CheckpointError, ValueError, TypeError, OSError, MemoryError) as error:
-            return refuse(str(error))
-        except KeyboardInterrupt:
-            return stop.status
-        try:
-            report(runs, parsed, reproduce(arguments))
-        except (OSError, MemoryError) as error:  # a disk that is full by now
-            return refuse(str(error))
-        except KeyboardInterrupt:
-            print("tinynet: interrupted before everything that was asked for was written", file=sys.stderr)
-            return stop.status
-        return stop.status if any(run.interrupted for run in runs) else 0
+    try:
+        runs = train(experiment, chosen, parsed, keeping)
+    except (NonFiniteLoss, CheckpointError, ValueError, TypeError, OSError, MemoryError) as error:
+        return refuse(str(error))
+    try:
+        report(runs, parsed, reproduce(arguments))
+    except (OSError, MemoryError) as error:  # a disk that is full by now
+        return refuse(str(error))
+    except KeyboardInterrupt:
+        print("tinynet: interrupted before everything that was asked for was written", file=sys.stderr)
+        return stop.status
+    return stop.status if any(run.interrupted for run in runs) else 0
 
 
 Contender = tuple[Backend, bool | None, Rung | None]

@@ -219,6 +219,7 @@ class TableExperiment:
         return Run(
             backend, options, rows.name, histories[0], score, score_name(rows.whole.task),
             interrupted=any(history.stopped == "interrupted" for history in histories),
+            unprofiled="the tabular model keeps none, and --model mlp does",
             more={
                 "model": "tabular", "members": len(histories), "fit_seconds": seconds,
                 "metric": options.metric or ("log_loss" if rows.classes else "squared_error"),

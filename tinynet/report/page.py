@@ -70,7 +70,7 @@ def _sections(runs: Sequence[Run], command: str) -> list[tuple[str, str, str]]:
                      ("comparison", "Comparison", sections.comparison(runs)))  # fmt: skip
     run = fastest_profiled(runs)
     if run is None or run.profile is None:
-        found.append(("step", "A step", sections.no_profile()))
+        found.append(("step", "A step", sections.no_profile(runs)))
     else:
         others = other_ceilings(run.profile)
         found += [

@@ -108,11 +108,10 @@ def _speeds(runs: Sequence[Run], cells: Sequence[Sequence[Cell]], said: str) -> 
 # ---- a step ---------------------------------------------------------------------------------------------------------
 
 
-def no_profile() -> str:
+def no_profile(runs: Sequence[Run]) -> str:
     """Why there is no picture of a step."""
-    return paragraph(
-        "The steps ran eagerly, kernel calls one by one from Python: there is no recorded step to look into."
-    )
+    why = dict.fromkeys(run.unprofiled for run in runs)
+    return paragraph(f"There is no recorded step to look into: {'; '.join(why)}.")
 
 
 def _tip(row: Row, profile: Profile) -> str:

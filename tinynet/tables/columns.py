@@ -22,6 +22,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Any, Literal
 
 import polars as pl
@@ -192,7 +193,7 @@ def _told(names: Sequence[str], lists: dict[str, Names]) -> dict[str, str]:
         if not isinstance(some, Iterable):
             raise TypeError(f"{parameters[kind]} is {given!r}, expected names of columns, or their positions from 0")
         for one in some:
-            name = names[one] if isinstance(one, int) and 0 <= one < len(names) else one
+            name = names[one] if isinstance(one, Integral) and 0 <= one < len(names) else one
             if name not in known:
                 raise ValueError(f"{parameters[kind]}: no column is named {name!r}: {did_you_mean(str(name), names)}")
             if told.setdefault(str(name), kind) != kind:

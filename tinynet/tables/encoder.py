@@ -213,4 +213,6 @@ def _samples(rows: int) -> str:
 def _listed(value: Any) -> Any:
     if isinstance(value, np.integer | np.floating):
         return value.item()
-    return value if isinstance(value, str | int | float | type | np.dtype) else list(value)
+    if isinstance(value, str | int | float | type | np.dtype):
+        return value
+    return [_listed(one) for one in value]

@@ -93,19 +93,34 @@ def _(target: Tabular, tensors: dict[str, Array], state: dict[str, Any]) -> list
     if isinstance(found, TabularClassifier):
         found._labels = LabelEncoder()
         found._labels.classes_ = found.classes_
-    parts = ("encoder", *(f"member.{i}" for i in range(count)))
-    used = {f"estimator.{name}" for name in reader.used}
-    used |= {f"{part}.{name}" for part in parts for name in under(part, tensors)}
-    if unused := tensors.keys() - used:
-        raise CheckpointError(f"it has an array {min(unused)} that nothing names")
+    _check_named(tensors, reader.used)
     layout = Layout.of(encoder)
-    found.members_ = [_member(found.recipe_, layout, under(f"member.{i}", tensors)) for i in range(count)]
+    found.members_ = [_member(found.recipe_, layout, arrays) for arrays in _by_member(tensors, count)]
 
     def write() -> None:
         target.__dict__.clear()
         target.__dict__.update(found.__dict__)
 
     return [write]
+
+
+def _check_named(tensors: dict[str, Array], used: set[str]) -> None:
+    """Refuses what is no part's, and of the estimator what nothing named; the encoder and the nets check their own."""
+    for path in sorted(tensors):
+        kind, _, name = path.partition(".")
+        if kind not in ("encoder", "member") and not (kind == "estimator" and name in used):
+            raise CheckpointError(f"it has an array {path} that nothing names")
+
+
+def _by_member(tensors: dict[str, Array], count: int) -> list[dict[str, Array]]:
+    """The weights of each net by name, in one pass: a file may have as many nets as arrays."""
+    members = {str(i): dict[str, Array]() for i in range(count)}
+    for path, array in under("member", tensors).items():
+        place, _, name = path.partition(".")
+        if place not in members:
+            raise CheckpointError(f"it has an array member.{path} that nothing names")
+        members[place][name] = array
+    return list(members.values())
 
 
 def _member(recipe: Recipe, layout: Layout, arrays: dict[str, Array]) -> Module:

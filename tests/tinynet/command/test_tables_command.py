@@ -1,11 +1,15 @@
 """The command on tables as they come, and ``predict``: what is refused gets one line and exit status 2."""
 
 import json
+import os
+import signal
 import sys
+import threading
 
 import numpy as np
+import polars as pl
 import pytest
-from children import ENVIRONMENT, finished
+from children import ENVIRONMENT, finished, started
 from repository import ROOT
 
 import tinynet as tn
@@ -130,3 +134,158 @@ def test_a_table_is_trained_saved_and_predicted_in_other_processes(shop, tmp_pat
     said, true = ((tmp_path / name).read_text().splitlines() for name in ("p.csv", "shop.csv"))
     assert said[0] == "bought" and len(said) == len(true)
     assert sum(a == b.rsplit(",", 1)[1] for a, b in zip(said[1:], true[1:], strict=True)) > 110
+
+
+# ---- predict: one trained file ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """A folder with estimators of the target `bought` (classes) and `price`, from a number, a text and a date."""
+    folder, rng = tmp_path_factory.mktemp("models"), np.random.default_rng(0)
+    frame = pl.DataFrame({
+        "age": rng.integers(18, 80, 60), "city": rng.choice(["Rome", "Oslo", "Bonn"], 60),
+        "since": [f"2020-01-{day:02d}" for day in rng.integers(1, 28, 60)],
+    })  # fmt: skip
+    options = {"max_epochs": 2, "hidden_layer_sizes": 8, "random_state": 0, "backend": "numpy"}
+    classes = tn.TabularClassifier(**options).fit(frame, np.where(frame["city"] == "Oslo", "yes", "no"))
+    tn.save_checkpoint(folder / "classes", classes, {"target": "bought"})
+    tn.save_checkpoint(folder / "numbers", tn.TabularRegressor(**options).fit(frame, frame["age"]), {"target": "price"})
+    pair = tn.TabularRegressor(**options, loss="quantile", quantiles=[0.1, 0.9]).fit(frame, frame["age"])
+    tn.save_checkpoint(folder / "quantiles", pair, {"target": "price"})
+    frame.write_csv(folder / "shop.csv")
+    return folder
+
+
+def predict(models, *arguments):
+    return main(["predict", str(models / arguments[0]), *map(str, arguments[1:])])
+
+
+def test_predict_takes_rows_that_differ_from_those_of_training(models, tmp_path, capsys):
+    """More columns in another order, text never seen, blanks where none were, infinity."""
+    table = tmp_path / "new.csv"
+    table.write_text('more,since,city,age\n1,2021-02-03,Paris,30\n2,,,\n3,2020-01-02,"x,y",inf\n')
+    assert predict(models, "classes", table, "--proba") == 0
+    header, *rows = capsys.readouterr().out.splitlines()
+    assert header == "no,yes" and len(rows) == 3
+    assert all(abs(sum(map(float, row.split(","))) - 1) < 1e-6 for row in rows)
+    assert predict(models, "quantiles", table) == 0
+    assert capsys.readouterr().out.splitlines()[0] == "price_0.1,price_0.9"
+
+
+def test_columns_may_come_in_any_order(models, tmp_path, capsys):
+    pl.read_csv(models / "shop.csv").select("city", "since", "age").write_csv(tmp_path / "turned.csv")
+    assert [predict(models, "numbers", file) for file in (models / "shop.csv", tmp_path / "turned.csv")] == [0, 0]
+    said = capsys.readouterr().out.splitlines()
+    assert said[:61] == said[61:] and said[0] == "price"
+
+
+UNFIT = {
+    "lacking": ("classes", "age,since\n3,2020-01-01\n", [], "lacks the column 'city'"),
+    "no row": ("classes", "age,city,since\n", [], "no row of data"),
+    "empty": ("classes", "", [], "the file is empty"),
+    "no number": ("classes", "age,city,since\nold,Rome,2020-01-01\n", [], "column 'age' has 'old' in row 0"),
+    "no date": ("classes", "age,city,since\n3,Rome,soon\n", [], "column 'since' has 'soon' in row 0"),
+    "quantities": ("numbers", "age,city,since\n3,Rome,2020-01-01\n", ["--proba"], "--proba is for classes"),
+    "no model": ("shop.csv", "age,city,since\n3,Rome,2020-01-01\n", [], "is not a safetensors file"),
+}
+
+
+@pytest.mark.parametrize(("model", "content", "more", "said"), UNFIT.values(), ids=UNFIT)
+def test_what_cannot_be_predicted_leaves_the_older_file(models, tmp_path, capsys, model, content, more, said):
+    table, out = tmp_path / "new.csv", tmp_path / "out.csv"
+    table.write_text(content)
+    out.write_text("older")
+    assert predict(models, model, table, "--output", out, *more) == 2
+    printed = capsys.readouterr()
+    assert said in printed.err and printed.err.count("\n") == 1 and printed.out == ""
+    assert out.read_text() == "older" and len(list(tmp_path.iterdir())) == 2
+
+
+def test_predict_replaces_a_file_and_writes_through_links_and_pipes(models, tmp_path):
+    out, link, pipe = tmp_path / "out.csv", tmp_path / "link.csv", tmp_path / "pipe"
+    out.write_text("older")
+    out.chmod(0o600)
+    link.symlink_to(out)
+    os.mkfifo(pipe)
+    assert predict(models, "classes", models / "shop.csv", "--output", link) == 0
+    found = out.read_text()
+    assert found.startswith("bought\n") and link.is_symlink() and out.stat().st_mode & 0o777 == 0o600
+    read = []
+    reader = threading.Thread(target=lambda: read.append(pipe.read_text()))
+    reader.start()
+    assert predict(models, "classes", models / "shop.csv", "--output", pipe) == 0
+    reader.join()
+    assert read == [found] and pipe.is_fifo()
+    assert predict(models, "classes", models / "shop.csv", "--output", tmp_path / "p.parquet") == 0
+    assert pl.read_parquet(tmp_path / "p.parquet")["bought"].to_list() == found.split()[1:]
+
+
+# ---- interruptions ---------------------------------------------------------------------------------------------------
+
+SIGNALS = pytest.mark.parametrize(("sent", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+TELLING = """
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from tinynet.command.command_line import main
+{before}
+sys.exit(main(sys.argv[1:]))
+"""
+TELL_EPOCHS = """
+from tinynet.tabular.validation import BestEpoch
+call = BestEpoch.__call__
+def told(self, *arguments):
+    stops = call(self, *arguments)
+    if len(self.scores) == 2:
+        print("begins", file=sys.stderr, flush=True)
+    return stops
+BestEpoch.__call__ = told
+"""
+TELL_READING = """
+import tinynet.tables
+def read_table(*arguments):
+    print("begins", file=sys.stderr, flush=True)
+    time.sleep(60)
+tinynet.tables.read_table = read_table
+"""
+
+
+def stopped(before, sent, folder, *arguments):
+    """Exit status and what was said after a signal that comes when the process says that it begins."""
+    command = [sys.executable, "-c", TELLING.format(before=before), *map(str, arguments)]
+    with started(command, cwd=folder, env=ENVIRONMENT) as process:
+        for line in process.stderr:
+            if line == "begins\n":
+                break
+        process.send_signal(sent)
+        _, said = process.communicate()
+    assert "Traceback" not in said, said
+    return process.returncode, said
+
+
+@SIGNALS
+@pytest.mark.parametrize("members", [1, 2])
+def test_what_was_trained_until_a_signal_is_saved(shop, tmp_path, sent, status, members):
+    more = ["--epochs", 10**6, "--members", members, "--backend", "numpy", "--save", "m", "--json", "out.json"]
+    found, said = stopped(TELL_EPOCHS, sent, tmp_path, "--dataset", shop, "--target", "bought", *more)
+    assert found == status and "m holds what was trained" in said, said
+    assert len(tn.load_estimator(tmp_path / "m").members_) == members and (tmp_path / "out.json").exists()
+
+
+@SIGNALS
+def test_a_signal_before_there_is_anything_to_keep_writes_nothing(shop, models, tmp_path, sent, status):
+    training = ["--dataset", shop, "--target", "bought", "--save", "m"]
+    assert stopped(TELL_READING, sent, tmp_path, *training) == (status, "")
+    predicting = ["predict", models / "classes", shop, "--output", "m"]
+    assert stopped(TELL_READING, sent, tmp_path, *predicting) == (status, "")
+    assert [path.name for path in tmp_path.iterdir()] == ["shop.csv"]
+
+
+def test_pictures_and_pages_of_tables(shop, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    page, picture = tmp_path / "r.html", tmp_path / "p.svg"
+    arguments = ["--dataset", str(shop), "--target", "bought", "--epochs", "2", "--backend", "numpy", "--quiet"]
+    assert main([*arguments, "--report", str(page), "--plot", str(picture)]) == 0
+    assert "no recorded step to look into: the tabular model keeps none" in page.read_text() and picture.exists()
+    assert main([*arguments, "--roofline", str(tmp_path / "x.png")]) == 2
+    assert "--roofline is for --model mlp" in capsys.readouterr().err

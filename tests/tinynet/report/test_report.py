@@ -233,6 +233,8 @@ def test_a_name_may_hold_dollars_and_what_is_no_utf_8(capsys, tmp_path, name, sh
         str(table),
         "--target",
         "y",
+        "--model",
+        "mlp",
         "--epochs",
         "9",
         "--plot",

@@ -24,6 +24,7 @@ CASES = {
     "classes": (lambda: tn.TabularClassifier(max_epochs=2, n_members=2, random_state=0, calibrate=True), LABELS),
     "numbers": (lambda: tn.TabularRegressor(max_epochs=2, random_state=0), X[:, 0] * 3),
     "quantiles": (lambda: tn.TabularRegressor(max_epochs=2, random_state=0, loss="quantile"), X[:, 0] * 3),
+    "numpy": (lambda: tn.TabularRegressor(max_epochs=2, random_state=0, backend="numpy"), X[:, 0] * 3),
 }
 OTHER = """
 import sys, numpy as np, tinynet as tn
@@ -50,6 +51,21 @@ def test_the_same_bits_in_another_process(case, tmp_path):
     assert tn.load_checkpoint(files[0], again) == {"table": "t"}
     for other in (again, copy.deepcopy(estimator), pickle.loads(pickle.dumps(estimator))):
         np.testing.assert_array_equal(predictions(other), predictions(estimator))
+
+
+ON_DEMAND = """
+import sys
+from {package} import load_estimator
+assert not {{"polars", "tinynet.tabular"}} & sys.modules.keys()
+assert type(load_estimator(sys.argv[1])).__name__ == "TabularRegressor"
+"""
+
+
+@pytest.mark.parametrize("package", ["tinynet", "tinynet.estimators"])
+def test_its_class_is_imported_when_a_file_asks_for_it(package, tmp_path):
+    tn.save_checkpoint(tmp_path / "e", CASES["numbers"][0]().fit(X, X[:, 0]))
+    code = ON_DEMAND.format(package=package)
+    finished([sys.executable, "-c", code, str(tmp_path / "e")], env=ENVIRONMENT, check=True)
 
 
 def test_another_class_is_refused(tmp_path):
@@ -106,7 +122,8 @@ def test_it_comes_back_whole(name, own, tmp_path):
 
 
 def test_positions_name_columns_of_arrays(tmp_path):
-    a = tn.TabularRegressor(max_epochs=1, random_state=0, categorical=[2], ignore=[0]).fit(X.round(), X[:, 0])
+    places = {"categorical": [np.int64(2)], "ignore": [0]}  # as np.flatnonzero gives them, too
+    a = tn.TabularRegressor(max_epochs=1, random_state=0, **places).fit(X.round(), X[:, 0])
     tn.save_checkpoint(tmp_path / "e", a)
     np.testing.assert_array_equal(tn.load_estimator(tmp_path / "e").predict(X.round()), a.predict(X.round()))
 
@@ -132,6 +149,18 @@ def test_mutations_are_refused_or_without_effect(tmp_path):
     assert said_of(b) == before
 
 
+def forge_encoder(arrays, rng):
+    """Changes what the encoder's table says, a value among its numbers, or both."""
+    found = json.loads(arrays["encoder.table"].tobytes())
+    forge(found, {}, rng) if rng.random() < 0.7 else forge(found["columns"], {}, rng)
+    text = json.dumps(found, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    arrays["encoder.table"] = np.frombuffer(text, np.uint8)
+    name = rng.choice(["encoder.centre", "encoder.factor", "encoder.indicators"])
+    if rng.random() < 0.2 and arrays[name].size:
+        arrays[name] = arrays[name].copy()
+        arrays[name].flat[0] = rng.choice([np.nan, np.inf, -1.0, 1e300])
+
+
 def test_states_put_together_by_others_are_refused_or_predict(tmp_path):
     """With a digest that is right, anything may be in the state."""
     rng, path, refused, trials = random.Random(0), tmp_path / "e", 0, 0
@@ -140,7 +169,10 @@ def test_states_put_together_by_others_are_refused_or_predict(tmp_path):
         tensors, texts = read_tensors(path)
         for _ in range(150):
             state, arrays = json.loads(texts["state"]), dict(tensors)
-            forge(state["estimator"], arrays, rng)
+            if rng.random() < 0.4:
+                forge_encoder(arrays, rng)
+            else:
+                forge(state["estimator"], arrays, rng)
             write_tensors(path, arrays, {**texts, "state": json.dumps(state)})
             trials += 1
             try:
@@ -167,6 +199,12 @@ def rewritten(path, change):
 
 FORGED = {
     "an array member.9.x that nothing names": lambda saved, arrays: arrays.update({"member.9.x": np.zeros(3)}),
+    "an array foo that nothing names": lambda saved, arrays: arrays.update(foo=np.zeros(3)),
+    "an array estimator.foo that nothing names": lambda saved, arrays: arrays.update({"estimator.foo": np.zeros(3)}),
+    "encoder has no array 'foo'": lambda saved, arrays: arrays.update({"encoder.foo": np.zeros(3)}),
+    "which a member lacks": lambda saved, arrays: arrays.update({"member.0.foo": np.zeros(3)}),
+    "'centre' holds numbers that are not finite": lambda saved, arrays: arrays["encoder.centre"].fill(np.nan),
+    "a factor is negative": lambda saved, arrays: arrays["encoder.factor"].fill(-1),
     "2 lists of numbers": lambda saved, arrays: saved.update(members=2),
     "has the widths 1000000000": lambda saved, arrays: saved["recipe"].update(widths=[10**9]),
     "no hidden layer": lambda saved, arrays: saved["recipe"].update(widths=[]),
