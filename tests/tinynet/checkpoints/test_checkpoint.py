@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from backends import loaded
 from children import ENVIRONMENT, finished, path_to, python
-from refusals import mutated
+from refusals import forge, mutated
 from safetensors import safe_open
 from safetensors.numpy import save
 
@@ -438,18 +438,7 @@ def test_states_put_together_by_others_are_refused_or_restored(tmp_path):
     before, refused = bits(b), 0
     for _ in range(1000):
         state, arrays = json.loads(texts["state"]), dict(tensors)
-        inside = state
-        while True:
-            key = rng.choice(list(inside) if isinstance(inside, dict) else range(len(inside)))
-            if isinstance(inside[key], dict | list) and inside[key] and rng.random() < 0.8:
-                inside = inside[key]
-                continue
-            inside[key] = rng.choice(
-                [None, -1, 1.5, "x", [], {}, [1], {"nonfinite": "x"}, {"nonfinite": 10**400}, True, 1 << 80, 10**400]
-            )
-            if rng.random() < 0.2:
-                del inside[key]
-            break
+        forge(state, {}, rng)
         name = rng.choice(list(arrays))
         if rng.random() < 0.3:
             arrays[name] = rng.choice([np.zeros(0), np.zeros((2, 3)), np.full(arrays[name].shape, np.nan)])
