@@ -28,9 +28,8 @@ Array: TypeAlias = NDArray[Any]
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE)
 _DELIMITERS = (",", ";", "\t", "|")
-_WHOLE = (
-    pl.when(pl.col("inside")).then('"' + pl.col("text")).otherwise("text")
-)  # a line, its quotes in pairs but the last
+# A line, its quotes in pairs but the last.
+_WHOLE = pl.when(pl.col("inside")).then('"' + pl.col("text")).otherwise("text")
 _QUOTED = r'"[^"]*("|$)'
 
 
