@@ -19,6 +19,7 @@ from .checkpoints.tensor_files import CheckpointError
 from .exchange.onnx import export_onnx
 from .exchange.weights import from_sklearn, from_torch_state_dict
 from .gradients import gradcheck
+from .precision import use_precision
 from .randomness import manual_seed
 from .tensor import Tensor, no_grad
 from .training.averaging import WeightAverage
@@ -40,7 +41,7 @@ __all__ = [
     "Tensor", "Trainer", "WeightAverage", "compile", "current_backend", "data",
     "estimator_from_sklearn", "export_onnx", "from_sklearn", "from_torch_state_dict", "functional", "gradcheck",
     "load_checkpoint", "load_estimator", "manual_seed", "nn", "no_grad", "optim", "save_checkpoint", "schedule",
-    "use_backend",
+    "use_backend", "use_precision",
 ]  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 # Importing a module of declarations registers them.
 from . import activations, elementwise, losses, normalisation, optimizers, products, random, reductions, rows, watches
 from .backend import Backend
-from .declaration import ACTIVATIONS, DECLARATIONS, OUTPUT_ACTIVATIONS, Declaration, Operand
+from .declaration import ACTIVATIONS, DECLARATIONS, OUTPUT_ACTIVATIONS, PRECISIONS, Declaration, Operand
 
 __all__ = [
     "DECLARATIONS",
@@ -12,6 +12,7 @@ __all__ = [
     "Operand",
     "ACTIVATIONS",
     "OUTPUT_ACTIVATIONS",
+    "PRECISIONS",
     "activations",
     "elementwise",
     "losses",

@@ -12,6 +12,7 @@ from ..memory import empty
 from .calls import PLANS_KEPT, checked
 from .code import Code
 from .declaration import DECLARATIONS, Declaration
+from .precision import leaves_out, rounding
 
 
 class Backend:
@@ -43,7 +44,9 @@ class Backend:
         self.asked: dict[str, Any] = {}  # those of the options that were not left to the backend
         self.recorder: Backend | None = None  # the same kernels, whose calls are noted: kernels.program makes it
         self.reload: Callable[[], Backend] | None = None  # where it was loaded by name: loads it again
-        self.implementations = dict(implementations)
+        self.implementations = {
+            kernel: rounding(DECLARATIONS[kernel], function) for kernel, function in implementations.items()
+        }
         self.native = frozenset(implementations)
         self.empty = empty
         self._compile_seconds, self._kernels_compiled = compile_seconds, kernels_compiled
@@ -133,7 +136,7 @@ def check_implementations(name: str, implementations: Mapping[str, Callable[...,
             raise TypeError(f"backend {name!r} implements {kernel!r}, which the contract does not declare")
         found = tuple(inspect.signature(implementation).parameters)
         expected = DECLARATIONS[kernel].parameter_names
-        if found != expected:
+        if found != expected and not leaves_out(DECLARATIONS[kernel], found):
             raise TypeError(
                 f"backend {name!r}: {kernel} takes ({', '.join(found)}), the contract says ({', '.join(expected)})"
             )

@@ -44,7 +44,11 @@ OutputActivation = str
 """One of OUTPUT_ACTIVATIONS."""
 OUTPUT_ACTIVATIONS: list[str] = []
 """Those of them whose derivative is a function of their output alone."""
-CHOICES = {"Activation": ACTIVATIONS, "OutputActivation": OUTPUT_ACTIVATIONS}
+Precision = str
+"""One of PRECISIONS."""
+PRECISIONS = ["full", "bfloat16"]
+"""How a product takes its factors: as they are, or rounded to bfloat16 (``contract.precision``)."""
+CHOICES = {"Activation": ACTIVATIONS, "OutputActivation": OUTPUT_ACTIVATIONS, "Precision": PRECISIONS}
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 ARRAY_KINDS = ("Floats", "Mutable", "State", "Indices")
@@ -77,6 +81,7 @@ class Operand:
     default: Any = inspect.Parameter.empty
     written: bool = False  # a result: keyword-only, allocated where the caller gives none
     below: str | None = None  # Indices only: values are in [0, this axis)
+    factor: bool = False  # of a product that has a precision: rounded as that says
 
     @property
     def is_array(self) -> bool:
@@ -131,7 +136,7 @@ def _declare(function: Callable[..., Any], shapes: str, composed: bool, options:
     groups = [*arrow[0], *arrow[1]]
     below: dict[str, str] = options.pop("below", {})
     in_place, allocates = frozenset(options.pop("in_place", ())), options.pop("allocates", True)
-    halts = options.pop("halts", False)
+    factors, halts = options.pop("factors", ()), options.pop("halts", False)
     whole = options.pop("whole", halts)
     if options:
         raise TypeError(f"{function.__name__}: unknown options {sorted(options)}")
@@ -140,7 +145,8 @@ def _declare(function: Callable[..., Any], shapes: str, composed: bool, options:
         kind = str(parameter.annotation).removesuffix(" | None")
         written = parameter.kind is inspect.Parameter.KEYWORD_ONLY
         shape = groups.pop(0) if kind in ARRAY_KINDS else None
-        operands.append(Operand(parameter.name, kind, shape, parameter.default, written, below.get(parameter.name)))
+        name, default = parameter.name, parameter.default
+        operands.append(Operand(name, kind, shape, default, written, below.get(name), name in factors))
     if groups or not function.__doc__:
         raise TypeError(
             f"{function.__name__}: the shapes {shapes} do not fit the operands, or the mathematics is missing"

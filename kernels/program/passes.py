@@ -63,8 +63,8 @@ def fuse_activation_gradients(program: Program, backend: Backend) -> Program:
         product, gradient = dict(first.named()), dict(second.named())
         if gradient["grad"] != between:
             return None
-        a, b, turned_a, turned_b = (product[name] for name in ("a", "b", "transpose_a", "transpose_b"))
-        operands = (a, b, gradient["y"], kernels[second.kernel], turned_a, turned_b, gradient["out"])
+        a, b, *options = (product[name] for name in ("a", "b", "transpose_a", "transpose_b", "precision"))
+        operands = (a, b, gradient["y"], kernels[second.kernel], *options, gradient["out"])
         return Instruction("matmul_gradient", operands, first.part)
 
     return _fuse(program, "matmul", fused)

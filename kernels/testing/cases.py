@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from ..contract import ACTIVATIONS, DECLARATIONS, OUTPUT_ACTIVATIONS
+from ..contract import ACTIVATIONS, DECLARATIONS, OUTPUT_ACTIVATIONS, PRECISIONS
 from ..contract.activations import REFERENCES, Reference
 
 Array = np.ndarray[Any, Any]
@@ -179,14 +179,28 @@ def transposed(x: Array, flag: bool) -> Array:
     return x.T if flag else x
 
 
+def in_precision(x: Array, precision: str) -> Array:
+    """x, or x rounded to float32 and then to bfloat16: 8 bits of mantissa, ties to even, no subnormal numbers."""
+    if precision == "full":
+        return x
+    mantissa, exponent = np.frexp(x.astype(np.float32).astype(np.float64))
+    rounded = np.ldexp(np.rint(mantissa * 256) / 256, exponent)
+    return np.where(np.abs(x) < np.finfo(np.float32).tiny, 0.0, rounded)
+
+
 def product_cases() -> dict[str, Case]:
     flags = tuple({"transpose_a": a, "transpose_b": b} for a in (False, True) for b in (False, True))
+    flags_in_precisions = tuple({**flag, "precision": precision} for flag in flags for precision in PRECISIONS)
 
-    def linear(x: Array, weight: Array, bias: Array | None, activation: str) -> Any:
-        z = x @ weight + (0 if bias is None else bias)
+    def product(a: Array, b: Array, transpose_a: bool, transpose_b: bool, precision: str = "full") -> Array:
+        a, b = in_precision(a, precision), in_precision(b, precision)
+        return transposed(a, transpose_a) @ transposed(b, transpose_b)
+
+    def linear(x: Array, weight: Array, bias: Array | None, activation: str, precision: str = "full") -> Any:
+        z = product(x, weight, False, False, precision) + (0 if bias is None else bias)
         return z if activation == "identity" else REFERENCES[activation].function(z)
 
-    def linear_magnitude(x: Array, weight: Array, bias: Array | None, activation: str) -> Any:
+    def linear_magnitude(x: Array, weight: Array, bias: Array | None, activation: str, precision: str = "full") -> Any:
         return 2 * (np.abs(x) @ np.abs(weight) + (0 if bias is None else np.abs(bias)))
 
     return {
@@ -195,14 +209,12 @@ def product_cases() -> dict[str, Case]:
                 "a": draw(*(mkn[1::-1] if transpose_a else mkn[:2])),
                 "b": draw(*(mkn[:0:-1] if transpose_b else mkn[1:])),
             },
-            lambda a, b, transpose_a, transpose_b: transposed(a, transpose_a) @ transposed(b, transpose_b),
+            product,
             shapes=PRODUCTS,
             tolerance=16,
-            magnitude=lambda a, b, transpose_a, transpose_b: (
-                transposed(np.abs(a), transpose_a) @ transposed(np.abs(b), transpose_b)
-            ),
+            magnitude=lambda a, b, **options: product(np.abs(a), np.abs(b), **options),
             special_values=False,
-            variants=flags,
+            variants=flags_in_precisions,
         ),
         "dot": Case(
             lambda draw, shape: {"a": draw(*shape), "b": draw(*shape)},
@@ -225,7 +237,10 @@ def product_cases() -> dict[str, Case]:
             tolerance=32,
             magnitude=linear_magnitude,
             special_values=False,
-            variants=tuple({"bias": bias, "activation": name} for name in ACTIVATIONS for bias in (True, False)),
+            variants=(
+                *({"bias": bias, "activation": name} for name in ACTIVATIONS for bias in (True, False)),
+                *({"bias": bias, "activation": "relu", "precision": "bfloat16"} for bias in (True, False)),
+            ),
         ),
         "matmul_gradient": Case(
             lambda draw, mkn, transpose_a, transpose_b: {
@@ -233,16 +248,17 @@ def product_cases() -> dict[str, Case]:
                 "b": draw(*(mkn[:0:-1] if transpose_b else mkn[1:])),
                 "y": draw(mkn[0], mkn[2], low=-1, high=1),
             },
-            lambda a, b, y, activation, transpose_a, transpose_b: REFERENCES[f"{activation}_gradient"].function(
-                transposed(a, transpose_a) @ transposed(b, transpose_b), y
+            lambda a, b, y, activation, **options: REFERENCES[f"{activation}_gradient"].function(
+                product(a, b, **options), y
             ),
             shapes=PRODUCTS,
             tolerance=32,
-            magnitude=lambda a, b, y, activation, transpose_a, transpose_b: 4 * (
-                transposed(np.abs(a), transpose_a) @ transposed(np.abs(b), transpose_b)
-            ),
+            magnitude=lambda a, b, y, activation, **options: 4 * product(np.abs(a), np.abs(b), **options),
             special_values=False,
-            variants=tuple({"activation": name, **flag} for name in OUTPUT_ACTIVATIONS for flag in flags),
+            variants=(
+                *({"activation": name, **flag} for name in OUTPUT_ACTIVATIONS for flag in flags),
+                *({"activation": "relu", **flag, "precision": "bfloat16"} for flag in flags),
+            ),
         ),
     }  # fmt: skip
 

@@ -309,7 +309,9 @@ def _trainer_checked(trainer: Trainer, tensors: dict[str, Array], state: dict[st
 
 def _run_checked(trainer: Trainer, tensors: dict[str, Array], state: dict[str, Any]) -> Write:
     for name, value in json.loads(json.dumps(_encoded(_settings(trainer))), object_hook=_decoded).items():
-        if name not in ("transforms", "drop_last") or name in state["settings"]:  # older files say nothing of them
+        if (
+            name not in ("transforms", "drop_last", "precision") or name in state["settings"]
+        ):  # older files say nothing of them
             _check_equal(name, state["settings"][name], value)
     epoch, step = check_whole("its epoch", state["epoch"]), check_whole("its step", state["step"])
     # An older file has no weight: every row counted once.
@@ -395,6 +397,7 @@ def _settings(trainer: Trainer) -> dict[str, Any]:
         "seed": trainer.seed,
         "clip_norm": trainer.clip_norm,
         "drop_last": trainer.drop_last,
+        "precision": trainer.precision,
         "transforms": [_described(transform) for transform in trainer.transforms],
         "loss function": _described(trainer.loss_function),
         "schedule": _described(trainer.schedule),

@@ -40,6 +40,7 @@ from ..files import STANDARD_OUTPUT, check_writable, output_path, write_atomical
 from ..nn import ACTIVATIONS, NORMS
 from ..optim import OPTIMIZERS
 from ..plots import check_picture, plot_roofline, plot_runs, require_matplotlib
+from ..precision import AUTO, PRECISIONS, faster
 from ..report import write_report
 from ..schedule import SCHEDULES
 from ..training.stepping import NonFiniteLoss
@@ -80,6 +81,11 @@ def parser() -> Parser:
     setting("epochs", option(check_positive, int), "passes over the training rows")
     setting("seed", option(check_whole, int), "of the split, the weights, the order and the dropout")
     setting("dtype", one_of("dtype", FLOAT_NAMES), EITHER_FLOAT)
+    setting(
+        "precision",
+        one_of("precision", PRECISIONS),
+        "of products in training: float32 (as the dtype is), bfloat16 (factors rounded to it), auto (the faster)",
+    )
     add("--threads", type=option(check_positive, int), metavar="X", help="threads of the numba backend")
     add("--simd-width", type=option(check_positive, int), metavar="X",
         help="lanes of float32 in the numba backend's vectors: 1 (scalar code), 4, 8 or 16")  # fmt: skip
@@ -262,10 +268,15 @@ def train(
     for backend, eager, rung in chosen:
         if not parsed.quiet:
             print(f"{experiment.summary} on {rung.name if rung else backend.name}", file=sys.stderr)
+        choice = faster(backend) if parsed.precision == AUTO else None
+        if choice and not parsed.quiet:
+            print(f"precision: {choice.precision}; {choice.why}", file=sys.stderr)
         runs.append(
             experiment.run(backend, limit, progress=not parsed.quiet, eager=eager, keeping=keeping, explain=profiled)
         )
         runs[-1].rung = rung
+        if choice:
+            runs[-1].more["precision"] = choice._asdict()
         if runs[-1].interrupted:
             if parsed.save and not parsed.quiet:
                 more = "" if trains_tables(parsed) else ", and --resume goes on"

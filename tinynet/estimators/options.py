@@ -15,6 +15,7 @@ from kernels import Backend
 from kernels.contract.dtypes import FLOAT_NAMES
 
 from ..nn import ACTIVATIONS, NORMS
+from ..precision import FLOAT32, PRECISIONS
 from ..schedule import SCHEDULES, Schedule
 from ..training.callbacks import EarlyStopping
 from .objectives import takes_weights
@@ -121,6 +122,12 @@ class PerceptronParameters(Parameters):
         [list, tuple, None],
         "functions of (trainer, history), called after each epoch; one that returns True stops the fit", default=None,
     )  # fmt: skip
+    precision: str = parameter(
+        [StrOptions(set(PRECISIONS))],
+        "of the products of training steps: `float32` (as `dtype` is), `bfloat16` (factors rounded to it), `auto` "
+        "(bfloat16 where that is faster)",
+        default=FLOAT32,
+    )
     threads: int | None = parameter(
         [at_least(Integral, 1), None],
         "how many the backend may use, where it takes that (numba); `None` is the CPUs that the process may use, or "
@@ -210,7 +217,8 @@ def _refuse_with_lbfgs(estimator: Any, eval_set: Any) -> None:
         "weight_decay": estimator.weight_decay > 0,
         "callbacks": bool(estimator.callbacks),
         "eval_set": eval_set is not None,
+        "a precision": estimator.precision != FLOAT32,
     }
     for name, present in given.items():
         if present:
-            raise ValueError(f"solver='lbfgs' has no epochs and no learning rate for {name}: expected 'adam' or 'sgd'")
+            raise ValueError(f"solver='lbfgs' has no use for {name}: expected 'adam' or 'sgd'")

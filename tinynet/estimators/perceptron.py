@@ -106,7 +106,7 @@ class MultilayerPerceptron(PerceptronParameters, BaseEstimator):  # type: ignore
         return Design(
             structure, loss, float(self.alpha), self.solver, float(self.epsilon), float(self.weight_decay),
             self.max_grad_norm, chosen, str(self.learning_rate) if chosen is None else "constant",
-            float(self.learning_rate_init), float(self.power_t),
+            float(self.learning_rate_init), float(self.power_t), self.precision,
         )  # fmt: skip
 
     def _initialise(self, widths: tuple[int, ...], activations: tuple[str, ...]) -> None:

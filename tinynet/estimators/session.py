@@ -13,6 +13,7 @@ from ..functional import log_softmax, negative, softplus
 from ..nn import ACTIVATIONS, Dropout, Linear, Module, Sequential
 from ..nn.containers import NORMS
 from ..optim import Optimizer
+from ..precision import FLOAT32
 from ..schedule import Schedule
 from ..tensor import Array, Tensor, no_grad
 from ..training.evaluation import outputs
@@ -49,6 +50,7 @@ class Design:
     rate: str = field(default="constant", compare=False)  # or scikit-learn's invscaling or adaptive
     first_rate: float = field(default=1e-3, compare=False)
     power_t: float = field(default=0.5, compare=False)
+    precision: str = FLOAT32
 
     def with_optimizer_of(self, other: Design) -> Design:
         """This design, with the other's optimizer: what scikit-learn's optimizers take when they are made."""
@@ -124,7 +126,9 @@ class Session:
         # code of the user's runs between epochs, and steps are recorded again.
         loss = self.loss if isinstance(self.design.loss, str) else self.loss.forward
         clip_norm = self.design.max_grad_norm
-        trainer = OrderedTrainer(self.model, loss, self.optimizer, schedule=schedule, clip_norm=clip_norm)
+        trainer = OrderedTrainer(
+            self.model, loss, self.optimizer, schedule=schedule, clip_norm=clip_norm, precision=self.design.precision
+        )
         trainer.step = step
         return trainer
 

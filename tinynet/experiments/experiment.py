@@ -22,6 +22,7 @@ from ..checkpoints.tensor_files import CheckpointError
 from ..checks import choose
 from ..nn import CrossEntropyLoss, MSELoss, multilayer_perceptron
 from ..optim import OPTIMIZERS
+from ..precision import FLOAT32
 from ..randomness import manual_seed
 from ..schedule import SCHEDULES
 from ..training.history import History
@@ -53,6 +54,7 @@ class Options:
     epochs: int = 30
     seed: int = 4
     dtype: str = "float32"
+    precision: str = FLOAT32
     test_size: float = 0.2
     eager: bool = False
 
@@ -87,6 +89,8 @@ class Keeping:
                 f"{self.resumed.path} holds an estimator, which is trained at one go, expected a run of --model mlp"
             )
         noted = self.resumed.notes.get("options")
+        if isinstance(noted, dict):
+            noted = {"precision": FLOAT32, **noted}  # of which older files say nothing
         if not isinstance(noted, dict) or noted.keys() != {option.name for option in fields(Options)}:
             raise CheckpointError(f"{self.resumed.path} notes no options, expected a checkpoint that --save wrote")
         noted["hidden"] = tuple(noted["hidden"])
@@ -212,8 +216,9 @@ class Experiment:
         optimizer = make(model.parameters(), lr=options.lr, weight_decay=options.weight_decay)
         schedule = SCHEDULES[options.schedule]()
         return Trainer(
-            model, loss, optimizer, backend, options.seed, schedule, progress=progress, compile=not steps_eagerly
-        )
+            model, loss, optimizer, backend, options.seed, schedule, progress=progress, compile=not steps_eagerly,
+            precision=options.precision,
+        )  # fmt: skip
 
     def notes(self) -> dict[str, Any]:
         """What a checkpoint says of the run: its options, and a SHA-256 of the rows it trains on."""

@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 PARAMETERS: Mapping[str, str] = {
     "hidden": "hidden_layer_sizes", "activation": "activation", "dropout": "dropout", "weight_decay": "weight_decay",
     "lr": "learning_rate_init", "batch_size": "batch_size", "epochs": "max_epochs", "seed": "random_state",
-    "threads": "threads", "members": "n_members", "time_limit": "time_limit", "metric": "metric",
-    "calibrate": "calibrate", "categorical": "categorical", "numeric": "numeric", "ignore": "ignore",
+    "threads": "threads", "precision": "precision", "members": "n_members", "time_limit": "time_limit",
+    "metric": "metric", "calibrate": "calibrate", "categorical": "categorical", "numeric": "numeric",
+    "ignore": "ignore",
 }  # fmt: skip
 """Options, and the estimators' parameters that they set."""
 
@@ -51,6 +52,7 @@ class TableOptions:
     epochs: int | None = None
     seed: int = Options.seed
     threads: int | None = None
+    precision: str | None = None
     members: int | None = None
     time_limit: float | None = None
     metric: str | None = None

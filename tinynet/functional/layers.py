@@ -7,6 +7,7 @@ import numpy as np
 from kernels import OUTPUT_ACTIVATIONS
 
 from ..backends import current
+from ..precision import products
 from ..tensor import Array, Tensor, result
 
 # Activations whose gradient follows from their output alone, so that the fused layer need not keep its input.
@@ -25,15 +26,16 @@ def matmul(a: Tensor, b: Tensor, transpose_a: bool = False, transpose_b: bool = 
     x = a.data if a.ndim == 2 else a.data[None, :]
     y = b.data if b.ndim == 2 else b.data[:, None]
     x_flag, y_flag = transpose_a and a.ndim == 2, transpose_b and b.ndim == 2
-    out = current().matmul(x, y, x_flag, y_flag)
+    precision = products()
+    out = current().matmul(x, y, x_flag, y_flag, precision)
 
     def rule(g: Array) -> tuple[Array | None, ...]:
         k, g = current(), g.reshape(out.shape)
         da = db = None
         if a.requires_grad:  # dA = dC B^T, with factors exchanged where A is transposed
-            da = k.matmul(y, g, y_flag, True) if x_flag else k.matmul(g, y, False, not y_flag)
+            da = k.matmul(y, g, y_flag, True, precision) if x_flag else k.matmul(g, y, False, not y_flag, precision)
         if b.requires_grad:  # dB = A^T dC
-            db = k.matmul(g, x, True, x_flag) if y_flag else k.matmul(x, g, not x_flag, False)
+            db = k.matmul(g, x, True, x_flag, precision) if y_flag else k.matmul(x, g, not x_flag, False, precision)
         return (
             None if da is None else da.reshape(a.array.shape),
             None if db is None else db.reshape(b.array.shape),
@@ -50,13 +52,14 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, activation: st
     """
     if activation not in FROM_OUTPUT:
         raise ValueError(f"linear: activation is {activation!r}, expected one of {', '.join(FROM_OUTPUT)}")
-    y = current().linear(x.array, weight.array, None if bias is None else bias.array, activation)
+    precision = products()
+    y = current().linear(x.array, weight.array, None if bias is None else bias.array, activation, precision)
 
     def rule(g: Array) -> tuple[Array | None, ...]:
         k = current()
         dz = g if activation == "identity" else getattr(k, f"{activation}_gradient")(g, y)
-        dx = k.matmul(dz, weight.array, transpose_b=True) if x.requires_grad else None
-        dw = k.matmul(x.array, dz, transpose_a=True) if weight.requires_grad else None
+        dx = k.matmul(dz, weight.array, False, True, precision) if x.requires_grad else None
+        dw = k.matmul(x.array, dz, True, False, precision) if weight.requires_grad else None
         if bias is None:
             return dx, dw
         return dx, dw, k.sum(dz, axis=0) if bias.requires_grad else None
@@ -75,22 +78,23 @@ def grouped_linear(x: Tensor, weight: Tensor, bias: Tensor, groups: int) -> Tens
             f"grouped_linear: x has shape {x.shape} and weight {weight.shape}, expected (rows, columns) and (columns, "
             f"outputs) with columns in {groups} equal groups"
         )
-    k, inside = current(), [slice(i, i + len(weight) // groups) for i in range(0, len(weight), len(weight) // groups)]
+    k, precision = current(), products()
+    inside = [slice(i, i + len(weight) // groups) for i in range(0, len(weight), len(weight) // groups)]
     outside = [slice(i, i + units) for i in range(0, groups * units, units)]
     y = k.empty((len(x), groups * units), x.dtype)
     for i, o in zip(inside, outside, strict=True):
-        k.linear(x.array[:, i], weight.array[i], bias.array[o], out=y[:, o])
+        k.linear(x.array[:, i], weight.array[i], bias.array[o], precision=precision, out=y[:, o])
 
     def rule(g: Array) -> tuple[Array | None, ...]:
         k, dx, dw = current(), None, None
         if x.requires_grad:
             dx = k.empty(x.shape, x.dtype)
             for i, o in zip(inside, outside, strict=True):
-                k.matmul(g[:, o], weight.array[i], transpose_b=True, out=dx[:, i])
+                k.matmul(g[:, o], weight.array[i], False, True, precision, out=dx[:, i])
         if weight.requires_grad:
             dw = k.empty(weight.shape, x.dtype)
             for i, o in zip(inside, outside, strict=True):
-                k.matmul(x.array[:, i], g[:, o], transpose_a=True, out=dw[i])
+                k.matmul(x.array[:, i], g[:, o], True, False, precision, out=dw[i])
         return dx, dw, k.sum(g, axis=0) if bias.requires_grad else None
 
     return result(y, (x, weight, bias), rule)

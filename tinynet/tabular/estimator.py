@@ -98,7 +98,16 @@ class Tabular(TabularParameters, BaseEstimator):  # type: ignore[misc]
             Z[rows], goal.wanted(goal.compared[rows], in_loss),
             Layout.of(self.encoder_), held, lambda: goal.loss(in_loss is not None), goal.metric, goal.metric_name,
         )  # fmt: skip
-        plan = Plan(data, self.recipe_, self._backend, self._cores(), deadline, self.patience, bool(self.verbose))
+        plan = Plan(
+            data,
+            self.recipe_,
+            self._backend,
+            self._cores(),
+            deadline,
+            self.patience,
+            bool(self.verbose),
+            self.precision,
+        )
         self._note(train_all(plan, _seeds(random), self.n_members), deadline)
         self._trained(held)
         return self

@@ -84,6 +84,7 @@ class Plan:
     deadline: Deadline
     patience: int | None
     progress: bool
+    precision: str
 
     def trainer(self, seed: int, threads: int, epochs: int = 1) -> tuple[Trainer, BestEpoch]:
         """A new net with what trains it for so many epochs, and what keeps its best weights."""
@@ -95,7 +96,7 @@ class Plan:
         optimizer = AdamW(model.parameters(), recipe.rate, BETAS, weight_decay=recipe.weight_decay)
         return Trainer(
             model, data.loss(), optimizer, self.backend(threads), seed, schedule, callbacks=[best],
-            progress=self.progress and threads == self.cores, drop_last=True,
+            progress=self.progress and threads == self.cores, drop_last=True, precision=self.precision,
         ), best  # fmt: skip
 
     def fit(self, trainer: Trainer, epochs: int) -> History:

@@ -14,6 +14,7 @@ from kernels import Backend
 
 from ..estimators.parameters import Parameters, above, at_least, parameter
 from ..nn import ACTIVATIONS
+from ..precision import FLOAT32, PRECISIONS
 
 
 class TabularParameters(Parameters):
@@ -93,6 +94,12 @@ class TabularParameters(Parameters):
         [at_least(Integral, 1), None],
         "how many `fit` and `predict` may use, where the backend takes that; `None` is as many as it would itself",
         default=None,
+    )
+    precision: str = parameter(
+        [StrOptions(set(PRECISIONS))],
+        "of the products of training steps: `float32`, `bfloat16` (factors rounded to it), `auto` (bfloat16 where that "
+        "is faster)",
+        default=FLOAT32,
     )
     metric: str | Callable[..., float] | None = parameter(
         [str, callable, None], "what the held-out rows are scored by; see the class", default=None

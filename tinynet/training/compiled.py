@@ -15,6 +15,7 @@ from kernels.program.profile import written
 
 from ..backends import current
 from ..checks import check_positive
+from ..precision import products
 from ..tensor import Array, Tensor, recording
 from .step import NotReplayable, Replay, Step
 
@@ -143,7 +144,7 @@ class CompiledStep:
 
 def _prepared(arguments: Sequence[Any]) -> tuple[list[Any], list[Array], Any]:
     """The arguments as the step gets them, their arrays, and what of them decides which program runs."""
-    prepared, arrays, key = list[Any](), list[Array](), list[Any]([(current(), recording())])
+    prepared, arrays, key = list[Any](), list[Array](), list[Any]([(current(), recording(), products())])
     for position, value in enumerate(arguments):
         if isinstance(value, Tensor | np.ndarray):
             value = _as_array(position, value)

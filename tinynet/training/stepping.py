@@ -19,6 +19,7 @@ from ..backends import current
 from ..nn import Module
 from ..optim import Optimizer
 from ..optim.transformations import Transform, Transformation, apply_transformations
+from ..precision import use_precision
 from ..tensor import Array, Tensor
 from .reachable import runs_only_ours
 from .scheduled import Schedules
@@ -39,6 +40,7 @@ class Training(Protocol):
     optimizer: Optimizer
     schedules: Schedules | None
     clip_norm: float | None
+    precision: str
     compile: bool
     dtype: Any
     step: int
@@ -135,7 +137,8 @@ class Stepper:
 
     def _key(self, size: int, last: bool) -> Any:
         """What decides which program runs. last: an update follows."""
-        return current(), size, last, self.features.shape, self.target.shape, self.target.dtype
+        target = self.target.shape, self.target.dtype
+        return current(), self.trainer.precision, size, last, self.features.shape, target
 
     def run(self, batches: Array) -> list[float]:
         """Steps on the first of these batches, each a row of row numbers; their losses.
@@ -277,6 +280,12 @@ class Stepper:
         self, rows: Array, values: Array, loss_out: Array, features: Array, target: Array, last: bool = True
     ) -> Tensor:
         """One step on these rows of the data. values: of the options that schedules drive; last: an update follows."""
+        with use_precision(self.trainer.precision):
+            return self._stepped(rows, values, loss_out, features, target, last)
+
+    def _stepped(
+        self, rows: Array, values: Array, loss_out: Array, features: Array, target: Array, last: bool
+    ) -> Tensor:
         trainer, k = self.trainer, current()
         trainer.model.zero_grad()  # also of parameters that no group holds
         for i, (_, (array, place)) in enumerate(self._scheduled()):

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from kernels.program import Profile, Program
 
 from ..backends import BackendLike, current, resolve, running_on
-from ..checks import check_above_0, check_positive, check_whole
+from ..checks import check_above_0, check_positive, check_whole, choose
 from ..data.finite import finite_in
 from ..functional.arithmetic import noting_outer
 from ..interrupts import holding_interrupts, uninterrupted
@@ -26,6 +26,7 @@ from ..nn import BatchNorm1d, Module
 from ..nn.ownership import abandoned, changing, reading
 from ..optim import Accumulate, ClipNorm, Optimizer
 from ..optim.transformations import Transform, checked_transforms
+from ..precision import FLOAT32, PRECISIONS
 from ..tensor import Array, Tensor, no_grad
 from .callbacks import Callback
 from .evaluation import EVALUATION_ROWS, outputs
@@ -66,7 +67,10 @@ class Trainer:
     their largest global norm, is the last of them. progress: a bar on a terminal. compile: steps are recorded and
     replayed, with the same bits; a model or loss whose steps cannot be is trained step by step, and a warning says why.
     drop_last: an epoch is whole batches alone, and the rows that are left over in its order are not learned from; a
-    table smaller than a batch is one batch. note: a text that a callback may set, for the bar to show after the loss.
+    table smaller than a batch is one batch. precision: of the products of training steps, forward and backward:
+    "float32" (as the weights are), "bfloat16" (factors rounded to it, sums and weights as they are), or "auto",
+    bfloat16 where that is faster (``tinynet.precision``); evaluation and prediction round nothing. note: a text that a
+    callback may set, for the bar to show after the loss.
     """
 
     decides_steps = False
@@ -85,6 +89,7 @@ class Trainer:
         compile: bool = True,  # noqa: A002 - the public name
         transforms: Sequence[Any] = (),
         drop_last: bool = False,
+        precision: str = FLOAT32,
     ):
         self.model, self.loss_function, self.optimizer = model, loss_function, optimizer
         self.backend = None if backend is None else resolve(backend)
@@ -93,7 +98,7 @@ class Trainer:
         self._given_transforms = checked_transforms(transforms)
         self._clipping: ClipNorm | None = None
         self.callbacks, self.progress, self.compile = tuple(callbacks), progress, compile
-        self.drop_last, self.note = drop_last, ""
+        self.drop_last, self.precision, self.note = drop_last, choose("precision", precision, PRECISIONS), ""
         self.epoch = self.step = 0  # completed so far, over all calls of fit
         self.position = Position()  # within the epoch that comes next
         self.histories: list[History] = []  # of all calls of fit

@@ -38,6 +38,7 @@ from ..simd import staged, store, store_masked, transpose_block
 from .activations import expression
 from .entry import PART, Arrangement, Entry, Epilogue, Split
 from .micro_kernel import make_tile, tallest
+from .pair_products import gemm_bfloat16
 
 Array = np.ndarray[Any, Any]
 # Most rows of a packed panel: 128 KiB at two vectors of 512 bits, half of the smallest L2 caches. Each block of K reads
@@ -212,21 +213,25 @@ EPILOGUES = {
 # ---- how a call's arguments become operands, and how threads split it -----------------------------------------------
 
 
-def matmul(a: Array, b: Array, transpose_a: bool, transpose_b: bool, out: Array) -> Arrangement:
-    work = out.size * a.shape[0 if transpose_a else 1]
-    return "gemm", out.dtype.char, (a, b, None, out, float(transpose_a), float(transpose_b), None, None), work
+GEMM = {"full": "gemm", "bfloat16": "gemm_bfloat16"}
 
 
-def linear(x: Array, weight: Array, bias: Array | None, activation: str, out: Array) -> Arrangement:
+def matmul(a: Array, b: Array, transpose_a: bool, transpose_b: bool, precision: str, out: Array) -> Arrangement:
+    operands = (a, b, None, out, float(transpose_a), float(transpose_b), None, None)
+    return GEMM[precision], out.dtype.char, operands, out.size * a.shape[0 if transpose_a else 1]
+
+
+def linear(x: Array, weight: Array, bias: Array | None, activation: str, precision: str, out: Array) -> Arrangement:
     epilogue = None if activation == "identity" else Epilogue(activation)
-    return "gemm", out.dtype.char, (x, weight, bias, out, 0.0, 0.0, epilogue, None), out.size * x.shape[1]
+    operands = (x, weight, bias, out, 0.0, 0.0, epilogue, None)
+    return GEMM[precision], out.dtype.char, operands, out.size * x.shape[1]
 
 
 def matmul_gradient(
-    a: Array, b: Array, y: Array, activation: str, transpose_a: bool, transpose_b: bool, out: Array
+    a: Array, b: Array, y: Array, activation: str, transpose_a: bool, transpose_b: bool, precision: str, out: Array
 ) -> Arrangement:
-    epilogue, work = Epilogue(f"{activation}_gradient"), out.size * a.shape[0 if transpose_a else 1]
-    return "gemm", out.dtype.char, (a, b, None, out, float(transpose_a), float(transpose_b), epilogue, y), work
+    operands = (a, b, None, out, float(transpose_a), float(transpose_b), Epilogue(f"{activation}_gradient"), y)
+    return GEMM[precision], out.dtype.char, operands, out.size * a.shape[0 if transpose_a else 1]
 
 
 def split(operands: Sequence[Any]) -> Split:
@@ -234,7 +239,7 @@ def split(operands: Sequence[Any]) -> Split:
     return Split(PART, 3, ("*i" if turned_a else "i*", "j*" if turned_b else "*j", "*j", "ij", "", "", "", "ij"))
 
 
-ENTRIES = {"gemm": Entry(gemm, split)}
+ENTRIES = {"gemm": Entry(gemm, split), "gemm_bfloat16": Entry(gemm_bfloat16, split)}
 ARRANGEMENTS: dict[str, Callable[..., Arrangement]] = {
     "matmul": matmul,
     "linear": linear,

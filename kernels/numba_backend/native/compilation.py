@@ -117,11 +117,12 @@ def sources() -> list[Path]:
 @cache
 def fingerprint() -> str:
     """A hash of everything that all kernels depend on."""
-    from ..simd.host import cpu_features
+    from ..simd.host import cpu_features, has_tiles
 
     parts = [numba.__version__, llvmlite.__version__, sys.version, platform.machine(), binding.get_host_cpu_name()]
     parts += [repr(getattr(numba.config, name, None)) for name in SETTINGS]
     parts += [str(kind.__basicsize__) for kind in (object, tuple, float)]  # native code reads such objects
+    parts.append(f"tiles {has_tiles()}")  # which the system may refuse, whatever the CPU has
     digest = hashlib.sha256("\n".join([*parts, *sorted(cpu_features())]).encode())
     for source in sources():
         digest.update(f"\n{source.relative_to(ROOT)}\n".encode() + source.read_bytes())

@@ -3,8 +3,10 @@
 The target is the one Numba compiles for, so NUMBA_CPU_NAME and NUMBA_CPU_FEATURES are honoured exactly as Numba does.
 """
 
+import ctypes
 import os
 import platform
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -90,6 +92,19 @@ def lanes(dtype):
 def vector_registers():
     """Number of vector registers: 32 with AVX-512 and on AArch64, otherwise 16."""
     return 32 if has_feature("avx512f") or platform.machine().lower() in ("aarch64", "arm64") else 16
+
+
+# Linux's arch_prctl(2): a process has to ask for the state of AMX's tiles before its first instruction on them.
+ARCH_PRCTL, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA = 158, 0x1023, 18
+
+
+@cache
+def has_tiles():
+    """Whether tile registers multiply bfloat16 (AMX), and the system lets this process use them."""
+    if not (has_feature("amx-bf16") and has_feature("avx512bf16") and sys.platform == "linux"):
+        return False
+    asked = (ctypes.c_long(number) for number in (ARCH_PRCTL, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA))
+    return ctypes.CDLL(None).syscall(*asked) == 0
 
 
 @cache
