@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kernels import Backend
+from kernels.program import recording
 
 from .backends import current
 from .checks import choose
@@ -64,15 +65,16 @@ class Choice(NamedTuple):
     why: str
 
 
-_choices: dict[int, tuple[Backend, Choice]] = {}
+_choices: dict[tuple[str, str], Choice] = {}
 
 
 def faster(backend: Backend) -> Choice:
     """bfloat16 where its products are faster on this machine and backend, else float32; tried once a process."""
-    found = _choices.get(id(backend))
-    if found is None or found[0] is not backend:
-        found = _choices[id(backend)] = backend, _tried(backend)
-    return found[1]
+    key = backend.name, repr(backend.options)
+    if key not in _choices:
+        with recording():  # a step that is being recorded does not make the trial's calls
+            _choices[key] = _tried(backend)
+    return _choices[key]
 
 
 def _tried(backend: Backend) -> Choice:

@@ -53,4 +53,7 @@ def rounding(declaration: Declaration, implementation: Callable[..., Any]) -> Ca
                 operands[i] = rounded(operands[i])
         return implementation(*operands)
 
+    implementation_with_precision.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in declaration.parameter_names]
+    )
     return implementation_with_precision
