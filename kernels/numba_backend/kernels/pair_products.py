@@ -51,6 +51,12 @@ def gemm_bfloat16(f):
     @inlined
     def beside(x, stride, count, depth, tile):
         """tile(i, p) = the pair x(i, 2p), x(i, 2p + 1)."""
+        if count >= SIDE and depth >= STEP:
+            for i in range(SIDE):
+                for p in range(0, SIDE, lanes):
+                    first, second = f.load(x, i * stride + 2 * p), f.load(x, i * stride + 2 * p + lanes)
+                    store(tile, i * SIDE + p, words_beside(first, second))
+            return
         for i in range(SIDE):
             live = depth if i < count else 0
             for p in range(0, SIDE, lanes):
@@ -61,6 +67,12 @@ def gemm_bfloat16(f):
     @inlined
     def below(x, stride, count, depth, tile):
         """tile(p, i) = the pair x(2p, i), x(2p + 1, i)."""
+        if count >= SIDE and depth >= STEP:
+            for p in range(SIDE):
+                for i in range(0, SIDE, lanes):
+                    upper, lower = f.load(x, 2 * p * stride + i), f.load(x, (2 * p + 1) * stride + i)
+                    store(tile, p * SIDE + i, words_below(upper, lower))
+            return
         for p in range(SIDE):
             upper_count, lower_count = count if 2 * p < depth else 0, count if 2 * p + 1 < depth else 0
             for i in range(0, SIDE, lanes):
@@ -103,6 +115,11 @@ def gemm_bfloat16(f):
     @inlined
     def land(sums, start, start_row, c, c_row, height, width):
         """C = start + sums."""
+        if height == BLOCK and width == BLOCK:
+            for i in range(BLOCK):
+                for j in range(0, BLOCK, lanes):
+                    store(c, i * c_row + j, f.load(sums, i * BLOCK + j) + f.load(start, i * start_row + j))
+            return
         for i in range(height):
             for j in range(0, width, lanes):
                 live = f.first_lanes(width - j)

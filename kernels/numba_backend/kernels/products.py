@@ -1,9 +1,10 @@
 """Matrix multiplication: the loops around the register tile.
 
 C = start + op(A) op(B), then what the epilogue does: an activation, or the gradient of one. LOOP 1 splits K into
-blocks, so that a panel of B stays in the cache; LOOP 2 goes over panels of B as wide as the tile; LOOP 3 over the tiles
-of rows. A is read where it is, transposed or not: the tile takes both of its strides. A panel of B is read where it is
-if few rows use it and it is whole; otherwise it is packed, and a transposed one is transposed on the way.
+blocks, so that a panel of B stays in the cache; LOOP 2 the rows, where A is packed; LOOP 3 goes over panels of B as
+wide as the tile; LOOP 4 over the tiles of rows. A is read where it is, transposed or not: the tile takes both of its
+strides. Only a transposed one whose rows are far apart is packed, a block for all panels. A panel of B is read where it
+is if few rows use it and it is whole; otherwise it is packed, and a transposed one is transposed on the way.
 
 Threads split the output. Each element is summed over k in the same order whoever computes it, so results have the same
 bits for any number of threads.
@@ -21,6 +22,7 @@ import numpy as np
 from numba import types
 
 from ...contract import ACTIVATIONS, OUTPUT_ACTIVATIONS
+from ...memory import PAGE
 from ..native.calling_convention import (
     advance,
     columns,
@@ -45,6 +47,13 @@ Array = np.ndarray[Any, Any]
 # and writes C once more. Sums are cut here, so it is the same on all machines. 128x784x512 takes the same within 2 %
 # with 256 to 2048 (`benchmarks/constants.py products.DEPTH`, a 2-core Xeon with AVX-512).
 DEPTH = 1024
+# A turned A is read a few elements from each of its rows. Where these are so far apart, and so many columns of C are
+# computed from them, packing a block of A for all panels of B is worth its time: half as long for 1024x1024x1024, 13 %
+# less for 784x128x512; with rows of 1 KiB (256x256x256) it is longer. `benchmarks/constants.py products.PACKED_STRIDE`
+# compares.
+PACKED_STRIDE = PAGE // 2  # bytes
+PACKED_COLUMNS = 128
+LEFT_BYTES = 1 << 19  # of the packed block, which the second cache has to hold beside a panel
 EPILOGUE = 6  # its operand
 # Rows of C below which packing a panel costs more than reading it where it is. By `benchmarks/constants.py
 # products.DIRECT_ROWS` on a 2-core Xeon with AVX-512, packing 16x64x128 takes 14 % longer, 32x784x512 the same; reading
@@ -57,7 +66,7 @@ def gemm(f):
     lanes, size = f.lanes, f.bits // 8
     width = 2 * lanes
     height, narrow_height = tallest(2), tallest(1)
-    panel_elements = DEPTH * width
+    panel_elements, left_elements = DEPTH * width, LEFT_BYTES // size
     wide_tile, narrow_tile = make_tile(2), make_tile(1)
 
     @inlined
@@ -78,13 +87,28 @@ def gemm(f):
                 transpose_block(f, b, j * stride + k, stride, panel, k * panel_row + j, panel_row, here, deep)
 
     @inlined
-    def tiles(a, a_row, a_column, panel, panel_row, start, start_row, c, c_row, depth, count, first, last):
-        """LOOP 3: rows first to last of C, split evenly into tiles."""
-        limit = height if count > lanes else narrow_height
-        left, i = (last - first + limit - 1) // limit, first
-        while i < last:
-            h = (last - i + left - 1) // left
-            corner, begin = advance(a, i * a_row), advance(start, i * start_row)
+    def pack_left(a, stride, depth, high, packed):
+        """For each tile, one after the other, packed(k, i) = a(k, i): rows of C as ``tiles`` splits them."""
+        left, i = (high + height - 1) // height, 0
+        while i < high:
+            h = (high - i + left - 1) // left
+            for k in range(depth):
+                for q in range(0, h, lanes):
+                    live = f.first_lanes(h - q)
+                    store_masked(packed, i * depth + k * h + q, f.load_masked(a, k * stride + i + q, live), live)
+            i += h
+            left -= 1
+
+    @inlined
+    def tiles(a, a_row, a_column, in_tiles, panel, panel_row, start, start_row, c, c_row, depth, count, high):
+        """LOOP 4: rows of C, split evenly into tiles. in_tiles: A is as ``pack_left`` packs it."""
+        limit = height if count > lanes or in_tiles else narrow_height
+        left, i = (high + limit - 1) // limit, 0
+        while i < high:
+            h = (high - i + left - 1) // left
+            corner, begin = advance(a, i * (depth if in_tiles else a_row)), advance(start, i * start_row)
+            if in_tiles:
+                a_row, a_column = 1, h
             if count > lanes:
                 wide_tile(f, h, corner, a_row, a_column, panel, panel_row, begin, start_row,
                           advance(c, i * c_row), c_row, depth, count)  # fmt: skip
@@ -102,7 +126,7 @@ def gemm(f):
         a_stride, b_stride = stride_bytes(words, 0) // size, stride_bytes(words, 1) // size
         c_row = stride_bytes(words, 3) // size
         a_row, a_column = (1, a_stride) if turned_a else (a_stride, 1)
-        panel, nothing = stack(f, panel_elements), stack(f, width)
+        panel, packed, nothing = stack(f, panel_elements), stack(f, left_elements), stack(f, width)
         store(nothing, 0, f(0.0))
         store(nothing, lanes, f(0.0))
         y, y_row = pointer(f, words, EPILOGUE + 1), stride_bytes(words, EPILOGUE + 1) // size
@@ -110,29 +134,35 @@ def gemm(f):
         if first_row >= last_row or first_column >= last_column:
             return
         direct = not turned_b and last_row - first_row < DIRECT_ROWS
+        packs = turned_a and stride_bytes(words, 0) >= PACKED_STRIDE and last_column - first_column >= PACKED_COLUMNS
         block, p = -(-k // max(1, -(-k // DEPTH))), 0
         while True:  # LOOP 1: blocks of K, of one size
             depth = min(block, k - p)
-            for j in range(first_column, last_column, width):  # LOOP 2: panels of B
-                count = min(width, last_column - j)
-                used, used_row = panel, (width if count > lanes else lanes)
-                if turned_b:
-                    pack_transposed(advance(b, j * b_stride + p), b_stride, depth, count, panel, used_row)
-                elif direct and count == used_row:
-                    used, used_row = advance(b, p * b_stride + j), b_stride
-                else:
-                    pack(advance(b, p * b_stride + j), b_stride, depth, count, panel, used_row)
-                corner, corner_row = advance(c, j), c_row
-                start, start_row = nothing, 0
-                if p > 0:
-                    start, start_row = corner, corner_row
-                elif columns(words, 2) > 0:
-                    start = advance(bias, j)
-                tiles(advance(a, p * a_column), a_row, a_column, used, used_row, start, start_row,
-                      corner, corner_row, depth, count, first_row, last_row)  # fmt: skip
-                if p + block >= k:
-                    finish(words, EPILOGUE, advance(corner, first_row * c_row), c_row,
-                           advance(y, first_row * y_row + j), y_row, last_row - first_row, count)  # fmt: skip
+            tall = left_elements // max(1, depth) // height * height if packs else last_row - first_row
+            for top in range(first_row, last_row, tall):  # LOOP 2: blocks of rows
+                high = min(tall, last_row - top)
+                left = advance(a, p * a_column + top * a_row)
+                if packs:
+                    pack_left(left, a_stride, depth, high, packed)
+                    left = packed
+                for j in range(first_column, last_column, width):  # LOOP 3: panels of B
+                    count = min(width, last_column - j)
+                    used, used_row = panel, (width if count > lanes else lanes)
+                    if turned_b:
+                        pack_transposed(advance(b, j * b_stride + p), b_stride, depth, count, panel, used_row)
+                    elif direct and count == used_row:
+                        used, used_row = advance(b, p * b_stride + j), b_stride
+                    else:
+                        pack(advance(b, p * b_stride + j), b_stride, depth, count, panel, used_row)
+                    corner, start, start_row = advance(c, top * c_row + j), nothing, 0
+                    if p > 0:
+                        start, start_row = corner, c_row
+                    elif columns(words, 2) > 0:
+                        start = advance(bias, j)
+                    tiles(left, a_row, a_column, packs, used, used_row, start, start_row, corner, c_row, depth, count,
+                          high)  # fmt: skip
+                    if p + block >= k:
+                        finish(words, EPILOGUE, corner, c_row, advance(y, top * y_row + j), y_row, high, count)
             p += block
             if p >= k:
                 break
