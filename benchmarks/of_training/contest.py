@@ -54,7 +54,7 @@ class Worker:
         try:
             task = {"size": size.as_json(), "contender": contender.name, "threads": threads}
             ready = self.ask(task, START_SECONDS)
-            if wrong := problem.wrong(ready["losses"]):
+            if wrong := problem.wrong(ready["losses"], contender.tolerance):
                 raise Failed(wrong)
         except BaseException:
             self.close()

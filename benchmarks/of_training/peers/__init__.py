@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import kernels
 
-from ..problem import Problem
+from ..problem import BFLOAT16_TOLERANCE, TOLERANCE, Problem
 
 
 class Trained(Protocol):
@@ -30,6 +30,7 @@ class Contender:
     """name: as chosen by the command line. says: what it does. packages: what it imports, by distribution name.
 
     peer: whether it is another library, against which tinynet is compared. usual: whether it takes part unless asked.
+    tolerance: of its losses, relative.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Contender:
     packages: Mapping[str, str] = field(default_factory=dict)
     peer: bool = True
     usual: bool = True
+    tolerance: float = TOLERANCE
 
     def absent(self) -> str | None:
         """Why it cannot take part here, in a sentence, or None."""
@@ -62,6 +64,7 @@ def trainer_compiles() -> bool:
 
 
 TORCH, JAX = {"torch": "torch"}, {"jax": "jax"}
+HALF = {"usual": False, "tolerance": BFLOAT16_TOLERANCE}
 PEERS = (
     Contender("numpy", "NumPy by hand, in place", "numpy_by_hand"),
     Contender("sklearn", "MLPClassifier.partial_fit", "scikit_learn", packages={"scikit-learn": "sklearn"}),
@@ -78,6 +81,17 @@ PEERS = (
         "jax-optax", "as jax-scan, Adam of optax", "jax_compiled", {"scan": True, "optax": True},
         {**JAX, "optax": "optax"},
     ),
+    Contender(
+        "torch-bfloat16", "as torch-fused, under autocast", "pytorch", {"fused": True, "half": True}, TORCH, **HALF,
+    ),
+    Contender(
+        "torch-compile-bfloat16", "as torch-compile, under autocast", "pytorch",
+        {"fused": True, "mode": "default", "half": True}, TORCH, **HALF,
+    ),
+    Contender(
+        "jax-bfloat16", "as jax-scan, activations in bfloat16", "jax_compiled", {"scan": True, "half": True}, JAX,
+        **HALF,
+    ),
 )  # fmt: skip
 
 
@@ -91,4 +105,8 @@ def contenders() -> dict[str, Contender]:
         for backend in reversed(kernels.names())
         for suffix, mode, recorded in (("", "recorded", True), ("-eager", "eager", False))
     ]  # fmt: skip
-    return {contender.name: contender for contender in (*own, *PEERS)}
+    half = Contender(
+        "tinynet-numba-bfloat16", 'Trainer.fit, precision="bfloat16"', "of_tinynet",
+        {"backend": "numba", "recorded": True, "precision": "bfloat16"}, peer=False, **HALF,
+    )  # fmt: skip
+    return {contender.name: contender for contender in (*own, half, *PEERS)}

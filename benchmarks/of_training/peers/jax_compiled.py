@@ -15,9 +15,12 @@ State = Any  # parameters, the optimizer's state and the sum of the epoch's loss
 
 
 class Trained:
-    """scan: whether an epoch is one call. optax: whether Adam is that of optax, or the formulas below."""
+    """scan: whether an epoch is one call. optax: whether Adam is that of optax, or the formulas below.
 
-    def __init__(self, problem: Problem, threads: int, scan: bool, optax: bool = False):
+    half: activations, and what products take of the weights, are bfloat16.
+    """
+
+    def __init__(self, problem: Problem, threads: int, scan: bool, optax: bool = False, half: bool = False):
         self.problem, self.epoch, self.scan = problem, 0, scan
         features, labels = jnp.asarray(problem.features), jnp.asarray(problem.labels.astype(np.int32))
         # Copies: donated arrays are overwritten.
@@ -29,7 +32,7 @@ class Trained:
             parameters, averages, total = state
             x = features.at[rows].get(mode="promise_in_bounds")
             y = labels.at[rows].get(mode="promise_in_bounds")
-            loss, gradients = jax.value_and_grad(_loss)(parameters, x, y)
+            loss, gradients = jax.value_and_grad(_half_loss if half else _loss)(parameters, x, y)
             return (*update(parameters, averages, gradients), total + loss)
 
         def epoch(state: State, order: Any) -> State:
@@ -58,6 +61,18 @@ def _loss(parameters: Any, x: Any, labels: Any) -> Any:
     for w, b in hidden:
         x = jax.nn.relu(x @ w + b)
     z = x @ w_last + b_last
+    own = jnp.where(labels[:, None] == jnp.arange(z.shape[1]), z, 0).sum(axis=1)
+    return (jax.nn.logsumexp(z, axis=1) - own).mean()
+
+
+def _half_loss(parameters: Any, x: Any, labels: Any) -> Any:
+    """The same with all up to the last layer's output in bfloat16."""
+    rounded = jax.tree.map(lambda p: p.astype(jnp.bfloat16), parameters)
+    *hidden, (w_last, b_last) = rounded
+    x = x.astype(jnp.bfloat16)
+    for w, b in hidden:
+        x = jax.nn.relu(x @ w + b)
+    z = (x @ w_last + b_last).astype(jnp.float32)
     own = jnp.where(labels[:, None] == jnp.arange(z.shape[1]), z, 0).sum(axis=1)
     return (jax.nn.logsumexp(z, axis=1) - own).mean()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import kernels
 import tinynet as tn
 from tinynet import nn, optim
@@ -11,9 +13,12 @@ from . import trainer_compiles
 
 
 class Trained:
-    """A Trainer on a backend; recorded: the step is recorded once and replayed, as by default; else eager."""
+    """A Trainer on a backend; recorded: the step is recorded once and replayed, as by default; else eager.
 
-    def __init__(self, problem: Problem, threads: int, backend: str, recorded: bool):
+    precision: of its products; None where this version of tinynet knows of none.
+    """
+
+    def __init__(self, problem: Problem, threads: int, backend: str, recorded: bool, precision: str | None = None):
         self.problem = problem
         last = len(problem.weights) - 1
         model = nn.Sequential(
@@ -26,7 +31,9 @@ class Trained:
             {f"{layer}.weight": w for layer, w in enumerate(problem.weights)}
             | {f"{layer}.bias": b for layer, b in enumerate(problem.biases)}
         )
-        mode = {"compile": recorded} if trainer_compiles() else {}
+        mode: dict[str, Any] = {"compile": recorded} if trainer_compiles() else {}
+        if precision is not None:
+            mode["precision"] = precision
         self.trainer = tn.Trainer(
             model,
             nn.CrossEntropyLoss(),

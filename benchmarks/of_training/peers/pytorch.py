@@ -11,9 +11,14 @@ from ..problem import LEARNING_RATE, Problem
 
 
 class Trained:
-    """nn.Sequential and Adam. fused: one kernel for all of Adam. mode: how model and loss are compiled, None eager."""
+    """nn.Sequential and Adam. fused: one kernel for all of Adam. mode: how model and loss are compiled, None eager.
 
-    def __init__(self, problem: Problem, threads: int, fused: bool = False, mode: str | None = None):
+    half: bfloat16 where autocast takes it.
+    """
+
+    def __init__(
+        self, problem: Problem, threads: int, fused: bool = False, mode: str | None = None, half: bool = False
+    ):
         torch.set_num_threads(threads)
         warnings.simplefilter("ignore")
         self.problem, self.epoch = problem, 0
@@ -29,7 +34,8 @@ class Trained:
         self.optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE, fused=fused)
 
         def loss(x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-            return cross_entropy(model(x), labels)
+            with torch.autocast("cpu", torch.bfloat16, enabled=half):
+                return cross_entropy(model(x), labels)
 
         self.loss = torch.compile(loss, mode=mode) if mode else loss
 
