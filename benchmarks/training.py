@@ -3,6 +3,7 @@
     env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE python benchmarks/training.py
     python benchmarks/training.py --sizes small32,medium --threads 2 --json report.json --picture report.png
     python benchmarks/training.py --sweep width --picture width.png
+    python benchmarks/training.py --isa avx2 --peers tinynet-numba,jax-scan
 
 Each contender's first losses are compared with a float64 reference before it is timed; one that differs gets no time
 and makes the exit status 1.
@@ -20,8 +21,9 @@ from typing import Any
 # The project's folder first: in this folder, ``kernels`` is the kernels' benchmark.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from of_training import report
+from of_training import isa, report
 from of_training.contest import SHARED, contest
+from of_training.isa import ISAS
 from of_training.peers import Contender, contenders
 from of_training.problem import SIZES, Size
 from of_training.sweeps import CONTENDERS, SWEEPS
@@ -49,6 +51,7 @@ def parser() -> argparse.ArgumentParser:
     add("--budget", type=float, default=1.0, metavar="SECONDS", help="for each, over all rounds (default: 1)")
     add("--sweep", metavar="DIMENSION", help=f"instead of sizes, along one of {','.join(SWEEPS)}")
     add("--points", type=words, default=[], metavar="8,16", help="of the sweep; default: as suits the dimension")
+    add("--isa", metavar="SET", help=f"holds all contenders to an instruction set, one of {', '.join(ISAS)}")
     add("--json", type=output_path, metavar="PATH", help="write everything to this file; - for standard output")
     add("--picture", type=Path, metavar="PATH", help="draw bars, or the sweep's lines, to this file")
     return parser
@@ -78,6 +81,8 @@ def checked(options: argparse.Namespace) -> argparse.Namespace:
         one_of("sweep", options.sweep, SWEEPS)
     if options.sweep and options.sizes:
         raise BadOption("--sizes cannot be combined with --sweep, which makes its own")
+    if options.isa is not None:
+        one_of("isa", options.isa, ISAS)
     if options.points and not options.sweep:
         raise BadOption("--points needs --sweep")
     if options.sweep == "threads" and options.threads:
@@ -151,7 +156,8 @@ def run(options: argparse.Namespace) -> int:
         report.print_sweep(options.sweep, found)
     document = {
         "command": ["benchmarks/training.py", *sys.argv[1:]],
-        "machine": described, "sweep": options.sweep, "rounds": options.rounds, "budget": options.budget,
+        "machine": described, "isa": options.isa, "sweep": options.sweep, "rounds": options.rounds,
+        "budget": options.budget,
         "peaks": peaks, "skipped": skipped, "measured": found,
     }  # fmt: skip
     if options.json:
@@ -166,7 +172,10 @@ def run(options: argparse.Namespace) -> int:
 def main() -> int:
     """The exit status: 0, 1 for a contender refused, 2 for options that make no sense."""
     try:
-        return run(checked(parser().parse_args()))
+        options = checked(parser().parse_args())
+        if options.isa and not isa.holds(options.isa):
+            isa.start_again(options.isa)
+        return run(options)
     except BadOption as error:
         print(f"training.py: {error}", file=sys.stderr)
         return 2

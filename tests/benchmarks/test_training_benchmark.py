@@ -8,6 +8,8 @@ import pytest
 from children import finished
 from repository import ROOT
 
+from kernels.numba_backend.simd import host
+
 QUICK = ("--budget", "0.002", "--rounds", "2", "--threads", "1")
 OWN, BY_HAND = "tinynet-numpy-eager", "numpy"
 # A backend of another package: the numpy backend with a kernel that errs.
@@ -148,3 +150,18 @@ def test_bad_options_are_refused_in_a_sentence(options, said):
     done = benchmark(*options)
     assert done.returncode == 2 and said in done.stderr
     assert "Traceback" not in done.stderr and not done.stdout
+
+
+@pytest.mark.skipif(not host.has_feature("avx2"), reason="the CPU has no AVX2")
+def test_an_instruction_set_holds_for_the_peak_and_all_contenders(tmp_path):
+    path = tmp_path / "report.json"
+    done = benchmark(*QUICK, "--sizes", "tiny", "--peers", "tinynet-numba,numpy", "--isa", "avx2", "--json", path)
+    assert done.returncode == 0, done
+    report = json.loads(path.read_text())
+    assert report["isa"] == "avx2" and "256-bit vectors" in done.stdout
+    assert [row["contender"] for row in report["measured"][0]["rows"] if "us" in row]
+
+
+def test_another_instruction_set_is_refused():
+    done = benchmark(*QUICK, "--isa", "avx")
+    assert done.returncode == 2 and "--isa got 'avx': did you mean 'avx2'" in done.stderr
