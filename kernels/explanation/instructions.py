@@ -15,12 +15,14 @@ from dataclasses import dataclass, replace
 from .assembly import Instruction
 
 FMA, ARITHMETIC, DIVISION, INTEGER, LOGIC = "fma", "arithmetic", "division", "integer", "logic"
+TILE = "tile"  # a product of two tile registers (AMX), added to a third
 CONVERSION, COMPARISON, SELECT, SHUFFLE, MASK = "conversion", "comparison", "select", "shuffle", "mask"
 MOVE, CALL, JUMP, SCALAR = "move", "call", "jump", "address"
 KINDS = (
-    FMA, ARITHMETIC, DIVISION, COMPARISON, CONVERSION, INTEGER, LOGIC, SELECT, SHUFFLE, MASK, MOVE, CALL, JUMP, SCALAR,
+    TILE, FMA, ARITHMETIC, DIVISION, COMPARISON, CONVERSION, INTEGER, LOGIC, SELECT, SHUFFLE, MASK, MOVE, CALL, JUMP,
+    SCALAR,
 )  # fmt: skip
-FLOATING = frozenset((FMA, ARITHMETIC, DIVISION, COMPARISON, CONVERSION))
+FLOATING = frozenset((TILE, FMA, ARITHMETIC, DIVISION, COMPARISON, CONVERSION))
 """Kinds that compute with floating-point numbers."""
 COMPUTING = FLOATING | {INTEGER, LOGIC, SELECT, SHUFFLE, MASK}
 """Kinds that occupy a vector unit."""
@@ -51,11 +53,13 @@ class Operation:
 
 X86_VECTOR = re.compile(r"%([xyz])mm(\d+)")
 X86_BITS = {"x": 128, "y": 256, "z": 512}
+# A tile register has 16 rows of 512 bits; it is loaded and stored row by row.
+TILE_ROWS, TILE_ROW_BITS = 16, 512
 # The first pattern that matches the mnemonic without its v decides; floating-point ones end in ps, pd, ss or sd.
 X86_KINDS = tuple(
     (re.compile(pattern), kind)
     for pattern, kind in (
-        (r"fn?m(add|sub|addsub|subadd)\d+[ps][sdh]", FMA),
+        (r"fn?m(add|sub|addsub|subadd)\d+[ps][sdh]|dpbf16ps", FMA),
         (r"(div|sqrt)[ps][sdh]", DIVISION),
         (r"cvt\w+", CONVERSION),
         (r"(u?comis|cmp\w*[ps]|fpclass[ps])[sdh]\w?|cmp\w*[ps][sdh]", COMPARISON),
@@ -83,6 +87,8 @@ def x86(instruction: Instruction, frame_pointer: bool = False) -> Operation:
         return Operation(CALL, target=operands[0].removeprefix("*").removesuffix("@PLT") if operands else "")
     if re.fullmatch(r"j\w+|ret\w?|ud2", name):
         return Operation(JUMP, reads=frozenset({"flags"}))
+    if any("%tmm" in operand for operand in operands):
+        return _x86_registers(_x86_tile(name), instruction)
     # An xmm register among ymm ones may be a mask or a shift count: the widest register is what is worked on.
     vectors = [X86_BITS[letter] for operand in operands for letter, _ in X86_VECTOR.findall(operand)]
     masked = any("%k" in operand for operand in operands)
@@ -110,6 +116,13 @@ def x86(instruction: Instruction, frame_pointer: bool = False) -> Operation:
         kind, bits, 1 if one else bits // element, one, int(loaded), int(stored and kind != SCALAR), spill
     )  # fmt: skip
     return _x86_registers(found, instruction)
+
+
+def _x86_tile(name: str) -> Operation:
+    """An operation on tile registers. lanes: of a row of float32."""
+    kind = TILE if name.startswith("tdp") else MOVE
+    loads, stores = TILE_ROWS * name.startswith("tileload"), TILE_ROWS * name.startswith("tilestore")
+    return Operation(kind, TILE_ROWS * TILE_ROW_BITS, TILE_ROW_BITS // 32, loads=loads, stores=stores)
 
 
 def _x86_element(base: str) -> int:
@@ -144,7 +157,7 @@ def _x86_registers(operation: Operation, instruction: Instruction) -> Operation:
     first = re.findall(r"%(\w+)", last)[:1]
     written = {_general(r) for r in first}
     merged = "{%k" in last and "{z}" not in last
-    two_operands = not name.startswith("v") and not re.match(r"mov|lea|sqrt|cvt|pshuf|pmov|k", name)
+    two_operands = not name.startswith("v") and not re.match(r"mov|lea|sqrt|cvt|pshuf|pmov|k|tile", name)
     if operation.kind == FMA or merged or two_operands or name.startswith(("vpternlog", "vpermi2", "vpermt2")):
         reads |= written
     if "xor" in name and len(set(operands)) == 1:

@@ -1,11 +1,12 @@
 """What the instructions of a loop's turn do, counted, and what bounds the loop.
 
 The bound is an estimate of a core's cycles a turn, the largest of: vector operations, two of which start in a cycle;
-loads, two; stores, one; shuffles, one; divisions and square roots, which occupy their unit for ``DIVISION_CYCLES``; all
-instructions, of which six are decoded; and the longest chain of operations that wait for each other from turn to turn,
-which is known only where every turn takes the same path. These are the numbers of Intel's Golden Cove with registers
-of 512 bits (https://uops.info); other cores start a little more or less. Data is taken to be in the first-level cache:
-where it comes from memory, that is the bound, and no instruction shows it.
+loads, two; stores, one; shuffles, one; divisions and square roots, which occupy their unit for ``DIVISION_CYCLES``;
+products of tiles, for ``TILE_CYCLES``; all instructions, of which six are decoded; and the longest chain of operations
+that wait for each other from turn to turn, which is known only where every turn takes the same path. These are the
+numbers of Intel's Golden Cove with registers of 512 bits (https://uops.info); other cores start a little more or less.
+Data is taken to be in the first-level cache: where it comes from memory, that is the bound, and no instruction shows
+it.
 """
 
 from __future__ import annotations
@@ -27,18 +28,21 @@ from .instructions import (
     MOVE,
     SCALAR,
     SHUFFLE,
+    TILE,
     Operation,
 )
 
 # A cycle's vector operations, loads, stores, shuffles and instructions.
 OPERATIONS_A_CYCLE, LOADS_A_CYCLE, STORES_A_CYCLE, SHUFFLES_A_CYCLE, INSTRUCTIONS_A_CYCLE = 2, 2, 1, 1, 6
 DIVISION_CYCLES = {(128, 32): 3, (256, 32): 5, (512, 32): 10, (128, 64): 4, (256, 64): 8, (512, 64): 16}
-LATENCY = {FMA: 4, ARITHMETIC: 4, CONVERSION: 4, DIVISION: 13}  # cycles until a result can be used; others: 1
+TILE_CYCLES = 16  # one row of A each
+LATENCY = {TILE: 52, FMA: 4, ARITHMETIC: 4, CONVERSION: 4, DIVISION: 13}  # cycles until a result can be used; others: 1
 SETTLED = 8  # turns after which chains of dependence have found their pace
 NEAR = 0.95  # of the largest estimate: as good as it
 BOUNDS = {
     "arithmetic": "arithmetic",
     "division": "division and square roots",
+    "tiles": "the unit that multiplies tiles",
     "loads": "loads",
     "stores": "stores",
     "shuffles": "shuffles",
@@ -125,7 +129,15 @@ class Mix:
     def work(self) -> float:
         """How much a turn does, to compare loops: floating-point instructions, multiply-adds twice, others in part."""
         return sum(
-            2 if o.kind == FMA else 1 if o.kind in FLOATING else 0.25 if o.kind in COMPUTING or o.bits else 0.01
+            2 * TILE_CYCLES
+            if o.kind == TILE
+            else 2
+            if o.kind == FMA
+            else 1
+            if o.kind in FLOATING
+            else 0.25
+            if o.kind in COMPUTING or o.bits
+            else 0.01
             for o in self.operations
         )
 
@@ -138,11 +150,12 @@ class Mix:
     @cached_property
     def cycles(self) -> dict[str, float]:
         """The estimate of each possible bound, in cycles a turn."""
-        vector = sum(o.kind in COMPUTING and o.kind not in (DIVISION, MASK) for o in self.operations)
+        vector = sum(o.kind in COMPUTING and o.kind not in (TILE, DIVISION, MASK) for o in self.operations)
         busy = sum(DIVISION_CYCLES[max(128, o.bits), self.element] for o in self.operations if o.kind == DIVISION)
         return {
             "arithmetic": vector / OPERATIONS_A_CYCLE,
             "division": float(busy),
+            "tiles": float(TILE_CYCLES * self.kinds[TILE]),
             "loads": sum(o.loads for o in self.operations) / LOADS_A_CYCLE,
             "stores": sum(o.stores for o in self.operations) / STORES_A_CYCLE,
             "shuffles": self.kinds[SHUFFLE] / SHUFFLES_A_CYCLE,
@@ -162,9 +175,10 @@ class Mix:
     def sentence(self) -> str:
         """What the loop does and what bounds it, in one sentence."""
         does = [
+            counted(self.kinds[TILE], "product of tiles", "products of tiles"),
             counted(self.kinds[FMA], "fused multiply-add"),
-            counted(self.packed + self.scalar - self.kinds[FMA] - self.kinds[DIVISION],
-                    ("other " if self.kinds[FMA] else "") + "floating-point operation"),
+            counted(self.packed + self.scalar - sum(self.kinds[kind] for kind in (TILE, FMA, DIVISION)),
+                    ("other " if self.kinds[FMA] or self.kinds[TILE] else "") + "floating-point operation"),
             counted(self.kinds[DIVISION], "division or square root", "divisions or square roots"),
         ]  # fmt: skip
         if not any(does):

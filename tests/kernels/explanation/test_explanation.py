@@ -218,6 +218,12 @@ def test_natural_loops(successors, expected):
     ("vcmpltps %zmm1, %zmm2, %k1", "comparison", 16, False, 0, 0, False),
     ("vucomiss (%rax), %xmm1", "comparison", 1, True, 1, 0, False),
     ("vcvtps2pd %ymm1, %zmm2", "conversion", 8, False, 0, 0, False),
+    ("vdpbf16ps %zmm1, %zmm2, %zmm3", "fma", 16, False, 0, 0, False),
+    ("vcvtne2ps2bf16 (%rax), %zmm2, %zmm3", "conversion", 16, False, 1, 0, False),
+    ("tdpbf16ps %tmm6, %tmm4, %tmm0", "tile", 16, False, 0, 0, False),
+    ("tileloadd 1024(%rax,%r10), %tmm4", "move", 16, False, 16, 0, False),
+    ("tilestored %tmm4, (%rax,%r10)", "move", 16, False, 0, 16, False),
+    ("tilezero %tmm4", "move", 16, False, 0, 0, False),
     ("vcvtsd2ss %xmm1, %xmm1, %xmm1", "conversion", 1, True, 0, 0, False),
     ("vcvtsi2ss %rax, %xmm1, %xmm1", "conversion", 1, True, 0, 0, False),
     ("vxorps %ymm1, %ymm2, %ymm3", "logic", 8, False, 0, 0, False),
@@ -385,6 +391,22 @@ def test_a_chain_from_turn_to_turn_is_found():
     assert chain(steps(one, "vaddps 64(%rax), %zmm0, %zmm0")) == 8
     assert chain(steps("vmovups (%rax), %zmm0", "vaddps %zmm0, %zmm0, %zmm0", "addq $64, %rax")) == 1
     assert Mix(tuple(steps(one)), 32, 16).bounds == ["latency"]
+
+
+def test_products_of_tiles_are_bound_by_their_unit():
+    """Each occupies it for 16 cycles; a sum that waits for itself takes longer."""
+    load = "tileloadd (%rax,%r14), %tmm4"
+    four = [f"tdpbf16ps %tmm6, %tmm4, %tmm{n}" for n in range(4)]
+    mix = Mix(tuple(steps(load, *four)), 32, 16)
+    assert mix.bounds == ["tiles"] and mix.cycles["tiles"] == 64 and mix.cycles["loads"] == 8
+    assert "4 products of tiles" in mix.sentence
+    assert Mix(tuple(steps(four[0])), 32, 16).bounds == ["latency"]
+
+
+@pytest.mark.skipif(not host.has_tiles(), reason="the CPU has no tile registers")
+def test_a_product_in_bfloat16_shows_its_tiles():
+    found = kernels.explain("matmul", "numba", "float32", (64, 64, 64), {"precision": "bfloat16"})
+    assert any(line.instruction.mnemonic == "tdpbf16ps" for line in found.parts[0].main.lines)
 
 
 # ---- other backends -----------------------------------------------------------------------------------------------
