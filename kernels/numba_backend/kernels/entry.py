@@ -25,6 +25,10 @@ class Epilogue(str):
     """An operand that is a product's epilogue, by name."""
 
 
+EPILOGUE = 6
+"""Which operand of a product it is; the next one is what it reads."""
+
+
 @dataclass(frozen=True)
 class Split:
     """How threads split a kernel's work. domain: an operand's number; access: two letters an array operand."""

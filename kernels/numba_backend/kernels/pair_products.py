@@ -21,12 +21,12 @@ from ..native.calling_convention import (
     stride_bytes,
 )
 from ..simd import bfloat16, staged, store, store_masked, transpose_block, vector
+from .entry import EPILOGUE
 from .pair_tiles import BLOCK, SIDE, STEP, TILE, configure, products, release
 
 WIDE = 128  # columns of B that are packed together
 DEPTH = 512  # of K in a block: a panel of B is 32 KiB, two thirds of the first caches of CPUs that have tiles
 TALL = 256  # rows of a packed block: 256 KiB at most, half of the smallest second caches
-EPILOGUE = 6  # its operand, as in ``products.gemm``
 
 
 @staged

@@ -38,8 +38,9 @@ from ..native.calling_convention import (
 from ..native.partition import COLUMN_UNIT, share_of, splits_rows
 from ..simd import staged, store, store_masked, transpose_block
 from .activations import expression
-from .entry import PART, Arrangement, Entry, Epilogue, Split
+from .entry import EPILOGUE, PART, Arrangement, Entry, Epilogue, Split
 from .micro_kernel import make_tile, tallest
+from .narrow_products import gemm_narrow, is_narrow
 from .pair_products import gemm_bfloat16
 
 Array = np.ndarray[Any, Any]
@@ -54,7 +55,6 @@ DEPTH = 1024
 PACKED_STRIDE = PAGE // 2  # bytes
 PACKED_COLUMNS = 128
 LEFT_BYTES = 1 << 19  # of the packed block, which the second cache has to hold beside a panel
-EPILOGUE = 6  # its operand
 # Rows of C below which packing a panel costs more than reading it where it is. By `benchmarks/constants.py
 # products.DIRECT_ROWS` on a 2-core Xeon with AVX-512, packing 16x64x128 takes 14 % longer, 32x784x512 the same; reading
 # 64x784x512 where it is takes 14 % longer at least, 128x784x512 37 %.
@@ -243,25 +243,31 @@ EPILOGUES = {
 # ---- how a call's arguments become operands, and how threads split it -----------------------------------------------
 
 
-GEMM = {"full": "gemm", "bfloat16": "gemm_bfloat16"}
+def product(precision: str, rows: int, depth: int, columns: int, char: str, operands: tuple[Any, ...]) -> Arrangement:
+    """The kernel for a product of these sizes."""
+    name = "gemm_bfloat16"
+    if precision == "full":
+        turned_a, turned_b = operands[4] != 0, operands[5] != 0
+        name = "gemm_narrow" if is_narrow(rows, depth, columns, turned_a, turned_b) else "gemm"
+    return name, char, operands, rows * depth * columns
 
 
 def matmul(a: Array, b: Array, transpose_a: bool, transpose_b: bool, precision: str, out: Array) -> Arrangement:
     operands = (a, b, None, out, float(transpose_a), float(transpose_b), None, None)
-    return GEMM[precision], out.dtype.char, operands, out.size * a.shape[0 if transpose_a else 1]
+    return product(precision, out.shape[0], a.shape[0 if transpose_a else 1], out.shape[1], out.dtype.char, operands)
 
 
 def linear(x: Array, weight: Array, bias: Array | None, activation: str, precision: str, out: Array) -> Arrangement:
     epilogue = None if activation == "identity" else Epilogue(activation)
     operands = (x, weight, bias, out, 0.0, 0.0, epilogue, None)
-    return GEMM[precision], out.dtype.char, operands, out.size * x.shape[1]
+    return product(precision, out.shape[0], x.shape[1], out.shape[1], out.dtype.char, operands)
 
 
 def matmul_gradient(
     a: Array, b: Array, y: Array, activation: str, transpose_a: bool, transpose_b: bool, precision: str, out: Array
 ) -> Arrangement:
     operands = (a, b, None, out, float(transpose_a), float(transpose_b), Epilogue(f"{activation}_gradient"), y)
-    return GEMM[precision], out.dtype.char, operands, out.size * a.shape[0 if transpose_a else 1]
+    return product(precision, out.shape[0], a.shape[0 if transpose_a else 1], out.shape[1], out.dtype.char, operands)
 
 
 def split(operands: Sequence[Any]) -> Split:
@@ -269,7 +275,8 @@ def split(operands: Sequence[Any]) -> Split:
     return Split(PART, 3, ("*i" if turned_a else "i*", "j*" if turned_b else "*j", "*j", "ij", "", "", "", "ij"))
 
 
-ENTRIES = {"gemm": Entry(gemm, split), "gemm_bfloat16": Entry(gemm_bfloat16, split)}
+BUILDERS = {"gemm": gemm, "gemm_bfloat16": gemm_bfloat16, "gemm_narrow": gemm_narrow}
+ENTRIES = {name: Entry(build, split) for name, build in BUILDERS.items()}
 ARRANGEMENTS: dict[str, Callable[..., Arrangement]] = {
     "matmul": matmul,
     "linear": linear,
