@@ -122,17 +122,17 @@ class PerceptronParameters(Parameters):
         [list, tuple, None],
         "functions of (trainer, history), called after each epoch; one that returns True stops the fit", default=None,
     )  # fmt: skip
-    precision: str = parameter(
-        [StrOptions(set(PRECISIONS))],
-        "of the products of training steps: `float32` (as `dtype` is), `bfloat16` (factors rounded to it), `auto` "
-        "(bfloat16 where that is faster)",
-        default=FLOAT32,
-    )
     threads: int | None = parameter(
         [at_least(Integral, 1), None],
         "how many the backend may use, where it takes that (numba); `None` is the CPUs that the process may use, or "
         "fewer, as `NUMBA_NUM_THREADS` or `OMP_NUM_THREADS` says",
         default=None,
+    )
+    precision: str = parameter(
+        [StrOptions(set(PRECISIONS))],
+        "of the products of training steps: `float32` (as `dtype` is), `bfloat16` (factors rounded to it), `auto` "
+        "(bfloat16 where that is faster)",
+        default=FLOAT32,
     )
 
 

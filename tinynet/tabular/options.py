@@ -95,12 +95,12 @@ class TabularParameters(Parameters):
         "how many `fit` and `predict` may use, where the backend takes that; `None` is as many as it would itself",
         default=None,
     )
+    metric: str | Callable[..., float] | None = parameter(
+        [str, callable, None], "what the held-out rows are scored by; see the class", default=None
+    )
     precision: str = parameter(
         [StrOptions(set(PRECISIONS))],
         "of the products of training steps: `float32`, `bfloat16` (factors rounded to it), `auto` (bfloat16 where that "
         "is faster)",
         default=FLOAT32,
-    )
-    metric: str | Callable[..., float] | None = parameter(
-        [str, callable, None], "what the held-out rows are scored by; see the class", default=None
     )

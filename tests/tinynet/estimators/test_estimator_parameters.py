@@ -20,8 +20,8 @@ tables = importlib.util.module_from_spec(_found)
 _found.loader.exec_module(tables)
 
 OURS = {
-    "MLPClassifier": "backend dtype class_weight dropout norm loss weight_decay max_grad_norm scoring callbacks threads",
-    "MLPRegressor": "backend dtype dropout norm weight_decay max_grad_norm scoring callbacks threads",
+    "MLPClassifier": "backend dtype class_weight dropout norm loss weight_decay max_grad_norm scoring callbacks threads precision",
+    "MLPRegressor": "backend dtype dropout norm weight_decay max_grad_norm scoring callbacks threads precision",
 }
 
 
