@@ -77,6 +77,8 @@ def show_machine(arguments: argparse.Namespace) -> int:
     head = ("", *(f"{found.threads} thread{'s' * (found.threads > 1)}" for found in (alone, *others)))
     rows = [(f"GFLOP/s, {lanes} lane{'s' * (lanes > 1)}", *(f"{found.gflops[lanes]:.0f}" for found in (alone, *others)))
             for lanes in alone.gflops]  # fmt: skip
+    if alone.bfloat16 is not None:
+        rows += [("GFLOP/s, products in bfloat16", *(f"{found.bfloat16:.0f}" for found in (alone, *others)))]
     rows += [(f"GB/s, {level}", *(f"{found.gigabytes[level]:.0f}" for found in (alone, *others)))
              for level in hardware.LEVELS]  # fmt: skip
     print(aligned([head, *rows]))

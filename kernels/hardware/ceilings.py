@@ -18,7 +18,8 @@ class Ceilings:
     """Measured limits of one dtype on so many threads.
 
     gflops: by lanes of a vector, the machine's widest last. gigabytes: a second, read and written, by level. holds:
-    bytes that a level holds for all threads together.
+    bytes that a level holds for all threads together. bfloat16: GFLOP/s of products of factors rounded to bfloat16,
+    where the machine has instructions for them.
     """
 
     dtype: str
@@ -26,17 +27,22 @@ class Ceilings:
     gflops: Mapping[int, float]
     gigabytes: Mapping[str, float]
     holds: Mapping[str, int]
+    bfloat16: float | None = None
 
     @property
     def peak(self) -> float:
         """GFLOP/s of multiply-adds in the widest vectors."""
         return max(self.gflops.values())
 
+    def peak_of(self, precision: str) -> float:
+        """GFLOP/s at most of a product of that precision."""
+        return self.peak if precision == "full" or self.bfloat16 is None else max(self.peak, self.bfloat16)
+
     def level(self, bytes_touched: int) -> str:
         """The smallest level that holds so many bytes."""
         return next((level for level, size in self.holds.items() if bytes_touched <= size), "memory")
 
-    def seconds(self, flops: float, bytes_moved: int, footprint: int | None = None) -> float:
+    def seconds(self, flops: float, bytes_moved: int, footprint: int | None = None, precision: str = "full") -> float:
         """The least time under the roof: arithmetic and memory go on at the same time, so the longer of the two.
 
         footprint: bytes at different places, if what is read and written again counts twice in bytes_moved. As much of
@@ -48,7 +54,7 @@ class Ceilings:
             if held > nearer:
                 memory += bytes_moved * (held - nearer) / distinct / self.gigabytes[level] / 1e9
                 nearer = held
-        return max(flops / self.peak / 1e9, memory)
+        return max(flops / self.peak_of(precision) / 1e9, memory)
 
     def as_json(self) -> dict[str, Any]:
         """As reports write it."""
@@ -58,4 +64,5 @@ class Ceilings:
             "gflops": {str(lanes): value for lanes, value in self.gflops.items()},
             "gigabytes": dict(self.gigabytes),
             "holds": dict(self.holds),
+            "bfloat16": self.bfloat16,
         }

@@ -22,6 +22,8 @@ from ..cpus import cpu_count
 from ..memory import aligned_empty
 from ..numba_backend import simd
 from ..numba_backend.simd import host
+from ..numba_backend.simd.bfloat16 import add_products, has_pairs
+from ..numba_backend.simd.tiles import SIDE, STEP, configure, has_tiles, multiply_tiles, release
 from .ceilings import LEVELS
 
 # In flight at once: two to four units, each with a latency of four or five cycles. More would not fit 16 registers.
@@ -68,6 +70,45 @@ def multiply_add_loop(dtype: str, lanes: int) -> Any:
 
     loop(1, 0.5, 0.25)
     return loop
+
+
+@cache
+def tile_loop() -> tuple[Any, int]:
+    """loop(rounds) multiplies tiles, and how many operations a round does."""
+    vector = simd.vector(np.float32, SIDE)
+
+    @njit(nogil=True)
+    def loop(rounds):
+        configure(vector, 0)
+        for _ in range(rounds):
+            multiply_tiles(vector, 0)
+        release(vector, 0)
+
+    loop(1)
+    return loop, 4 * 2 * SIDE * SIDE * STEP
+
+
+@simd.staged
+def add_pairs(sums: Any, words: Any) -> Any:
+    """Each sum plus the products of the words' pairs with themselves."""
+    return tuple(add_products(total, words, words) for total in sums)
+
+
+@cache
+def pair_loop() -> tuple[Any, int]:
+    """The same of words of pairs, in vectors."""
+    vector = simd.vector(np.float32, host.lanes(np.float32))
+    word = vector.with_dtype("uint32")
+
+    @njit(nogil=True)
+    def loop(rounds):
+        sums, words = accumulators(vector(0)), word(1)
+        for _ in range(rounds):
+            sums = add_pairs(sums, words)
+        return total_of(sums)
+
+    loop(1)
+    return loop, 2 * 2 * ACCUMULATORS * vector.lanes
 
 
 @cache
@@ -198,6 +239,16 @@ def gflops(dtype: str, threads: int, budget: float, lanes: int | None = None) ->
     rounds = repeats_for(lambda rounds: loop(rounds, 0.5, 0.25))
     seconds = best_seconds([lambda: loop(rounds, 0.5, 0.25)] * threads, budget)
     return 2.0 * rounds * ACCUMULATORS * wide * threads / seconds / 1e9
+
+
+def bfloat16_gflops(threads: int, budget: float) -> float | None:
+    """The same of products of bfloat16 pairs, or None where the CPU has no instructions for them."""
+    vector = simd.vector(np.float32, host.lanes(np.float32))
+    if not (has_tiles(vector) or has_pairs(vector)):
+        return None
+    loop, flops = tile_loop() if has_tiles(vector) else pair_loop()
+    rounds = repeats_for(loop)
+    return float(flops * rounds * threads / best_seconds([lambda: loop(rounds)] * threads, budget) / 1e9)
 
 
 def gigabytes(level: str, threads: int, budget: float, stream: str = "copy") -> float:

@@ -120,6 +120,11 @@ class Instruction:
             if isinstance(view, View) and (operand.written or operand.kind == "Mutable")
         ]
 
+    @cached_property
+    def precision(self) -> str:
+        """Of the product that it is; "full" of what is none."""
+        return str(dict(self.named()).get("precision", "full"))
+
     @property
     def halts(self) -> bool:
         """Whether a run ends here if it raises its flag."""

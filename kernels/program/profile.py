@@ -84,7 +84,7 @@ class Profile:
     def _roof(self, instruction: Instruction) -> float | None:
         if self.ceilings is None:
             return None
-        return self.ceilings.seconds(instruction.flops, instruction.bytes, instruction.footprint)
+        return self.ceilings.seconds(instruction.flops, instruction.bytes, instruction.footprint, instruction.precision)
 
     @property
     def in_kernels(self) -> float:
@@ -167,7 +167,7 @@ class Profile:
         }
         rows = [(name, f"{1e6 * seconds:.2f}", f"{seconds / step:.1%}") for name, seconds in parts.items()]
         rate = self.program.flops / self.seconds / 1e9
-        of_peak = "" if self.ceilings is None else f", {rate / self.ceilings.peak:.0%} of the measured peak"
+        of_peak = "" if self.ceilings is None else f", {rate / self._peak(self.ceilings):.0%} of the measured peak"
         said = [
             f"untimed {1e6 * self.seconds:.2f} us: timing costs {self.cost_of_timing:.1%}",
             f"{scaled(self.program.flops)}FLOP a step, {rate:.1f} GFLOP/s on {threads} "
@@ -175,12 +175,18 @@ class Profile:
         ]
         return [aligned([("", "us", "share"), *rows]), "", *said, *self._ceilings()]
 
+    def _peak(self, ceilings: Ceilings) -> float:
+        """GFLOP/s at most of the fastest products that the step makes."""
+        return max((ceilings.peak_of(i.precision) for i in self.program.instructions), default=ceilings.peak)
+
     def _ceilings(self) -> list[str]:
         if self.ceilings is None:
             return []
         widths = ", ".join(
             f"{lanes} lane{'s' * (lanes > 1)} {value:.0f}" for lanes, value in self.ceilings.gflops.items()
         )
+        if self.ceilings.bfloat16 is not None:
+            widths += f", products in bfloat16 {self.ceilings.bfloat16:,.0f}"
         levels = ", ".join(f"{level} {value:.0f}" for level, value in self.ceilings.gigabytes.items())
         return [f"measured ceilings: GFLOP/s with {widths}; GB/s in {levels}"]
 

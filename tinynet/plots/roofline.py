@@ -44,11 +44,12 @@ def draw_roofline(profile: Profile, others: Sequence[Ceilings], width: float) ->
     figure = new_figure(width, 0.58 * width if wide else 1.25 * width)
     axes = figure.subplots()
     shown = dots(profile)
-    _scale(axes, shown, (ceilings, *others), wide)
+    rounded = any(row.instruction.precision != "full" for row in shown)
+    _scale(axes, shown, (ceilings, *others), wide, rounded)
     for other in others:
-        _roof(axes, other, {"color": MUTED, "linewidth": 0.9, "linestyle": (0, (1, 2))})
-    _roof(axes, ceilings, {"color": INK, "linewidth": 1.1})
-    _name_peaks(axes, ceilings, others, wide)
+        _roof(axes, other, rounded, {"color": MUTED, "linewidth": 0.9, "linestyle": (0, (1, 2))})
+    _roof(axes, ceilings, rounded, {"color": INK, "linewidth": 1.1})
+    _name_peaks(axes, ceilings, others, wide, rounded)
     _name_levels(axes, ceilings, wide)
     for row in sorted(shown, key=lambda row: -row.seconds):
         colour, mark = GROUPS[row.group]
@@ -67,10 +68,19 @@ def _threads(ceilings: Ceilings) -> str:
     return f"{ceilings.threads} thread{'s' * (ceilings.threads > 1)}"
 
 
-def _scale(axes: Any, shown: Sequence[Row], measured: Sequence[Ceilings], wide: bool) -> None:
+def _peaks(ceilings: Ceilings, rounded: bool) -> dict[str, float]:
+    """GFLOP/s of multiply-adds by lanes; rounded: of those in the widest vectors, and of products in bfloat16."""
+    found = {f"{lanes} lane{'s' * (lanes > 1)}": gflops for lanes, gflops in ceilings.gflops.items()}
+    if rounded and ceilings.bfloat16:
+        *_, (widest, peak) = found.items()
+        return {widest: peak, "bfloat16": ceilings.bfloat16}
+    return found
+
+
+def _scale(axes: Any, shown: Sequence[Row], measured: Sequence[Ceilings], wide: bool, rounded: bool) -> None:
     """Both axes logarithmic, as far as dots and ceilings need."""
-    ridge = max(ceilings.peak / min(ceilings.gigabytes.values()) for ceilings in measured)
-    peaks = [gflops for ceilings in measured for gflops in ceilings.gflops.values()]
+    peaks = [gflops for ceilings in measured for gflops in _peaks(ceilings, rounded).values()]
+    ridge = max(max(peaks) / min(ceilings.gigabytes.values()) for ceilings in measured)
     intensities, speeds = [row.intensity for row in shown], [row.gflops for row in shown]
     left, low = min(intensities, default=1.0), min(speeds, default=1.0)
     axes.set(
@@ -84,21 +94,21 @@ def _scale(axes: Any, shown: Sequence[Row], measured: Sequence[Ceilings], wide: 
     axes.grid(visible=True, which="major", linewidth=0.6)
 
 
-def _roof(axes: Any, ceilings: Ceilings, line: dict[str, Any]) -> None:
+def _roof(axes: Any, ceilings: Ceilings, rounded: bool, line: dict[str, Any]) -> None:
     """Each level's slope up to the peak; each width's multiply-adds from the fastest level's slope on."""
     left, right = axes.get_xlim()
+    peaks = _peaks(ceilings, rounded).values()
     for bandwidth in ceilings.gigabytes.values():
-        ridge = ceilings.peak / bandwidth
-        axes.plot([left, ridge], [left * bandwidth, ceilings.peak], zorder=2, **line)
+        axes.plot([left, max(peaks) / bandwidth], [left * bandwidth, max(peaks)], zorder=2, **line)
     fastest = max(ceilings.gigabytes.values())
-    for gflops in ceilings.gflops.values():
+    for gflops in peaks:
         axes.plot([gflops / fastest, right], [gflops, gflops], zorder=2, **line)
 
 
-def _name_peaks(axes: Any, ceilings: Ceilings, others: Sequence[Ceilings], wide: bool) -> None:
+def _name_peaks(axes: Any, ceilings: Ceilings, others: Sequence[Ceilings], wide: bool, rounded: bool) -> None:
     """Names the horizontal lines: beside the picture, or on a phone above them, shorter."""
     right = axes.get_xlim()[1]
-    for gflops, names in _together((ceilings, *others)):
+    for gflops, names in _together((ceilings, *others), rounded):
         if wide:
             axes.annotate(
                 f"{gflops:,.0f}  {names[0]}" + "".join(f"\n{name}" for name in names[1:]), (right, gflops), (5, 0),
@@ -112,12 +122,12 @@ def _name_peaks(axes: Any, ceilings: Ceilings, others: Sequence[Ceilings], wide:
             )  # fmt: skip
 
 
-def _together(measured: Sequence[Ceilings]) -> list[tuple[float, list[str]]]:
+def _together(measured: Sequence[Ceilings], rounded: bool) -> list[tuple[float, list[str]]]:
     """Heights of the horizontal lines, each with its names; those of about the same height share a line."""
     found: list[tuple[float, list[str]]] = []
     for ceilings in measured:
-        for lanes, gflops in ceilings.gflops.items():
-            name = f"{lanes} lane{'s' * (lanes > 1)}, {_threads(ceilings)}"
+        for what, gflops in _peaks(ceilings, rounded).items():
+            name = f"{what}, {_threads(ceilings)}"
             near = next((names for other, names in found if max(gflops, other) < SAME * min(gflops, other)), None)
             if near is None:
                 found.append((gflops, [name]))

@@ -21,8 +21,9 @@ from ..native.calling_convention import (
     stride_bytes,
 )
 from ..simd import bfloat16, staged, store, store_masked, transpose_block, vector
+from ..simd.tiles import SIDE, STEP, configure, release
 from .entry import EPILOGUE
-from .pair_tiles import BLOCK, SIDE, STEP, TILE, configure, products, release
+from .pair_tiles import BLOCK, TILE, products
 
 WIDE = 128  # columns of B that are packed together
 DEPTH = 512  # of K in a block: a panel of B is 32 KiB, two thirds of the first caches of CPUs that have tiles

@@ -12,43 +12,14 @@ from numba.core import cgutils
 from ..simd import host
 from ..simd.bfloat16 import add_products, words_type
 from ..simd.memory import index, load, store
-from ..simd.register import Register, Scalar, constant, declare, splat
+from ..simd.register import Register, Scalar, constant, splat
 from ..simd.staging import staged
+from ..simd.tiles import SIDE, TILE_BYTES, TILE_ROW, has_tiles, tiles
 
-SIDE = 16  # of a tile, in rows, columns and pairs
 TILE = SIDE * SIDE  # words
-STEP = 2 * SIDE  # along k
 BLOCK = 2 * SIDE  # rows and columns of the sums
+SUMS, LEFT, RIGHT = 0, 4, 6  # registers: four of tiles of sums, two of A's rows, two of B's columns
 I8, I64 = ir.IntType(8), ir.IntType(64)
-# AMX: 1 KiB tiles of 16 rows of 64 bytes. Four hold sums, two hold A's rows, two B's columns.
-SUMS, LEFT, RIGHT, TILE_BYTES, TILE_ROW = 0, 4, 6, 1024, 64
-# Palette 1; from byte 16 on the bytes of each tile's rows in 16 bits, from byte 48 on its rows (Intel's architecture
-# manual, LDTILECFG).
-CONFIGURATION = [1, *[0] * 15, *[TILE_ROW, 0] * 8, *[0] * 16, *[SIDE] * 8, *[0] * 8]
-
-
-def has_tiles(vector_type):
-    """Whether tile registers multiply: AMX, if the system lets the process use it."""
-    return vector_type.lanes == SIDE and vector_type.dtype == types.float32 and host.has_tiles()
-
-
-@staged
-def configure(vector, nothing):
-    """Gives the thread's tile registers their shape, where they are used."""
-    if not has_tiles(vector):
-        return
-    builder, kind = nothing.builder, ir.ArrayType(I8, len(CONFIGURATION))
-    constants = ir.GlobalVariable(builder.module, kind, builder.module.get_unique_name("tiles"))
-    constants.linkage, constants.global_constant, constants.unnamed_addr = "private", True, True
-    constants.initializer = ir.Constant(kind, CONFIGURATION)
-    _tiles(builder, "ldtilecfg", constants)
-
-
-@staged
-def release(vector, nothing):
-    """Empties the tile registers, which the system would save at each change of threads."""
-    if has_tiles(vector):
-        _tiles(nothing.builder, "tilerelease")
 
 
 @staged
@@ -58,13 +29,6 @@ def products(vector, a, b, steps, height, width, sums):
     For ``height`` rows and ``width`` columns, both at most 32; of the others nothing is said.
     """
     (_in_tiles if has_tiles(vector) else _in_vectors)(vector, a, b, steps, height, width, sums)
-
-
-def _tiles(builder, name, *arguments):
-    """An instruction on tile registers, which are named by constants."""
-    values = [ir.Constant(I8, a) if isinstance(a, int) else a for a in arguments]
-    values = [builder.bitcast(v, I8.as_pointer()) if isinstance(v.type, ir.PointerType) else v for v in values]
-    builder.call(declare(builder, f"llvm.x86.{name}", ir.VoidType(), [v.type for v in values]), values)
 
 
 def _in_tiles(vector, a, b, steps, height, width, sums):
@@ -87,18 +51,18 @@ def _tile_loop(builder, a, b, steps, rows, columns, sums):
         return builder.gep(pointer, [offset], source_etype=I8)
 
     for _, _, number in grid:
-        _tiles(builder, "tilezero", number)
+        tiles(builder, "tilezero", number)
     with cgutils.for_range(builder, steps) as loop:
         offset = builder.mul(loop.index, step_bytes)
         for first, count, pointer in ((LEFT, rows, a), (RIGHT, columns, b)):
             for n in range(count):
                 place = at(pointer, builder.add(offset, ir.Constant(I64, n * TILE_BYTES)))
-                _tiles(builder, "tileloadd64", first + n, place, ir.Constant(I64, TILE_ROW))
+                tiles(builder, "tileloadd64", first + n, place, ir.Constant(I64, TILE_ROW))
         for r, c, number in grid:
-            _tiles(builder, "tdpbf16ps", number, LEFT + r, RIGHT + c)
+            tiles(builder, "tdpbf16ps", number, LEFT + r, RIGHT + c)
     for r, c, number in grid:
         place = at(sums, ir.Constant(I64, 4 * (r * SIDE * BLOCK + c * SIDE)))
-        _tiles(builder, "tilestored64", number, place, ir.Constant(I64, 4 * BLOCK))
+        tiles(builder, "tilestored64", number, place, ir.Constant(I64, 4 * BLOCK))
 
 
 def _in_vectors(vector, a, b, steps, height, width, sums):

@@ -1,5 +1,7 @@
 """The machine's ceilings: measured with arrays of each level's size, and what they say a call takes at least."""
 
+from dataclasses import replace
+
 import pytest
 
 from kernels import hardware
@@ -58,6 +60,21 @@ def test_each_level_is_measured_with_arrays_that_the_nearer_one_does_not_hold(mo
 def test_the_roof_is_the_lower_of_arithmetic_and_memory():
     assert KNOWN.seconds(1000, 100) == pytest.approx(1000 / 80e9)
     assert KNOWN.seconds(100, 100) == pytest.approx(100 / 40e9)
+
+
+def test_products_in_bfloat16_have_a_roof_of_their_own():
+    faster = replace(KNOWN, bfloat16=320.0)
+    assert faster.seconds(1000, 100) == KNOWN.seconds(1000, 100, precision="bfloat16") == pytest.approx(1000 / 80e9)
+    assert faster.seconds(1000, 0, precision="bfloat16") == pytest.approx(1000 / 320e9)
+    assert replace(KNOWN, bfloat16=40.0).peak_of("bfloat16") == KNOWN.peak  # nothing keeps a backend from float32
+
+
+def test_the_peak_of_bfloat16_is_measured_where_there_are_instructions(ceilings):
+    from kernels.numba_backend.simd import host
+
+    assert (ceilings.bfloat16 is None) is not host.has_feature("avx512bf16")
+    if host.has_tiles():
+        assert ceilings.bfloat16 > ceilings.peak
 
 
 def test_each_level_holds_what_it_can_of_a_footprint():
