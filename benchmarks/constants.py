@@ -59,10 +59,13 @@ def calls(family: str, kernel: str, *shapes: Shape, note: str = "", **variant: A
     return tuple(Timed(kernel, family, shape, "", variant, note) for shape in shapes)
 
 
-def products(*shapes: Shape, transpose_b: bool = False) -> tuple[Timed, ...]:
-    """m x k by k x n, the second factor as it is or transposed."""
-    note = "NT" if transpose_b else ""
-    return calls("products", "matmul", *shapes, note=note, transpose_a=False, transpose_b=transpose_b)
+def products(
+    *shapes: Shape, transpose_a: bool = False, transpose_b: bool = False, precision: str = "full"
+) -> tuple[Timed, ...]:
+    """m x k by k x n, either factor as it is or transposed."""
+    note = "".join("T" if transposed else "N" for transposed in (transpose_a, transpose_b))
+    options = {"transpose_a": transpose_a, "transpose_b": transpose_b, "precision": precision}
+    return calls("products", "matmul", *shapes, note="" if note == "NN" else note, **options)
 
 
 def steps(*names: str) -> tuple[Size, ...]:
@@ -74,17 +77,31 @@ LARGE = (512, 2048, 2048)
 LENGTHS = [(1 << n,) for n in range(13, 20)]
 CONSTANTS = {
     "products.DEPTH": Constant(
-        f"{NUMBA}.kernels.products",
+        f"{NUMBA}.kernels.products.gemm",
         (256, 512, 1024, 2048),
         (*products((128, 784, 512), LARGE), *products(LARGE, transpose_b=True)),
     ),
     "products.DIRECT_ROWS": Constant(
-        f"{NUMBA}.kernels.products",
+        f"{NUMBA}.kernels.products.gemm",
         (0, 32, 64, 128, 256),
         products(*((m, 64, 128) for m in (16, 32, 64, 128, 256)), *((m, 784, 512) for m in (32, 64, 128, 256))),
     ),
+    "products.PACKED_STRIDE": Constant(
+        f"{NUMBA}.kernels.products.gemm",
+        (0, 2048, 4096, NEVER),
+        products((128, 784, 512), (256, 256, 256), (784, 128, 512), (1024, 1024, 1024), transpose_a=True),
+    ),
+    "pairs.DEPTH": Constant(
+        f"{NUMBA}.kernels.products.pairs", (256, 512, 1024), products((128, 784, 512), LARGE, precision="bfloat16")
+    ),
+    "pairs.TALL": Constant(
+        f"{NUMBA}.kernels.products.pairs", (128, 256, 512), products((128, 784, 512), LARGE, precision="bfloat16")
+    ),
+    "pairs.WIDE": Constant(
+        f"{NUMBA}.kernels.products.pairs", (64, 128, 512), products((128, 784, 512), LARGE, precision="bfloat16")
+    ),
     "micro_kernel.GROUP": Constant(
-        f"{NUMBA}.kernels.micro_kernel", (1, 2, 4, 8, 14), products((32, 64, 128), (256, 128, 64), LARGE)
+        f"{NUMBA}.kernels.products.micro_kernel", (1, 2, 4, 8, 14), products((32, 64, 128), (256, 128, 64), LARGE)
     ),
     "row_passes.COLUMN_VECTORS": Constant(
         f"{NUMBA}.kernels.row_passes",

@@ -28,7 +28,7 @@ from numba.core.registry import cpu_target
 
 from ..contract.code import Code, Place
 from .kernels.entry import Arrangement, Epilogue
-from .kernels.products import tile_turn
+from .kernels.products.gemm import tile_turn
 from .native.calling_convention import KERNEL
 from .native.compilation import working
 from .runtime.machine import Machine

@@ -10,7 +10,7 @@ import numpy as np
 from ... import environment
 from ...contract.dtypes import DTYPES
 from ..kernels.entry import Epilogue
-from ..kernels.products import EPILOGUES, epilogue_signature
+from ..kernels.products.epilogues import EPILOGUES, epilogue_signature
 from ..kernels.table import ENTRIES
 from ..native.calling_convention import KERNEL
 from ..native.compilation import address_of

@@ -26,7 +26,8 @@ from kernels.explanation.loops import natural_loops
 from kernels.explanation.mix import Mix, chain
 from kernels.explanation.operands import DEFAULTS, declaration_of, operands_of
 from kernels.numba_backend.kernels.entry import Epilogue
-from kernels.numba_backend.kernels.products import EPILOGUES, tile_turn
+from kernels.numba_backend.kernels.products.epilogues import EPILOGUES
+from kernels.numba_backend.kernels.products.gemm import tile_turn
 from kernels.numba_backend.kernels.table import ENTRIES
 from kernels.numba_backend.listing import listing
 from kernels.numba_backend.native.calling_convention import KERNEL, columns, pointer

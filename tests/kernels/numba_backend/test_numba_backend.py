@@ -20,7 +20,8 @@ import kernels
 import kernels.testing as suite
 import tinynet as tn
 from kernels.contract import ACTIVATIONS, OUTPUT_ACTIVATIONS
-from kernels.numba_backend.kernels.products import DEPTH, EPILOGUES
+from kernels.numba_backend.kernels.products.epilogues import EPILOGUES
+from kernels.numba_backend.kernels.products.gemm import DEPTH
 from kernels.numba_backend.native import invocation
 from kernels.numba_backend.runtime import executor, machine, team
 from kernels.numba_backend.simd import host

@@ -94,7 +94,7 @@ def test_the_key_depends_on_cpu_and_settings(monkeypatch):
     [
         "contract/random.py",
         "contract/declaration.py",
-        "numba_backend/kernels/micro_kernel.py",
+        "numba_backend/kernels/products/micro_kernel.py",
         "numba_backend/simd/vector.py",
     ],
 )

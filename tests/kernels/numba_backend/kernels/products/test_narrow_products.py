@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import kernels
-from kernels.numba_backend.kernels.narrow_products import DEPTH, FEW, LEAST, LEAST_ALONG, is_narrow
+from kernels.numba_backend.kernels.products.narrow import DEPTH, FEW, LEAST, LEAST_ALONG, is_narrow
 
 SHAPES = [
     (100, 100, 1), (1000, 30, 2), (1, 100, 100), (33, DEPTH + 76, 3), (17, 64, FEW), (FEW, 70, 33),

@@ -15,15 +15,8 @@ product is compiled, whatever follows it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
-
-import numpy as np
-from numba import types
-
-from ...contract import ACTIVATIONS, OUTPUT_ACTIVATIONS
-from ...memory import PAGE
-from ..native.calling_convention import (
+from ....memory import PAGE
+from ...native.calling_convention import (
     advance,
     columns,
     finish,
@@ -35,23 +28,19 @@ from ..native.calling_convention import (
     stack,
     stride_bytes,
 )
-from ..native.partition import COLUMN_UNIT, share_of, splits_rows
-from ..simd import staged, store, store_masked, transpose_block
-from .activations import expression
-from .entry import EPILOGUE, PART, Arrangement, Entry, Epilogue, Split
+from ...native.partition import COLUMN_UNIT, share_of, splits_rows
+from ...simd import store, store_masked, transpose_block
+from ..entry import EPILOGUE
 from .micro_kernel import make_tile, tallest
-from .narrow_products import gemm_narrow, is_narrow
-from .pair_products import gemm_bfloat16
 
-Array = np.ndarray[Any, Any]
 # Most rows of a packed panel: 128 KiB at two vectors of 512 bits, half of the smallest L2 caches. Each block of K reads
 # and writes C once more. Sums are cut here, so it is the same on all machines. 128x784x512 takes the same within 2 %
 # with 256 to 2048 (`benchmarks/constants.py products.DEPTH`, a 2-core Xeon with AVX-512).
 DEPTH = 1024
 # A turned A is read a few elements from each of its rows. Where these are so far apart, and so many columns of C are
-# computed from them, packing a block of A for all panels of B is worth its time: half as long for 1024x1024x1024, 13 %
-# less for 784x128x512; with rows of 1 KiB (256x256x256) it is longer. `benchmarks/constants.py products.PACKED_STRIDE`
-# compares.
+# computed from them, packing a block of A for all panels of B is worth its time: by `benchmarks/constants.py
+# products.PACKED_STRIDE` on a 2-core Xeon with AVX-512, 1024x1024x1024 takes 39 % less, 784x128x512 6 %, what has
+# shorter rows the same within 3 %.
 PACKED_STRIDE = PAGE // 2  # bytes
 PACKED_COLUMNS = 128
 LEFT_BYTES = 1 << 19  # of the packed block, which the second cache has to hold beside a panel
@@ -180,105 +169,3 @@ def tile_turn(f, operands, threads):
     tiles = -(-rows_used // tallest(vectors))
     high = -(-rows_used // tiles)
     return high * vectors * f.lanes, high + vectors
-
-
-# ---- epilogues ----------------------------------------------------------------------------------------------------
-
-
-def epilogue_signature(f):
-    """void epilogue(c, row of c in elements, y, row of y, rows, columns)."""
-    floats, whole = types.CPointer(f.dtype), types.int64
-    return types.void(floats, whole, floats, whole, whole, whole)
-
-
-def activation_epilogue(function):
-    """c = function(c)."""
-
-    @staged
-    def value(c):
-        return function(c)
-
-    def build(f):
-        lanes = f.lanes
-
-        def epilogue(c, c_row, y, y_row, height, width):
-            for i in range(height):
-                for j in range(0, width, lanes):
-                    at, live = i * c_row + j, f.first_lanes(width - j)
-                    store_masked(c, at, value(f.load_masked(c, at, live)), live)
-
-        return epilogue
-
-    return build
-
-
-def gradient_epilogue(function):
-    """c = function(c, y)."""
-
-    @staged
-    def value(c, y):
-        return function(c, y)
-
-    def build(f):
-        lanes = f.lanes
-
-        def epilogue(c, c_row, y, y_row, height, width):
-            for i in range(height):
-                for j in range(0, width, lanes):
-                    at, live = i * c_row + j, f.first_lanes(width - j)
-                    output = f.load_masked(y, i * y_row + j, live)
-                    store_masked(c, at, value(f.load_masked(c, at, live), output), live)
-
-        return epilogue
-
-    return build
-
-
-EPILOGUES = {
-    **{name: activation_epilogue(expression(name)) for name in ACTIVATIONS if name != "identity"},
-    **{f"{name}_gradient": gradient_epilogue(expression(f"{name}_gradient")) for name in OUTPUT_ACTIVATIONS},
-}
-
-
-# ---- how a call's arguments become operands, and how threads split it -----------------------------------------------
-
-
-def product(precision: str, rows: int, depth: int, columns: int, char: str, operands: tuple[Any, ...]) -> Arrangement:
-    """The kernel for a product of these sizes."""
-    name = "gemm_bfloat16"
-    if precision == "full":
-        turned_a, turned_b = operands[4] != 0, operands[5] != 0
-        name = "gemm_narrow" if is_narrow(rows, depth, columns, turned_a, turned_b) else "gemm"
-    return name, char, operands, rows * depth * columns
-
-
-def matmul(a: Array, b: Array, transpose_a: bool, transpose_b: bool, precision: str, out: Array) -> Arrangement:
-    operands = (a, b, None, out, float(transpose_a), float(transpose_b), None, None)
-    return product(precision, out.shape[0], a.shape[0 if transpose_a else 1], out.shape[1], out.dtype.char, operands)
-
-
-def linear(x: Array, weight: Array, bias: Array | None, activation: str, precision: str, out: Array) -> Arrangement:
-    epilogue = None if activation == "identity" else Epilogue(activation)
-    operands = (x, weight, bias, out, 0.0, 0.0, epilogue, None)
-    return product(precision, out.shape[0], x.shape[1], out.shape[1], out.dtype.char, operands)
-
-
-def matmul_gradient(
-    a: Array, b: Array, y: Array, activation: str, transpose_a: bool, transpose_b: bool, precision: str, out: Array
-) -> Arrangement:
-    operands = (a, b, None, out, float(transpose_a), float(transpose_b), Epilogue(f"{activation}_gradient"), y)
-    return product(precision, out.shape[0], a.shape[0 if transpose_a else 1], out.shape[1], out.dtype.char, operands)
-
-
-def split(operands: Sequence[Any]) -> Split:
-    turned_a, turned_b = operands[4] != 0, operands[5] != 0
-    return Split(PART, 3, ("*i" if turned_a else "i*", "j*" if turned_b else "*j", "*j", "ij", "", "", "", "ij"))
-
-
-BUILDERS = {"gemm": gemm, "gemm_bfloat16": gemm_bfloat16, "gemm_narrow": gemm_narrow}
-ENTRIES = {name: Entry(build, split) for name, build in BUILDERS.items()}
-ARRANGEMENTS: dict[str, Callable[..., Arrangement]] = {
-    "matmul": matmul,
-    "linear": linear,
-    "matmul_gradient": matmul_gradient,
-}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import kernels
-from kernels.numba_backend.kernels.products import DEPTH, LEFT_BYTES, PACKED_COLUMNS, PACKED_STRIDE
+from kernels.numba_backend.kernels.products.gemm import DEPTH, LEFT_BYTES, PACKED_COLUMNS, PACKED_STRIDE
 
 # A turned factor is packed from these rows and columns on: below, at and above them, and with several blocks of each.
 ROWS = PACKED_STRIDE // 4

@@ -3,12 +3,12 @@
 Both operands are rounded while they are packed, so that a tile reads 1 KiB that is in one piece (``pair_tiles``). LOOP
 1 splits K into blocks, LOOP 2 the rows, whose packed block stays in the second cache; LOOP 3 goes over panels of B,
 each packed once a block of rows; LOOP 4 over blocks of sums. Each element is summed in the same order whoever computes
-it, as in ``products``.
+it, as in ``gemm``.
 """
 
 from numba import types
 
-from ..native.calling_convention import (
+from ...native.calling_convention import (
     advance,
     columns,
     finish,
@@ -20,11 +20,13 @@ from ..native.calling_convention import (
     stack,
     stride_bytes,
 )
-from ..simd import bfloat16, staged, store, store_masked, transpose_block, vector
-from ..simd.tiles import SIDE, STEP, configure, release
-from .entry import EPILOGUE
+from ...simd import bfloat16, staged, store, store_masked, transpose_block, vector
+from ...simd.tiles import SIDE, STEP, configure, release
+from ..entry import EPILOGUE
 from .pair_tiles import BLOCK, TILE, products
 
+# By `benchmarks/constants.py pairs.WIDE` on a 2-core Xeon with AMX, 64 to 512 take the same within 12 %: products in tiles
+# wait for memory.
 WIDE = 128  # columns of B that are packed together
 DEPTH = 512  # of K in a block: a panel of B is 32 KiB, two thirds of the first caches of CPUs that have tiles
 TALL = 256  # rows of a packed block: 256 KiB at most, half of the smallest second caches
@@ -43,7 +45,7 @@ def words_beside(first, second):
 
 
 def gemm_bfloat16(f):
-    """Operands as those of ``products.gemm``."""
+    """Operands as those of ``gemm``."""
     lanes, size = f.lanes, f.bits // 8
     word = vector(types.uint32, lanes)
     left_words, right_words = TALL * DEPTH // 2, WIDE * DEPTH // 2

@@ -9,7 +9,7 @@ alone.
 from llvmlite import ir
 from numba import types
 
-from ..native.calling_convention import (
+from ...native.calling_convention import (
     advance,
     columns,
     finish,
@@ -21,13 +21,13 @@ from ..native.calling_convention import (
     stack,
     stride_bytes,
 )
-from ..simd import host, staged, store, store_masked
-from ..simd.arithmetic import multiply_add
-from ..simd.memory import first_lanes, index, load, load_masked
-from ..simd.memory import store as store_register
-from ..simd.reductions import transpose
-from ..simd.register import Register, Scalar, constant, splat
-from .entry import EPILOGUE
+from ...simd import host, staged, store, store_masked
+from ...simd.arithmetic import multiply_add
+from ...simd.memory import first_lanes, index, load, load_masked
+from ...simd.memory import store as store_register
+from ...simd.reductions import transpose
+from ...simd.register import Register, Scalar, constant, splat
+from ..entry import EPILOGUE
 
 FEW = 4  # vectors at most: of more, lanes that are columns are used well enough
 WIDEST = 8  # vectors of outputs at a time
@@ -192,7 +192,7 @@ def is_narrow(rows, depth, columns, turned_a, turned_b):
 
 
 def gemm_narrow(f):
-    """Operands as those of ``products.gemm``, of which rows or columns of C are at most ``FEW``."""
+    """Operands as those of ``gemm``, of which rows or columns of C are at most ``FEW``."""
     lanes, size = f.lanes, f.bits // 8
     vectors_elements, partial_elements, sums_elements = FEW * DEPTH, FEW * lanes * lanes, FEW * WIDEST * lanes
     counts = range(1, FEW + 1)

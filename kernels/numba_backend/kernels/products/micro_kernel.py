@@ -7,11 +7,11 @@ registers for, so that each element of A and B that is loaded serves many multip
 from llvmlite import ir
 from numba import types
 
-from ..simd import host
-from ..simd.arithmetic import multiply_add
-from ..simd.memory import first_lanes, index, load_masked, store_masked
-from ..simd.register import Register, Scalar, constant, splat
-from ..simd.staging import Memory, staged
+from ...simd import host
+from ...simd.arithmetic import multiply_add
+from ...simd.memory import first_lanes, index, load_masked, store_masked
+from ...simd.register import Register, Scalar, constant, splat
+from ...simd.staging import Memory, staged
 
 I64 = ir.IntType(64)
 WIDTHS = (2, 1)  # vectors

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import kernels
 from kernels.contract.precision import rounded
-from kernels.numba_backend.kernels.pair_products import DEPTH, TALL, WIDE
+from kernels.numba_backend.kernels.products.pairs import DEPTH, TALL, WIDE
 from kernels.numba_backend.simd import host
 
 EPS = np.finfo(np.float32).eps

@@ -9,12 +9,12 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from ..simd import host
-from ..simd.bfloat16 import add_products, words_type
-from ..simd.memory import index, load, store
-from ..simd.register import Register, Scalar, constant, splat
-from ..simd.staging import staged
-from ..simd.tiles import SIDE, TILE_BYTES, TILE_ROW, has_tiles, tiles
+from ...simd import host
+from ...simd.bfloat16 import add_products, words_type
+from ...simd.memory import index, load, store
+from ...simd.register import Register, Scalar, constant, splat
+from ...simd.staging import staged
+from ...simd.tiles import SIDE, TILE_BYTES, TILE_ROW, has_tiles, tiles
 
 TILE = SIDE * SIDE  # words
 BLOCK = 2 * SIDE  # rows and columns of the sums
