@@ -25,7 +25,7 @@ from ...simd.tiles import SIDE, STEP, configure, release
 from ..entry import EPILOGUE
 from .pair_tiles import BLOCK, TILE, products
 
-# By `benchmarks/constants.py pairs.WIDE` on a 2-core Xeon with AMX, 64 to 512 take the same within 12 %: products in tiles
+# By `benchmarks/constants.py pairs.WIDE` on a 2-core Xeon with AMX, 64 to 512 take the same within 12 %: tiles
 # wait for memory.
 WIDE = 128  # columns of B that are packed together
 DEPTH = 512  # of K in a block: a panel of B is 32 KiB, two thirds of the first caches of CPUs that have tiles
