@@ -3,6 +3,7 @@
 from ..contract.backend import Backend
 from .instruction import ARGUMENT, BACKWARD, FORWARD, OPTIMIZER, PARTS, PERSISTENT, Buffer, Instruction, View
 from .interpreter import Interpreter, Runner
+from .known import optimised, recalled
 from .passes import PASSES, optimise
 from .profile import Profile, Row, profile
 from .program import Program
@@ -21,5 +22,6 @@ def prepare(program: Program, backend: Backend) -> Runner:
 __all__ = [
     "ARGUMENT", "BACKWARD", "FORWARD", "OPTIMIZER", "PARTS", "PASSES", "PERSISTENT", "Buffer", "Instruction",
     "Interpreter", "Profile", "Program", "Row", "Runner", "Tape", "Timings", "View", "difference", "extent", "flag",
-    "optimise", "prepare", "profile", "read_by_value", "recorder", "recording", "refuse", "taping", "within",
+    "optimise", "optimised", "prepare", "profile", "read_by_value", "recalled", "recorder", "recording", "refuse",
+    "taping", "within",
 ]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from .instruction import TEMPORARY, Buffer, Instruction, View
 from .listing import listing
@@ -22,6 +23,7 @@ class Program:
     kept: list[tuple[View, View]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)  # what passes changed
     prologue: list[Instruction] = field(default_factory=list)  # what runs once before the first step of each run
+    worked_out: dict[Any, Any] = field(default_factory=dict, repr=False)  # by executors, for all programs of this form
 
     @property
     def temporaries(self) -> list[Buffer]:

@@ -21,8 +21,9 @@ from kernels.program import (
     Runner,
     difference,
     extent,
-    optimise,
+    optimised,
     prepare,
+    recalled,
     recorder,
     recording,
 )
@@ -125,11 +126,15 @@ class Step:
         self.replays[key] = self.replays.pop(key)
         return replay
 
-    def record(self, key: Any, backend: Backend, arguments: Sequence[Any], arrays: Sequence[Array]) -> Any:
+    def record(
+        self, key: Any, backend: Backend, arguments: Sequence[Any], arrays: Sequence[Array], ours: bool = False
+    ) -> Any:
         """Runs the step eagerly, and compares its calls with those of the time before. Returns what it returns.
 
-        arrays: those of the arguments, or of their tensors, that are the program's arguments. Raises NotReplayable
-        where the calls differ again and again though nothing that the step depends on has changed.
+        arrays: those of the arguments, or of their tensors, that are the program's arguments. ours: no code but
+        tinynet's runs in the step, which makes the same calls each time, and forgets gradients first: where a program
+        of these calls has been found to hold before, for other arrays, it need not be recorded twice. Raises
+        NotReplayable where the calls differ again and again though nothing that the step depends on has changed.
         """
         replay = self.replays.pop(key, None)
         known = replay is not None and replay.recording.snapshot.unchanged
@@ -137,6 +142,8 @@ class Step:
         found, returned = self._recorded(backend, arguments, arrays, before)
         if replay is None:
             replay = Replay(found)
+            replay.program = recalled(found.program, backend, self.without) if ours else None
+            replay.runner = prepare(replay.program, backend) if replay.program else None
         else:
             why = difference(replay.recording.program, found.program)
             why = ADDS if why and (found.adds or replay.recording.adds) else why
@@ -144,7 +151,7 @@ class Step:
             if why is not None:
                 replay.runner = replay.program = None
             elif replay.runner is None:
-                replay.program = optimise(found.program, backend, self.without)
+                replay.program = optimised(found.program, backend, self.without)
                 replay.runner = prepare(replay.program, backend)
             if replay.differed >= MOST_RECORDINGS - 1:
                 raise NotReplayable(f"the step cannot be replayed: {why}")

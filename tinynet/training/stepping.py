@@ -168,7 +168,8 @@ class Stepper:
         arrays = [batches[0].copy(), values[0], loss, self.features, self.target]
         with self._undone():
             try:
-                self._step.record(self._key(batches.shape[1], last), current(), [*arrays, last], arrays)
+                key = self._key(batches.shape[1], last)
+                self._step.record(key, current(), [*arrays, last], arrays, self.runs_only_ours)
             except NotReplayable as why:
                 self.compiles = False
                 warnings.warn(f"training goes on step by step: {why}", stacklevel=7)

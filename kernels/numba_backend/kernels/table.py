@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 from ...contract import DECLARATIONS
 from . import elementwise, losses, normalisation, optimizers, products, reductions, rows, watches
@@ -20,6 +21,7 @@ ENTRIES: dict[str, Entry] = {
 }
 
 
+@cache
 def arrangements() -> dict[str, Callable[..., Arrangement]]:
     """How the arguments of each kernel of the contract become a machine kernel's operands."""
     named = {name: entry.arrange or straight(name) for name, entry in ENTRIES.items() if name in DECLARATIONS}

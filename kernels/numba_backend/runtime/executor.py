@@ -136,6 +136,17 @@ def _walker(timed: bool) -> Callable[..., None]:
     return walk
 
 
+def _worked_out(program: Program, threads: int, calls: Sequence[Arrangement]) -> tuple[list[list[int]], arena.Plan]:
+    """Which instructions make up each phase, and where temporaries are."""
+    touched = [
+        regions(instruction, kernel, operands, threads)
+        for instruction, (kernel, _, operands, _) in zip(program.instructions, calls, strict=True)
+    ]
+    order = phases(program.instructions, touched)
+    together = order if threads > 1 else [[i] for phase in order for i in phase]
+    return order, arena.plan([[program.instructions[i] for i in phase] for phase in together], program)
+
+
 class Executor:
     """A program, ready to run natively. See kernels.program.Runner."""
 
@@ -143,14 +154,10 @@ class Executor:
         """arrangements: how a kernel's operands become those of the machine's kernels."""
         self.program, self.machine = program, machine
         calls = [arrangements[i.kernel](*i.operands) for i in program.instructions]
-        touched = [
-            regions(instruction, kernel, operands, machine.threads)
-            for instruction, (kernel, _, operands, _) in zip(program.instructions, calls, strict=True)
-        ]
-        order = phases(program.instructions, touched)
+        order, self.plan = program.worked_out.get(machine.threads) or program.worked_out.setdefault(
+            machine.threads, _worked_out(program, machine.threads, calls)
+        )
         self.phases = [[program.instructions[i] for i in phase] for phase in order]
-        one_after_the_other = [[program.instructions[i]] for phase in order for i in phase]
-        self.plan = arena.plan(self.phases if machine.threads > 1 else one_after_the_other, program)
         self._memory = self.plan.allocate()
         self._moving: list[tuple[int, int, int]] = []  # word, argument, offset
         self._temporary: list[int] = []  # words with addresses in the arena
