@@ -159,6 +159,15 @@ class Team:
         self._shared[ASLEEP::APART] = 1
         self._shared_address, self._words_address = int(self._shared.ctypes.data), int(self._words.ctypes.data)
 
+    def start(self) -> Team:
+        """Starts the threads now rather than with the first call; the team."""
+        if not self._started and self._busy.acquire(blocking=False):
+            try:
+                self._start()
+            finally:
+                self._busy.release()
+        return self
+
     def _start(self) -> int:
         """Starts the threads, as many as the system allows; how many there are."""
         global _startable

@@ -22,7 +22,7 @@ import tinynet as tn
 from kernels.contract import ACTIVATIONS, OUTPUT_ACTIVATIONS
 from kernels.numba_backend.kernels.products import DEPTH, EPILOGUES
 from kernels.numba_backend.native import invocation
-from kernels.numba_backend.runtime import executor, machine, team
+from kernels.numba_backend.runtime import machine, team
 from kernels.numba_backend.simd import host
 from tinynet.backends import running_on
 
@@ -212,7 +212,6 @@ def test_an_interrupted_call_is_finished(monkeypatch, when, kernel):
         patch.undo()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(executor.Choice, "next", lambda self: self.threads)
     with running_on(backend):
         expected = [call() for _ in range(4)][-1]
         for pause in (0, 0.05):  # threads awake, and asleep

@@ -79,7 +79,7 @@ def test_many_threads_on_few_cpus_train_to_the_same_bits():
 
 
 @pytest.mark.parametrize("allowed", [0, 1, 2])
-def test_fewer_threads_where_no_more_can_be_started(monkeypatch, become, allowed):
+def test_fewer_threads_where_no_more_can_be_started(monkeypatch, become, always_all, allowed):
     """Kernels run on those that could be; a program, which is split for a number of threads, on one."""
     start, left = threading.Thread.start, [allowed]
 
@@ -92,7 +92,6 @@ def test_fewer_threads_where_no_more_can_be_started(monkeypatch, become, allowed
     monkeypatch.setattr(threading.Thread, "start", limited)
     monkeypatch.setattr(machine, "SHARED_FROM", 0)
     monkeypatch.setattr(team, "_startable", team.MOST_THREADS)
-    monkeypatch.setattr("kernels.numba_backend.runtime.executor.Choice.next", lambda self: self.threads)
     backend, alone = (kernels.load("numba", threads=threads) for threads in (10 + allowed, 1))
     for _ in range(3):
         np.testing.assert_array_equal(backend.exp(X), alone.exp(X))
@@ -248,11 +247,9 @@ def scored(weight):
     return step
 
 
-def test_a_profile_says_on_how_many_threads_it_ran(monkeypatch):
+def test_a_profile_says_on_how_many_threads_it_ran(always_all):
     """One where another caller has the team: its readings are not those of threads that never began."""
     backend, step = kernels.load("numba", threads=2), scored(tn.nn.Parameter(X * 0.01))
-    monkeypatch.setattr("kernels.numba_backend.runtime.executor.Choice.next", lambda self: self.threads)
-    monkeypatch.setattr("kernels.numba_backend.runtime.executor.Choice.fastest", property(lambda self: self.threads))
     with running_on(backend):
         for _ in range(4):
             step(X)
