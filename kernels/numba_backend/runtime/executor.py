@@ -32,7 +32,7 @@ from .callers import CALLERS
 from .footprints import regions
 from .machine import Machine
 from .phases import phases
-from .team import team_of
+from .team import PATIENCE, team_of
 from .thread_choice import BEHIND as BEHIND_SECONDS
 from .thread_choice import Decision, record_of
 from .walker import (
@@ -160,7 +160,7 @@ class Executor:
                 decision = self._record.decide(steps - done, steps - done + more, only)
                 ran = self._run(walker(), decision, arguments, done)
                 if ran.steps:
-                    self._record.note(decision._replace(threads=ran.threads), ran.steps, ran.seconds)
+                    self._record.note(decision, ran.threads, ran.steps, ran.seconds)
                 done, halted = done + ran.steps, ran.halted
             self._steps += done
         return done
@@ -204,7 +204,7 @@ class Executor:
         team = team_of(threads).start() if threads > 1 else None
         started = time.perf_counter()
         if team is not None:
-            threads = team.run(launcher, operands)
+            threads = team.run(launcher, operands, patience=PATIENCE)
         else:
             launcher.run(operands)
         seconds, steps = time.perf_counter() - started, int(state[DONE])

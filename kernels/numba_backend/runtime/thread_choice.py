@@ -138,16 +138,21 @@ class Record:
             return Decision(1, steps, alone)
         return Decision(wanted, piece if self._trial else steps, alone)
 
-    def note(self, decision: Decision, steps: int, seconds: float) -> None:
-        """Takes what a run of so many steps took, that was decided so."""
-        threads, lost = decision.threads, seconds - steps * decision.alone
+    def note(self, decision: Decision, threads: int, steps: int, seconds: float) -> None:
+        """Takes what a run of so many steps took, that was decided so, and on how many threads it ran."""
+        if threads < decision.threads:  # not all could come
+            self._neighbours.disturbed(0.0)
+            return
+        lost = seconds - steps * decision.alone
         if threads > 1 and lost > max(SLICE, decision.alone):
             self._neighbours.disturbed(lost)
             return
         if threads > 1:
             self._neighbours.undisturbed(seconds)
         self._speeds[threads].note(steps, seconds)
-        if threads == self._trial and (self._speeds[threads].runs >= PIECES or lost > BEHIND):
+        runs = self._speeds[threads].runs
+        # The first run of a trial may find threads that were woken on one CPU, which takes a moment to mend.
+        if threads == self._trial and (runs >= PIECES or (runs > 1 and lost > BEHIND)):
             same = self.fastest == self._was
             self._trial, self._pause = 0, min(LATEST, 2 * self._pause) if same else SOONEST
             self._next = self._neighbours.clock() + self._pause

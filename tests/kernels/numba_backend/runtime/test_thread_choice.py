@@ -49,7 +49,7 @@ class Machine:
             ran = min(decision.steps, self._until_behind()) if decision.threads > 1 else decision.steps
             took = ran * self.taken[decision.threads] + (decision.threads > 1) * self.lost
             self.now += took
-            record.note(decision, ran, took)
+            record.note(decision, decision.threads, ran, took)
             found.append(decision.threads)
         return found
 
@@ -99,8 +99,8 @@ def test_nothing_is_tried_where_too_little_is_left():
 def test_a_trial_is_short():
     """Of a run of a thousand steps, which takes 20 ms, a millisecond at a time is tried."""
     machine = Machine()
-    machine.record.note(machine.record.decide(1, ENDLESS), 1, 20e-6)
-    machine.record.note(machine.record.decide(50, ENDLESS), 50, 1e-3)
+    machine.record.note(machine.record.decide(1, ENDLESS), 1, 1, 20e-6)
+    machine.record.note(machine.record.decide(50, ENDLESS), 1, 50, 1e-3)
     decision = machine.record.decide(1000, ENDLESS)
     assert decision.threads == 4 and 40 <= decision.steps <= 50 and decision.alone == pytest.approx(20e-6)
 
@@ -237,9 +237,9 @@ def test_a_run_that_gives_up_threads_in_its_middle_has_the_same_bits(monkeypatch
             return decide(self, steps, left, only)
         return thread_choice.Decision(1 if ended and ended[-1] else self.threads, steps, 1e-12)
 
-    def noting(self, decision, steps, seconds):
-        ended.append(decision.threads > 1 and steps < decision.steps)
-        note(self, decision, steps, seconds)
+    def noting(self, decision, threads, steps, seconds):
+        ended.append(threads > 1 and steps < decision.steps)
+        note(self, decision, threads, steps, seconds)
 
     monkeypatch.setattr(Record, "decide", hopeful)
     monkeypatch.setattr(Record, "note", noting)

@@ -171,6 +171,28 @@ def test_an_interrupted_start_leaves_no_thread(monkeypatch, become):
     assert (backend.matmul(X, X) == 300).all() and become(13)
 
 
+def test_a_run_is_called_off_where_a_thread_does_not_come(monkeypatch):
+    """One of five sleeps on: the caller runs alone, and those who joined go; all run the next call, and the one after."""
+    machine_of_five, crew = machine.Machine(1, 5), team.team_of(5)
+    kernel, expected = machine_of_five.launcher("exp", "f"), kernels.load("numba", threads=1, simd_width=1).exp(X)
+
+    def ran(patience):
+        out = np.empty_like(X)
+        threads = crew.run(kernel, (X, out), patience=patience)
+        np.testing.assert_array_equal(out, expected)
+        return threads
+
+    assert ran(0) == 5
+    deadline = time.monotonic() + 60
+    while not crew._shared[team.ASLEEP + team.APART * 3] and time.monotonic() < deadline:
+        time.sleep(0.01)
+    with monkeypatch.context() as patch:
+        patch.setattr(crew._wake[3], "release", lambda: None)
+        assert [ran(100), ran(100)] == [1, 1]
+    crew._wake[3].release()
+    assert [ran(0), ran(1 << 40), ran(0)] == [5, 5, 5]
+
+
 # ---- how long -----------------------------------------------------------------------------------------------------
 
 
