@@ -139,8 +139,8 @@ CONSTANTS = {
         (*products((128, 784, 512)), *steps("small32", "medium")),
         threads=2,
     ),
-    "executor.SPINS": Constant(
-        f"{NUMBA}.runtime.executor", (20, 200, 2000, 20_000, 200_000), steps("small32", "medium"), threads=2
+    "walker.SPINS": Constant(
+        f"{NUMBA}.runtime.walker", (20, 200, 2000, 20_000, 200_000), steps("small32", "medium"), threads=2
     ),
     "machine.SHARED_FROM": Constant(
         f"{NUMBA}.runtime.machine",

@@ -6,6 +6,7 @@ import pytest
 from backends import BACKENDS, loaded
 
 import kernels.numba_backend
+from kernels.numba_backend.runtime import thread_choice
 
 # A shell has what it starts in the background ignore Ctrl-C, and so would all that the tests start; a handler that is
 # set is not handed on, so they begin with the default.
@@ -17,6 +18,13 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def backend(request):
     """Each built-in backend."""
     return loaded(request.param)
+
+
+@pytest.fixture
+def always_all():
+    """Programs run on all threads, whatever they learn about them."""
+    with thread_choice.always_all():
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -35,12 +35,13 @@ class Runner(Protocol):
     program: Program
     plan: arena.Plan
 
-    def run(self, steps: int, arguments: Sequence[Array]) -> int:
+    def run(self, steps: int, arguments: Sequence[Array], more: int | None = None) -> int:
         """Runs so many steps; how many were run before a watch halted the run.
 
         What a halted step wrote outside of itself is then as it was before that step.
         arguments: arrays with one entry for each step along a first axis (of stride 0 where all steps take the same
         one), each entry contiguous. A step may write an entry of its own.
+        more: how many steps are to come after these, as far as is known: what may be tried depends on it.
         """
 
     def results(self) -> list[Array]:
@@ -116,7 +117,7 @@ class Interpreter:
             self._memory = self.plan.allocate()
             self._place()
 
-    def run(self, steps: int, arguments: Sequence[Array]) -> int:
+    def run(self, steps: int, arguments: Sequence[Array], more: int | None = None) -> int:
         """See Runner."""
         with self._context():
             return self._run(steps, arguments)

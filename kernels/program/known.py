@@ -1,8 +1,8 @@
 """Programs that were optimised before: the same calls on other arrays of the same kind need no pass again.
 
 A program's form is its calls with buffers by kind, number and size, and without the seeds of random numbers: what
-passes and executors decide depends on nothing else. What they made of a form is kept without arrays, and gets those of a
-program of that form, and its seeds, when one comes.
+passes and executors decide depends on nothing else. What they made of a form is kept without arrays, and gets those of
+a program of that form, and its seeds, when one comes.
 """
 
 from __future__ import annotations

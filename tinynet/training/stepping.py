@@ -75,6 +75,7 @@ class Stepper:
         self._step_seconds: dict[Any, float] = {}
         self._kept: list[tuple[Array, Array]] = []  # all that steps change, and copies of it
         self._data: tuple[weakref.ref[Array], ...] = ()
+        self.epochs_left = 0  # after the current one
         self.runs_only_ours = False  # no code but tinynet's is called in a step
         self.program: Program | None = None  # the last that was replayed
 
@@ -140,16 +141,21 @@ class Stepper:
         target = self.target.shape, self.target.dtype
         return current(), self.trainer.precision, size, last, self.features.shape, target
 
-    def run(self, batches: Array) -> list[float]:
+    def run(self, batches: Array, in_epoch: int = 0) -> list[float]:
         """Steps on the first of these batches, each a row of row numbers; their losses.
+
+        in_epoch: how many batches of this size each later epoch has.
 
         A step that was not finished, as its loss is not finite, is not among those returned: ``refuse_loss`` says so.
         Raises what a step raises, for instance ValueError for a label out of range; all is then as before that step.
         """
         # Batches until an update, which is a step of another kind.
         left = -(self.trainer.step + 1) % self.trainer.batches_an_update
+        more = len(batches) + self.epochs_left * in_epoch
         batches, last = batches[: left or (1 if self.trainer.batches_an_update > 1 else None)], left == 0
-        found = self._replay(batches, last) if self.compiles and not self._halted else self._eager(batches[0], last)
+        found = (
+            self._replay(batches, last, more) if self.compiles and not self._halted else self._eager(batches[0], last)
+        )
         self.trainer.step += len(found)
         if self.trainer.schedules:
             self.trainer.schedules.apply(self.trainer.step, self._next)
@@ -191,7 +197,8 @@ class Stepper:
                 raise
             self._failed = error.args[0]
 
-    def _replay(self, batches: Array, last: bool) -> list[float]:
+    def _replay(self, batches: Array, last: bool, more: int) -> list[float]:
+        """more: batches of this size to come, these included."""
         key = self._key(batches.shape[1], last)
         replay = self._trusted.get(key) or self._step.ready(key)
         if replay is None:
@@ -205,7 +212,7 @@ class Stepper:
         values = self._values(len(batches) + 1)
         arguments = self._arguments(batches, losses, values)
         started = time.perf_counter()
-        done = replay.runner.run(len(batches), arguments)
+        done = replay.runner.run(len(batches), arguments, more - len(batches))
         self._step_seconds[key] = max(1e-7, (time.perf_counter() - started) / len(batches))
         self._halted, self._next = done < len(batches), values[-1 if len(values) == 1 else done]
         found: list[float] = losses[:done, 0].tolist()

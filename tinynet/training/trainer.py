@@ -401,6 +401,7 @@ class _Run:
             try:
                 self._hooks("fit_begins", self.validation or (self.features, self.target))
                 for left in reversed(range(self.epochs)):
+                    self.stepper.epochs_left = left
                     self._epoch(bar, left == 0)
                     if history.stopped:
                         break
@@ -446,7 +447,7 @@ class _Run:
             for count, size in self.batches:
                 stop += count * size
                 if position.rows_done < stop:
-                    self._steps(order[position.rows_done : stop].reshape(-1, size), bar)
+                    self._steps(order[position.rows_done : stop].reshape(-1, size), count, bar)
                 if history.stopped:
                     break
             seen = last or history.stopped or self.validation is not None or trainer.callbacks or self.limit < math.inf
@@ -491,7 +492,7 @@ class _Run:
             f"{rate:g}; the weights are those at the epoch's start: {advice}"
         )
 
-    def _steps(self, batches: Array, bar: Any) -> None:
+    def _steps(self, batches: Array, in_epoch: int, bar: Any) -> None:
         """One step for each row of row numbers, as many at a time as the stepper takes."""
         trainer, history, position, done = self.trainer, self.history, self.trainer.position, 0
         while done < len(batches):
@@ -499,7 +500,7 @@ class _Run:
             # Ctrl-C waits for a moment.
             with uninterrupted():
                 started, compiled = time.perf_counter(), self.backend.compile_seconds
-                losses = self.stepper.run(batches[done:])
+                losses = self.stepper.run(batches[done:], in_epoch)
                 if batches.shape[1] == self.batches[0][1]:
                     trainer._program = self.stepper.program
                 self.seconds += time.perf_counter() - started - (self.backend.compile_seconds - compiled)

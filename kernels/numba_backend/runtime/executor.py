@@ -1,23 +1,23 @@
 """Runs recorded programs in machine code: one call, and one parallel region, for as many steps as are wanted.
 
-A program becomes rows of words, one a kernel call, which every thread walks on its own copy, calling each kernel with
-its number. Threads wait for each other only where one reads or overwrites what another wrote: instructions are grouped
-into phases with a barrier after each. The watches of a phase raise a flag of its own, at which all threads look after
-its barrier; until then a thread that sees it raised calls nothing more. From step to step only the addresses of the
-arguments move on; each thread advances them in its copy.
+A program becomes rows of words, one a kernel call, which every thread walks on its own copy (``walker``), calling each
+kernel with its number. Threads wait for each other only where one reads or overwrites what another wrote: instructions
+are grouped into phases with a barrier after each. The watches of a phase raise a flag of its own, at which all threads
+look after its barrier; until then a thread that sees it raised calls nothing more. From step to step only the addresses
+of the arguments move on; each thread advances them in its copy.
 """
 
 from __future__ import annotations
 
+import hashlib
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
 from ...locks import lock
-from ...memory import APART
 from ...program import arena
 from ...program.dependencies import height
 from ...program.instruction import ARGUMENT, TEMPORARY, Array, View
@@ -26,114 +26,33 @@ from ...program.program import Program
 from ...program.recording import address, extent
 from ...program.timings import Timings
 from ..kernels.entry import Arrangement
-from ..native.calling_convention import (  # fmt: skip
-    FIRST_OPERAND,
-    OPERAND_WORDS,
-    ROW_WORDS,
-    atomic_add,
-    atomic_load,
-    atomic_store,
-    call_kernel,
-    follow,
-    inlined,
-    number,
-    pause,
-    place,
-    rows,
-    stride_bytes,
-    ticks,
-    yield_core,
-)
-from ..native.compilation import address_of
+from ..native.calling_convention import FIRST_OPERAND, OPERAND_WORDS, ROW_WORDS
 from ..native.invocation import Launcher
+from .callers import CALLERS
 from .footprints import regions
 from .machine import Machine
 from .phases import phases
-from .team import team_of
-from .thread_choice import Choice
+from .team import PATIENCE, team_of
+from .thread_choice import BEHIND as BEHIND_SECONDS
+from .thread_choice import Decision, record_of
+from .walker import (
+    BARRIER,
+    BEHIND,
+    COUNT,
+    DONE,
+    EACH,
+    ENDING,
+    FLAG_SHIFT,
+    HALT,
+    READINGS,
+    SHARED_WORDS,
+    STATE_WORDS,
+    TOOK,
+    WATCH,
+    walker,
+)
 
-# Flags of an instruction: wait after it; end the run there if the phase's flag is raised; look at that flag now. Above
-# these bits is the number of the flag.
-BARRIER, HALT, WATCH, FLAG_SHIFT = 1, 2, 4, 8
-# Operands of the executor itself.
-CODE, MOVES, SHARED, STEPS, DONE, FLAGS, TIMES = range(7)
-READINGS = 4  # of the clock, an instruction
-ARRIVED, GENERATION = 0, APART  # places in the shared words
-# Looks at a barrier before a waiting thread gives way to others on its core. A compromise: longer than threads differ
-# in a phase, and an end to waiting for a thread that has no core. With its pause a look takes 11 ns on a 2-core Xeon,
-# as `benchmarks/constants.py executor.SPINS` measures first: some 0.2 ms.
-SPINS = 20_000
-
-
-@inlined
-def wait(shared, threads):
-    """A barrier: returns when all threads have come here."""
-    generation = atomic_load(shared, GENERATION)
-    if atomic_add(shared, ARRIVED, 1) == threads - 1:
-        atomic_store(shared, ARRIVED, 0)
-        atomic_store(shared, GENERATION, generation + 1)
-        return
-    spins = 0
-    while atomic_load(shared, GENERATION) == generation:
-        spins += 1
-        if spins > SPINS:
-            yield_core(0)
-        else:
-            pause(0)
-
-
-def _walker(timed: bool) -> Callable[..., None]:
-    """The kernel that walks the rows; timed: it also notes what each call took."""
-
-    def walk(words: Any, thread: Any, threads: Any) -> None:
-        """Operands: code, what moves each step and how far, shared words, steps, steps done, flags of phases.
-
-        Timed, also a row of clock readings for each thread: for each instruction the sum of what the kernel took, the
-        sum of what waiting after it took, and when it began and ended last; then when the run began and ended.
-        """
-        code = place(follow(words, FIRST_OPERAND + OPERAND_WORDS * CODE), thread * (stride_bytes(words, CODE) // 8))
-        times = place(follow(words, FIRST_OPERAND + OPERAND_WORDS * TIMES), thread * (stride_bytes(words, TIMES) // 8))
-        moves = follow(words, FIRST_OPERAND + OPERAND_WORDS * MOVES)
-        shared = follow(words, FIRST_OPERAND + OPERAND_WORDS * SHARED)
-        done = follow(words, FIRST_OPERAND + OPERAND_WORDS * DONE)
-        flags = follow(words, FIRST_OPERAND + OPERAND_WORDS * FLAGS)
-        count, steps = done[1], number(words, STEPS)
-        step, ended, halted = 0, 0, False
-        if timed:
-            times[READINGS * count] = ticks(0)
-        while step < steps:
-            if timed:
-                ended = ticks(0)
-            for i in range(count):
-                row = place(code, i * ROW_WORDS)
-                if not halted:
-                    call_kernel(row, thread, threads)
-                if timed:
-                    began, ended = ended, ticks(0)
-                    times[READINGS * i] += ended - began
-                    times[READINGS * i + 2], times[READINGS * i + 3] = began, ended
-                mark = row[1]
-                if mark & WATCH != 0:
-                    halted = flags[mark >> FLAG_SHIFT] != 0
-                if mark & BARRIER != 0:
-                    if threads > 1:
-                        wait(shared, threads)
-                        if timed:
-                            began, ended = ended, ticks(0)
-                            times[READINGS * i + 1] += ended - began
-                    if mark & HALT != 0 and flags[mark >> FLAG_SHIFT] != 0:
-                        if thread == 0:
-                            done[0] = step
-                        return
-            for move in range(rows(words, MOVES)):
-                code[moves[2 * move]] += moves[2 * move + 1]
-            step += 1
-        if timed:
-            times[READINGS * count + 1] = ticks(0)
-        if thread == 0:
-            done[0] = step
-
-    return walk
+NEVER = 1 << 60  # ticks
 
 
 def _worked_out(program: Program, threads: int, calls: Sequence[Arrangement]) -> tuple[list[list[int]], arena.Plan]:
@@ -171,10 +90,10 @@ class Executor:
             for kernel, char, operands, _ in (arrangements[i.kernel](*i.operands) for i in program.prologue)
         ]
         self._moves = np.array([(word, 0) for word, _, _ in self._moving], np.int64).reshape(-1, 2)
-        self._shared, self._done = np.zeros(2 * GENERATION, np.int64), np.array([0, len(program)], np.int64)
-        self._launcher = Launcher(address_of("executor", lambda: _walker(timed=False)))
+        self._shared, self._state = np.zeros(SHARED_WORDS, np.int64), np.zeros(STATE_WORDS, np.int64)
+        self._state[COUNT] = len(program)
         self._turn = lock()
-        self.choice = Choice(machine.threads)
+        self._record, self._steps = record_of(machine.threads, self._kind()), 0  # run so far
         self._kept = [(self._array(view), self._array(copy)) for view, copy in program.kept]
         self._holders = arena.holders(self._memory)
 
@@ -218,6 +137,12 @@ class Executor:
             code[(n - 1) * ROW_WORDS + 1] |= flags | phase_number << FLAG_SHIFT
         self._code[1:] = code
 
+    def _kind(self) -> bytes:
+        """What programs that are alike have in common: kernels and shapes, in the order in which they run."""
+        rows = self._code[0].reshape(-1, ROW_WORDS)
+        heights, widths = (rows[:, FIRST_OPERAND + place :: OPERAND_WORDS] for place in (1, 2))
+        return hashlib.blake2b(np.hstack([rows[:, :1], heights, widths]).tobytes(), digest_size=16).digest()
+
     def results(self) -> list[Array]:
         """See kernels.program.Runner."""
         return [self._array(view) for view in self.program.results]
@@ -230,19 +155,30 @@ class Executor:
             self._kept = [(self._array(view), self._array(copy)) for view, copy in self.program.kept]
             self._holders = arena.holders(self._memory)
 
-    def run(self, steps: int, arguments: Sequence[Array]) -> int:
-        """See kernels.program.Runner. Callers on several threads take turns: code and arena are one run's."""
-        with self._turn:
-            threads, seconds = self._run(self._launcher, self.choice.next(), steps, arguments)
-            self.choice.note(threads, seconds / steps)
-            return int(self._done[0])
+    def run(self, steps: int, arguments: Sequence[Array], more: int | None = None) -> int:
+        """See kernels.program.Runner. Callers on several threads take turns: code and arena are one run's.
+
+        Where nobody knows how many steps come after these, as many are expected as have been.
+        """
+        done, more = 0, self._steps if more is None else more
+        with self._turn, CALLERS.working() as only:
+            halted = False
+            while done < steps and not halted:
+                decision = self._record.decide(steps - done, steps - done + more, only)
+                ran = self._run(walker(), decision, arguments, done)
+                if ran.steps:
+                    self._record.note(decision, ran.threads, ran.steps, ran.seconds)
+                done, halted = done + ran.steps, ran.halted
+            self._steps += done
+        return done
 
     def timed(self, steps: int, arguments: Sequence[Array]) -> Timings:
         """See kernels.program.Runner."""
         with self._turn:
-            threads, count = self.choice.fastest, len(self.program)
-            readings = np.zeros((threads, READINGS * count + 2), np.int64)
-            threads, seconds = self._run(_timed_launcher(), threads, steps, arguments, readings)
+            decision, count = Decision(self._record.fastest, steps, math.inf), len(self.program)
+            readings = np.zeros((decision.threads, READINGS * count + 2), np.int64)
+            ran = self._run(walker(timed=True), decision, arguments, readings=readings)
+        seconds, threads = ran.seconds, ran.threads
         readings = readings[:threads]
         began, ended = readings[:, -2:].T
         unit = seconds / max(1, ended[0] - began[0])
@@ -253,28 +189,54 @@ class Executor:
         return Timings(seconds / steps, times[..., 0] / steps, times[..., 1] / steps, last[..., 0], last[..., 1])
 
     def _run(
-        self, launcher: Launcher, threads: int, steps: int, arguments: Sequence[Array], readings: Array | None = None
-    ) -> tuple[int, float]:
-        """Runs the steps on so many threads, or on one where others are busy or cannot start: which, and seconds."""
-        places = [address(argument) for argument in arguments]
+        self,
+        launcher: Launcher,
+        decision: Decision,
+        arguments: Sequence[Array],
+        first: int = 0,
+        readings: Array | None = None,
+    ) -> _Ran:
+        """Runs steps from the first on; on one thread where others have the team, or it cannot start."""
+        places = [address(argument) + first * argument.strides[0] for argument in arguments]
         for i, (word, position, offset) in enumerate(self._moving):
             self._code[:, word] = places[position] + offset
             self._moves[i, 1] = arguments[position].strides[0]
-        operands = (self._code, self._moves, self._shared, float(steps), self._done, self._flags, readings)
         for kernel, arrays in self._prologue:
             kernel.run(arrays)
+        state, limited = self._state, decision.alone < math.inf and _ticks > 0.0
+        state[BEHIND : EACH + 1] = (BEHIND_SECONDS * _ticks, decision.alone * _ticks) if limited else (NEVER, 0)
+        self._shared[ENDING] = 0
+        operands = (self._code, self._moves, self._shared, float(decision.steps), state, self._flags, readings)
+        threads = decision.threads
+        team = team_of(threads).start() if threads > 1 else None
         started = time.perf_counter()
-        if threads > 1:
-            threads = team_of(threads).run(launcher, operands)
+        if team is not None:
+            threads = team.run(launcher, operands, patience=PATIENCE)
         else:
             launcher.run(operands)
-        seconds = time.perf_counter() - started
-        if self._done[0] < steps:
+        seconds, steps = time.perf_counter() - started, int(state[DONE])
+        halted = steps < decision.steps and bool(self._flags.any())
+        if halted:
             self._flags[...] = 0
             restore(self._kept)
-        return threads, seconds
+        else:
+            _note_ticks(int(state[TOOK]), seconds)
+        return _Ran(threads, steps, seconds, halted)
 
 
-@cache
-def _timed_launcher() -> Launcher:
-    return Launcher(address_of("executor-timed", lambda: _walker(timed=True)))
+class _Ran(NamedTuple):
+    """A native run."""
+
+    threads: int
+    steps: int
+    seconds: float
+    halted: bool  # by a watch, in the step that came next
+
+
+_ticks = 0.0  # of the CPU's clock in a second
+
+
+def _note_ticks(ticks: int, seconds: float) -> None:
+    """Takes a run's ticks and seconds: the most a second are right, as a call takes a moment besides."""
+    global _ticks
+    _ticks = max(_ticks, ticks / seconds)

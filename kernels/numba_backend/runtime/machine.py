@@ -16,6 +16,7 @@ from ..native.calling_convention import KERNEL
 from ..native.compilation import address_of
 from ..native.invocation import Launcher
 from ..simd import host, vector
+from .callers import CALLERS
 from .team import MOST_THREADS, at_once, team_of
 
 # Calls at least this large are shared by threads: below, waking them costs more than they save. On a 2-core Xeon with
@@ -73,7 +74,11 @@ class Machine:
         """Runs a kernel. work: elements or multiply-adds, as ``SHARED_FROM`` counts them; 0 keeps it on one thread."""
         kernel = self._launchers.get((name, char)) or self.launcher(name, char)
         if self.shares(name, work):
-            self._team.run(kernel, arguments, fewer=True)
+            with CALLERS.working() as only:
+                if only:
+                    self._team.run(kernel, arguments, fewer=True)
+                else:
+                    kernel.run(arguments)
         else:
             kernel.run(arguments)
 

@@ -3,9 +3,11 @@
 Numba's own parallel regions cost more the less they do, abort when two threads use them at once (workqueue) or die
 after a fork (OpenMP). A team is a few Python threads that wait in native code, without the GIL: for a while by
 spinning, which starts work within a microsecond, then asleep on a semaphore. The caller publishes a call by raising a
-generation number, runs share 0 itself, and waits until the others have reported. A team serves one caller at a time;
-a second one finds it busy and runs its kernel alone. Its threads start when it first runs, end when no backend of so
-many threads is left, and are started again in a forked child.
+generation number, runs share 0 itself, and waits until the others have reported. A run of many steps, in which threads
+wait for each other, begins when all have joined, and if one does not within a fraction of a millisecond, since others
+have the CPUs, it is called off, and the caller runs alone. A team serves one caller at a time; a second one finds it
+busy and runs its kernel alone. Its threads start when it first runs, end when no backend of so many threads is left,
+and are started again in a forked child.
 """
 
 from __future__ import annotations
@@ -34,71 +36,116 @@ from ..native.calling_convention import (
     atomic_store,
     call_kernel,
     inlined,
+    pause,
     yield_core,
 )
 from ..native.compilation import address_of
 from ..native.invocation import Launcher
 
 # Places in the shared words, each on a cache line of its own; each thread has a flag that says it sleeps.
-GENERATION, PENDING, REPORTED, SIZE, ASLEEP = (line * LINE_WORDS for line in range(5))
+CALL, VERDICT, PENDING, REPORTED, SIZE, ASLEEP = (line * LINE_WORDS for line in range(6))
+# A call is one word: its generation, a bit when nobody may join any more, and how many have joined. The verdict is
+# twice the generation, and 1 more where the call is run.
+CLOSED, GENERATION_SHIFT = 128, 8
+JOINED = CLOSED - 1
+ENDED = -(1 << 40)  # in place of a call: the threads are to end
 MOST_THREADS = 62  # sleepers are told as the bits of one word
 # A thread without work spins, then gives way to others, then sleeps. A compromise between the next call, which has to
 # wake a thread that sleeps, and others who need the core. A spin takes some 1 ns and a yield 150 ns on a 2-core Xeon,
 # as `benchmarks/constants.py team.SPINS` measures first: some 3 us of spinning, then 1 ms of giving way.
 SPINS, YIELDS = 3000, 6000
+# Looks for which a run waits for threads to join. After the first ones the core is given away in between, since a
+# thread is often woken on the caller's own CPU. A compromise: longer than waking one takes, some 25 us on a 2-core
+# Xeon, and little beside the time slices that are lost with a thread that has no CPU.
+PATIENCE, EAGER = 2000, 200
 
 Array = np.ndarray[Any, Any]
 
 I64 = types.int64
-LEAD, JOIN = I64(WORDS, WORDS, I64, I64, I64), types.void(WORDS, WORDS, I64, I64)
+LEAD, JOIN = I64(WORDS, WORDS, I64, I64, I64, I64), I64(WORDS, WORDS, I64, I64, I64)
 FOLLOW = I64(WORDS, WORDS, I64, I64, I64)
 
 
 @inlined
-def run_first_share(shared, words, threads, reports):
-    """Runs share 0, and waits until the other threads have reported."""
+def all_join(shared, threads, generation, patience):
+    """Whether all others join the call in time; if so, they begin. patience: looks; 0 where they have begun already."""
+    looks = 0
+    while patience > 0 and atomic_load(shared, CALL) & JOINED < threads - 1:
+        looks += 1
+        if looks > patience and atomic_add(shared, CALL, CLOSED) & JOINED < threads - 1:
+            atomic_store(shared, VERDICT, 2 * generation)
+            return False
+        if looks > EAGER:
+            yield_core(0)
+        else:
+            pause(0)
+    atomic_store(shared, VERDICT, 2 * generation + 1)
+    return True
+
+
+@inlined
+def run_first_share(shared, words, threads, reports, patience):
+    """Runs share 0, and waits until the other threads have reported; -1 if the call was called off."""
+    if not all_join(shared, threads, atomic_load(shared, CALL) >> GENERATION_SHIFT, patience):
+        return -1
     call_kernel(words, 0, threads)
     spins = 0
     while atomic_load(shared, REPORTED) < reports:
         spins += 1
         if spins > SPINS:
             yield_core(0)
+    return 0
 
 
-def _lead(shared: Any, words: Any, threads: Any, generation: Any, reports: Any) -> Any:
-    """Publishes the call; returns which threads sleep, as bits; if none does, runs share 0 and waits for the others.
+def _lead(shared: Any, words: Any, threads: Any, generation: Any, reports: Any, patience: Any) -> Any:
+    """Publishes the call; returns which threads sleep, as bits; if none does, what ``run_first_share`` does.
 
     Which sleep is also in the shared words for as long as the call is not done.
     """
-    atomic_store(shared, GENERATION, generation)
+    if patience == 0:
+        atomic_store(shared, VERDICT, 2 * generation + 1)
+    atomic_store(shared, CALL, generation << GENERATION_SHIFT)
     sleeping = 0
     for thread in range(1, threads):
         sleeping |= atomic_exchange(shared, ASLEEP + APART * thread, 0) << thread
     if sleeping != 0:
         atomic_store(shared, PENDING, sleeping)
         return sleeping
-    run_first_share(shared, words, threads, reports)
-    return 0
+    return run_first_share(shared, words, threads, reports, patience)
 
 
-def _join(shared: Any, words: Any, threads: Any, reports: Any) -> None:
+def _join(shared: Any, words: Any, threads: Any, reports: Any, patience: Any) -> Any:
     """What is left of ``_lead`` when the sleepers have been woken."""
-    run_first_share(shared, words, threads, reports)
-
+    found = run_first_share(shared, words, threads, reports, patience)
     atomic_store(shared, PENDING, 0)
+    return found
+
+
+@inlined
+def begins(shared, generation):
+    """Waits for the verdict on a call that this thread has joined: whether it is run."""
+    spins = 0
+    while True:
+        verdict = atomic_load(shared, VERDICT)
+        if verdict >= 2 * generation:
+            return verdict == 2 * generation + 1
+        spins += 1
+        if spins > SPINS:
+            yield_core(0)
 
 
 def _follow(shared: Any, words: Any, thread: Any, threads: Any, seen: Any) -> Any:
     """A thread's life: returns the generation it has seen when it should sleep, -1 when it should end."""
     idle = 0
     while True:
-        generation = atomic_load(shared, GENERATION)
-        if generation != seen:
-            if generation < 0:
+        if atomic_load(shared, CALL) >> GENERATION_SHIFT != seen:
+            call = atomic_add(shared, CALL, 1)
+            if call < 0:
                 return -1
-            seen, idle = generation, 0
-            call_kernel(words, thread, threads)
-            atomic_add(shared, REPORTED, 1)
+            seen, idle = call >> GENERATION_SHIFT, 0
+            if call & CLOSED == 0 and begins(shared, seen):
+                call_kernel(words, thread, threads)
+                atomic_add(shared, REPORTED, 1)
             continue
         idle += 1
         if idle <= SPINS:
@@ -107,7 +154,7 @@ def _follow(shared: Any, words: Any, thread: Any, threads: Any, seen: Any) -> An
             yield_core(0)
             continue
         atomic_exchange(shared, ASLEEP + APART * thread, 1)
-        if atomic_load(shared, GENERATION) == seen:
+        if atomic_load(shared, CALL) >> GENERATION_SHIFT == seen:
             return seen
         # Work came just now. If the caller has already seen the flag, it will wake this thread, which must then sleep.
         if atomic_exchange(shared, ASLEEP + APART * thread, 0) == 0:
@@ -118,9 +165,9 @@ def _follow(shared: Any, words: Any, thread: Any, threads: Any, seen: Any) -> An
 @cache
 def _native() -> tuple[Any, Any, Any]:
     word = ctypes.c_ssize_t
-    lead = ctypes.CFUNCTYPE(word, word, word, word, word, word)(address_of("team-lead", lambda: _lead, LEAD))
-    join = ctypes.CFUNCTYPE(None, word, word, word, word)(address_of("team-join", lambda: _join, JOIN))
-    follow = ctypes.CFUNCTYPE(word, word, word, word, word, word)(address_of("team-follow", lambda: _follow, FOLLOW))
+    lead = ctypes.CFUNCTYPE(*[word] * 7)(address_of("team-lead", lambda: _lead, LEAD))
+    join = ctypes.CFUNCTYPE(*[word] * 6)(address_of("team-join", lambda: _join, JOIN))
+    follow = ctypes.CFUNCTYPE(*[word] * 6)(address_of("team-follow", lambda: _follow, FOLLOW))
     return lead, join, follow
 
 
@@ -159,6 +206,15 @@ class Team:
         self._shared[ASLEEP::APART] = 1
         self._shared_address, self._words_address = int(self._shared.ctypes.data), int(self._words.ctypes.data)
 
+    def start(self) -> Team:
+        """Starts the threads now rather than with the first call; the team."""
+        if not self._started and self._busy.acquire(blocking=False):
+            try:
+                self._start()
+            finally:
+                self._busy.release()
+        return self
+
     def _start(self) -> int:
         """Starts the threads, as many as the system allows; how many there are."""
         global _startable
@@ -184,10 +240,11 @@ class Team:
         self._shared[SIZE] = self._started = started
         return started
 
-    def run(self, kernel: Launcher, arguments: tuple[Any, ...], fewer: bool = False) -> int:
+    def run(self, kernel: Launcher, arguments: tuple[Any, ...], fewer: bool = False, patience: int = 0) -> int:
         """Runs the kernel on all threads, or on the caller's alone if the team is busy or could not be started.
 
-        fewer: the kernel may as well run on those that could be. Returns how many it ran on.
+        fewer: the kernel may as well run on those that could be. patience: looks for which it waits for all to join,
+        and runs on the caller's alone if they do not; 0 waits for all. Returns how many it ran on.
         """
         if not self._busy.acquire(blocking=False):
             kernel.run(arguments)
@@ -199,28 +256,31 @@ class Team:
                 return 1
             kernel.fill(arguments, self._words)
             shared, words = self._shared_address, self._words_address
-            generation = int(self._shared[GENERATION]) + 1
+            generation = (int(self._shared[CALL]) >> GENERATION_SHIFT) + 1
             reports = int(self._shared[REPORTED]) + threads - 1
             try:
-                sleeping = _native()[0](shared, words, threads, generation, reports)
-                if sleeping:
-                    self._wake_and_join(sleeping, reports)
+                found = _native()[0](shared, words, threads, generation, reports, patience)
+                if found > 0:
+                    found = self._wake_and_join(found, reports, patience)
             except BaseException:
                 # Ctrl-C between the native calls: what has been published has to be done, since threads that have begun
                 # may wait for those that sleep and for this one, and hold on to the arrays.
                 if self._shared[PENDING]:
-                    self._wake_and_join(int(self._shared[PENDING]), reports)
+                    self._wake_and_join(int(self._shared[PENDING]), reports, patience)
                 raise
+            if found < 0:
+                kernel.run(arguments)
+                return 1
             return threads
         finally:
             self._busy.release()
 
-    def _wake_and_join(self, sleeping: int, reports: int) -> None:
-        """Wakes the threads whose bits are set and runs share 0."""
+    def _wake_and_join(self, sleeping: int, reports: int, patience: int) -> int:
+        """Wakes the threads whose bits are set and runs share 0; -1 if the call was called off."""
         for thread in range(1, self._started):
             if sleeping >> thread & 1:
                 self._wake[thread].release()
-        _native()[1](self._shared_address, self._words_address, self._started, reports)
+        return int(_native()[1](self._shared_address, self._words_address, self._started, reports, patience))
 
     def end(self) -> None:
         """Ends the threads, soon."""
@@ -238,7 +298,7 @@ def _live(wake: Wake, shared: Array, words: Array, thread: int) -> None:
 
 def _dismiss(shared: Array, wakes: list[Wake]) -> None:
     """Tells the threads to end."""
-    shared[GENERATION] = -1
+    shared[CALL] = ENDED
     for wake in wakes:
         wake.release()
 

@@ -23,7 +23,7 @@ from kernels.contract import ACTIVATIONS, OUTPUT_ACTIVATIONS
 from kernels.numba_backend.kernels.products.epilogues import EPILOGUES
 from kernels.numba_backend.kernels.products.gemm import DEPTH
 from kernels.numba_backend.native import invocation
-from kernels.numba_backend.runtime import executor, machine, team
+from kernels.numba_backend.runtime import machine, team
 from kernels.numba_backend.simd import host
 from tinynet.backends import running_on
 
@@ -205,7 +205,7 @@ def test_an_interrupted_call_is_finished(monkeypatch, when, kernel):
         return backend.matmul(x, x) if kernel == "matmul" else step(x).item()
 
     def interrupted(*arguments):
-        (join if len(arguments) == 4 else lead)(*arguments)
+        (join if len(arguments) == 5 else lead)(*arguments)
         patch.setattr(team, "_native", lambda: (lead, join, follow))
         raise KeyboardInterrupt
 
@@ -213,7 +213,6 @@ def test_an_interrupted_call_is_finished(monkeypatch, when, kernel):
         patch.undo()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(executor.Choice, "next", lambda self: self.threads)
     with running_on(backend):
         expected = [call() for _ in range(4)][-1]
         for pause in (0, 0.05):  # threads awake, and asleep

@@ -6,6 +6,7 @@ from backends import loaded
 
 import kernels
 import tinynet as tn
+from kernels.numba_backend.runtime import thread_choice
 from kernels.program import optimise, recorder, recording
 from tinynet import nn, optim
 from tinynet.backends import running_on
@@ -19,17 +20,10 @@ BAD = [3, -1, -100, 255, 10**6, 10**9, -(2**62)]
 def backend(request):
     """Each backend; numba also with its steps on three threads."""
     if request.param != "numba, 3 threads":
-        return loaded(request.param)
-    found = kernels.load("numba", threads=3)
-    make = found.executor
-
-    def executor(program):
-        made = make(program)
-        made.choice.next = lambda: 3
-        return made
-
-    found.executor = executor
-    return found
+        yield loaded(request.param)
+        return
+    with thread_choice.always_all():
+        yield kernels.load("numba", threads=3)
 
 
 def trainer(backend, compiles=True, loss=None, norm="batch", dropout=0.2, order=None, **options):

@@ -24,7 +24,6 @@ from kernels.numba_backend.native.partition import share_of, splits_rows
 from kernels.numba_backend.runtime import executor
 from kernels.numba_backend.runtime import footprints as access
 from kernels.numba_backend.runtime.machine import Machine, best_width
-from kernels.numba_backend.runtime.thread_choice import Choice
 from kernels.program import View, difference, recorder, recording
 from kernels.testing import suite as cases
 from tinynet import nn, optim
@@ -216,11 +215,10 @@ def test_a_barrier_too_few_is_found():
 
 
 @pytest.mark.parametrize("options", [{}, {"norm": "batch", "dropout": 0.2}, {"norm": "layer"}, {"clip_norm": 0.5}])
-def test_threads_give_the_same_bits(options, monkeypatch):
+def test_threads_give_the_same_bits(options, always_all):
     """Always on the team, and on an odd number of threads as well; eager steps are the measure."""
     found = []
     for threads, replayed in ((1, False), (1, True), (2, True), (3, True)):
-        monkeypatch.setattr(executor.Choice, "next", lambda self: self.threads)
         run = trainer(threads, replayed=replayed, **options)
         history = run.fit(X, LABELS, epochs=3, batch_size=100)
         found.append((history.step_loss, list(run.model.state_dict().values())))
@@ -381,41 +379,3 @@ def test_recordings_of_the_same_calls_are_equal():
     assert difference(*programs) is None
     assert "had shape (4,) the first time and (5,) the second" in difference(tape_of(4), tape_of(5))
     assert difference(tape_of(4), tape_of(4, "tanh")) == "call 0 was exp the first time and tanh the second"
-
-
-# ---- one thread or all --------------------------------------------------------------------------------------------
-
-
-def runs_of(choice, taken, seconds, clock):
-    """The threads that a choice gives to runs of one millisecond, for so many seconds. taken: seconds a step of each."""
-    found, end = [], clock[0] + seconds
-    while clock[0] < end:
-        threads = choice.next()
-        choice.note(threads, taken[threads])
-        found.append(threads)
-        clock[0] += 1e-3
-    return found
-
-
-@pytest.mark.parametrize(("alone", "team", "expected"), [(20e-6, 12e-6, 4), (20e-6, 30e-6, 1), (20e-6, 900e-6, 1)])
-def test_what_is_faster_runs_and_the_other_is_tried_again(alone, team, expected):
-    clock = [0.0]
-    choice = Choice(4, lambda: clock[0])
-    found = runs_of(choice, {1: alone, 4: team}, 4.0, clock)
-    assert found[:3] == [1, 1, 4] and set(found[30:]) == {expected} and choice.fastest == expected
-    again = runs_of(choice, {1: alone, 4: team}, 2.0, clock)
-    other = {1: 4, 4: 1}[expected]
-    assert 3 <= again.count(other) <= 20 and again[-1] == expected
-
-
-def test_what_becomes_faster_is_found():
-    clock = [0.0]
-    choice = Choice(2, lambda: clock[0])
-    assert runs_of(choice, {1: 20e-6, 2: 40e-6}, 4.0, clock)[-1] == 1
-    assert runs_of(choice, {1: 20e-6, 2: 12e-6}, 6.0, clock)[-1] == 2
-
-
-def test_nobody_is_woken_for_short_steps_or_where_there_is_nobody():
-    clock = [0.0]
-    assert set(runs_of(Choice(4, lambda: clock[0]), {1: 3e-6, 4: 1e-6}, 1.0, clock)) == {1}
-    assert set(runs_of(Choice(1, lambda: clock[0]), {1: 30e-6}, 1.0, clock)) == {1}

@@ -79,7 +79,7 @@ def test_many_threads_on_few_cpus_train_to_the_same_bits():
 
 
 @pytest.mark.parametrize("allowed", [0, 1, 2])
-def test_fewer_threads_where_no_more_can_be_started(monkeypatch, become, allowed):
+def test_fewer_threads_where_no_more_can_be_started(monkeypatch, become, always_all, allowed):
     """Kernels run on those that could be; a program, which is split for a number of threads, on one."""
     start, left = threading.Thread.start, [allowed]
 
@@ -92,7 +92,6 @@ def test_fewer_threads_where_no_more_can_be_started(monkeypatch, become, allowed
     monkeypatch.setattr(threading.Thread, "start", limited)
     monkeypatch.setattr(machine, "SHARED_FROM", 0)
     monkeypatch.setattr(team, "_startable", team.MOST_THREADS)
-    monkeypatch.setattr("kernels.numba_backend.runtime.executor.Choice.next", lambda self: self.threads)
     backend, alone = (kernels.load("numba", threads=threads) for threads in (10 + allowed, 1))
     for _ in range(3):
         np.testing.assert_array_equal(backend.exp(X), alone.exp(X))
@@ -172,6 +171,28 @@ def test_an_interrupted_start_leaves_no_thread(monkeypatch, become):
     assert (backend.matmul(X, X) == 300).all() and become(13)
 
 
+def test_a_run_is_called_off_where_a_thread_does_not_come(monkeypatch):
+    """One of five sleeps on: the caller runs alone, and those who joined go; all run the next call, and the one after."""
+    machine_of_five, crew = machine.Machine(1, 5), team.team_of(5)
+    kernel, expected = machine_of_five.launcher("exp", "f"), kernels.load("numba", threads=1, simd_width=1).exp(X)
+
+    def ran(patience):
+        out = np.empty_like(X)
+        threads = crew.run(kernel, (X, out), patience=patience)
+        np.testing.assert_array_equal(out, expected)
+        return threads
+
+    assert ran(0) == 5
+    deadline = time.monotonic() + 60
+    while not crew._shared[team.ASLEEP + team.APART * 3] and time.monotonic() < deadline:
+        time.sleep(0.01)
+    with monkeypatch.context() as patch:
+        patch.setattr(crew._wake[3], "release", lambda: None)
+        assert [ran(100), ran(100)] == [1, 1]
+    crew._wake[3].release()
+    assert [ran(0), ran(1 << 40), ran(0)] == [5, 5, 5]
+
+
 # ---- how long -----------------------------------------------------------------------------------------------------
 
 
@@ -248,11 +269,9 @@ def scored(weight):
     return step
 
 
-def test_a_profile_says_on_how_many_threads_it_ran(monkeypatch):
+def test_a_profile_says_on_how_many_threads_it_ran(always_all):
     """One where another caller has the team: its readings are not those of threads that never began."""
     backend, step = kernels.load("numba", threads=2), scored(tn.nn.Parameter(X * 0.01))
-    monkeypatch.setattr("kernels.numba_backend.runtime.executor.Choice.next", lambda self: self.threads)
-    monkeypatch.setattr("kernels.numba_backend.runtime.executor.Choice.fastest", property(lambda self: self.threads))
     with running_on(backend):
         for _ in range(4):
             step(X)
