@@ -95,6 +95,8 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         if not hasattr(self, "classes_") or not (self.warm_start or incremental):
             self._label_binarizer = LabelBinarizer().fit(y)
             self.classes_ = self._label_binarizer.classes_
+            if self._label_binarizer.y_type_ == "multiclass":  # what it was fitted on need not be checked once more
+                return dense(X), y[:, None] == self.classes_
         else:
             self._check_classes(unique_labels(y))
         return dense(X), self._label_binarizer.transform(y).astype(bool)
