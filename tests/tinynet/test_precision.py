@@ -1,6 +1,7 @@
 """Training in bfloat16 products: what is rounded and what is not, and that all promises hold as in float32."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -177,7 +178,7 @@ def test_a_saved_estimator_keeps_its_precision(tmp_path):
 
 
 def command(*arguments):
-    return finished(["python", ROOT / "train.py", *arguments], env=ENVIRONMENT, cwd=ROOT)
+    return finished([sys.executable, ROOT / "train.py", *arguments], env=ENVIRONMENT, cwd=ROOT)
 
 
 def test_the_command_line_takes_a_precision(tmp_path):
