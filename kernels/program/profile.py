@@ -239,4 +239,4 @@ def profile(runner: Runner, steps: int, arguments: Sequence[Array]) -> Profile:
 def written(program: Program) -> list[Array]:
     """The persistent arrays that a step changes."""
     written = [view.buffer for instruction in program.instructions for view in instruction.writes]
-    return [buffer.array for buffer in dict.fromkeys(written) if buffer.kind == PERSISTENT and buffer.array is not None]
+    return [program.memory[buffer] for buffer in dict.fromkeys(written) if buffer.kind == PERSISTENT]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from .instruction import TEMPORARY, Buffer, Instruction, View
+from .instruction import TEMPORARY, Array, Buffer, Instruction, View
 from .listing import listing
 
 
@@ -14,13 +14,15 @@ class Program:
     """A recorded step: instructions in order, and what goes in and comes out.
 
     arguments: the buffers that each run provides. results: what must be readable when a run ends. kept: persistent
-    memory that a step may have written when it is halted, and where the step keeps what was there before.
+    memory that a step may have written when it is halted, and where the step keeps what was there before. memory: the
+    arrays that own persistent buffers and flags. All else is the same for all steps that make the same calls.
     """
 
     instructions: list[Instruction]
     arguments: list[Buffer]
     results: list[View]
     kept: list[tuple[View, View]] = field(default_factory=list)
+    memory: dict[Buffer, Array] = field(default_factory=dict, repr=False)
     notes: list[str] = field(default_factory=list)  # what passes changed
     prologue: list[Instruction] = field(default_factory=list)  # what runs once before the first step of each run
     worked_out: dict[Any, Any] = field(default_factory=dict, repr=False)  # by executors, for all programs of this form
@@ -34,6 +36,19 @@ class Program:
                 if view.buffer.kind == TEMPORARY:
                     found[view.buffer] = None
         return list(found)
+
+    @property
+    def views(self) -> list[View]:
+        """All operands that are arrays, as often as they are used."""
+        calls = [*self.instructions, *self.prologue]
+        found = [operand for call in calls for operand in call.operands if isinstance(operand, View)]
+        return [*found, *self.results, *(view for pair in self.kept for view in pair)]
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds of its random numbers, in order."""
+        operands = (o for i in self.instructions if "seed" in i.declaration.parameter_names for o in i.named())
+        return [int(value) for name, value in operands if name == "seed" and isinstance(value, int)]
 
     @property
     def lasting(self) -> list[View]:

@@ -138,8 +138,8 @@ class Stepper:
 
     def _key(self, size: int, last: bool) -> Any:
         """What decides which program runs. last: an update follows."""
-        target = self.target.shape, self.target.dtype
-        return current(), self.trainer.precision, size, last, self.features.shape, target
+        data = tuple((array.shape, array.dtype) for array in (self.features, self.target))
+        return current(), (self.trainer.precision, size, last, data)
 
     def run(self, batches: Array, in_epoch: int = 0) -> list[float]:
         """Steps on the first of these batches, each a row of row numbers; their losses.
@@ -175,7 +175,7 @@ class Stepper:
         with self._undone():
             try:
                 key = self._key(batches.shape[1], last)
-                self._step.record(key, current(), [*arrays, last], arrays, self.runs_only_ours)
+                self._step.record(key, current(), [*arrays, last], arrays, key[1] if self.runs_only_ours else None)
             except NotReplayable as why:
                 self.compiles = False
                 warnings.warn(f"training goes on step by step: {why}", stacklevel=7)
@@ -201,6 +201,8 @@ class Stepper:
         """more: batches of this size to come, these included."""
         key = self._key(batches.shape[1], last)
         replay = self._trusted.get(key) or self._step.ready(key)
+        if replay is None and self.runs_only_ours:
+            replay = self._step.recalled(key, key[1], current())
         if replay is None:
             self._trusted.clear()
             return self._record(batches, self._values(1), last)
