@@ -48,13 +48,22 @@ from .micro_kernel import make_tile, tallest
 DEPTH = 1024
 # A turned A is read a few elements from each of its rows. Where these are so far apart, and so many columns of C are
 # computed from them, packing a block of A for all panels of B is worth its time: by `benchmarks/constants.py
-# products.PACKED_STRIDE` on a 2-core Xeon with AVX-512, 1024x1024x1024 takes 39 % less, 784x128x512 6 %, what has
-# shorter rows the same within 3 %.
+# products.PACKED_STRIDE products.PACKED_COLUMNS` on a 2-core Xeon with AVX-512, 1024x1024x1024 takes 39 % less,
+# 784x128x512 6 %, 2048x512x64 25 %, what has shorter rows the same within 3 %.
 PACKED_STRIDE = PAGE // 2  # bytes
-PACKED_COLUMNS = 128
-LEFT_BYTES = 1 << 19  # of a block of A's rows, which the second cache has to hold beside a panel
-BLOCK_BYTES = 1 << 22  # of the panels that are packed at once, at most: each thread takes as much while it computes
-AT_ONCE = 64  # rows of a turned A that are packed before the next tile's: few enough for the first TLB to hold pages of
+PACKED_COLUMNS = 64
+# Bytes of a block of A's rows, which the second cache has to hold beside a panel. 512x2048x2048 takes 5 % longer with
+# half, 1 % with twice as much (`benchmarks/constants.py products.LEFT_BYTES`, a 2-core Xeon with 2 MiB).
+LEFT_BYTES = 1 << 19
+# Bytes of the panels that are packed at once, at most: each thread takes as much while it computes. A compromise, with
+# what last caches hold.
+BLOCK_BYTES = 1 << 22
+# Of a product of little depth most of the time goes into C, whose rows are pages apart: the first TLB holds those of a
+# few tiles. In blocks of so few rows 512x10x2048 takes 22 % less, 512x32x2048 11 %, 512x64x2048 10 %
+# (`benchmarks/constants.py products.SHALLOW`, the same machine).
+SHALLOW, SHALLOW_TILES = 64, 4
+# Rows of a turned A of which a tile's elements are packed before the next tile's: the first TLB holds their pages.
+AT_ONCE = 64
 # Rows of C below which packing a panel costs more than reading it where it is. By `benchmarks/constants.py
 # products.DIRECT_ROWS` on a 2-core Xeon with AVX-512, packing 16x64x128 takes 14 % longer, 32x784x512 the same; reading
 # 64x784x512 where it is takes 14 % longer at least, 128x784x512 37 %.
@@ -160,6 +169,8 @@ def gemm(f):
         packs = turned_a and stride_bytes(words, 0) >= PACKED_STRIDE and wide >= PACKED_COLUMNS
         block, p = -(-k // max(1, -(-k // DEPTH))), 0
         tall = left_elements // max(1, block) // height * height
+        if block <= SHALLOW and wide * size >= PAGE:
+            tall = min(tall, SHALLOW_TILES * height)
         several = high > tall and wide > width  # blocks of rows
         broad = min(-(-wide // width), BLOCK_BYTES // (size * width * max(1, block))) * width if several else wide
         borrowed = borrow(f, words, ALLOCATOR, broad * block if several else 0)
