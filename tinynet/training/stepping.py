@@ -83,6 +83,7 @@ class Stepper:
         """Takes the data of a ``fit``."""
         trainer = self.trainer
         self.features, self.target, self._failed, self._halted = features, target, None, False
+        self._kind = tuple((array.shape, array.dtype) for array in (features, target))
         self.other_code_ran()
         self._note_calls()
         same = [array() for array in self._data]
@@ -129,17 +130,18 @@ class Stepper:
 
     def epoch_begins(self) -> None:
         """Notes what to fall back to, and switches the model to training."""
+        model = self.trainer.model
         if not self._trusted:
             self._note_calls()
             self._note_arrays()
-        self.trainer.model.train()  # a callback may have evaluated it; a step that is halted is run eagerly
+        if not self._trusted or not model.training:  # an evaluation was last; a step that is halted is run eagerly
+            model.train()
         for array, copy in self._kept:
             np.copyto(copy, array)
 
     def _key(self, size: int, last: bool) -> Any:
         """What decides which program runs. last: an update follows."""
-        data = tuple((array.shape, array.dtype) for array in (self.features, self.target))
-        return current(), (self.trainer.precision, size, last, data)
+        return current(), (self.trainer.precision, size, last, self._kind)
 
     def run(self, batches: Array, in_epoch: int = 0) -> list[float]:
         """Steps on the first of these batches, each a row of row numbers; their losses.

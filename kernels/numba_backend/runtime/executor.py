@@ -69,7 +69,6 @@ class Executor:
             (machine.launcher(kernel, char), tuple(self._array(o) if isinstance(o, View) else o for o in operands))
             for kernel, char, operands, _ in (arrangements[i.kernel](*i.operands) for i in program.prologue)
         ]
-        self._moves = lowered.moving.copy()  # words, and how far they move from step to step
         self._shared, self._state = np.zeros(SHARED_WORDS, np.int64), np.zeros(STATE_WORDS, np.int64)
         self._state[COUNT] = len(program)
         self._turn = lock()
@@ -137,16 +136,16 @@ class Executor:
         readings: Array | None = None,
     ) -> _Ran:
         """Runs steps from the first on; on one thread where others have the team, or it cannot start."""
-        places = [address(argument) + first * argument.strides[0] for argument in arguments]
-        words, numbers = self._lowered.moving.T
-        self._code[:, words] = self._lowered.code[words] + np.array(places, np.int64)[numbers]
-        self._moves[:, 1] = np.array([argument.strides[0] for argument in arguments], np.int64)[numbers]
+        places = np.array([(address(a) + first * a.strides[0], a.strides[0]) for a in arguments], np.int64)
         for kernel, arrays in self._prologue:
             kernel.run(arrays)
         state, limited = self._state, decision.alone < math.inf and _ticks > 0.0
         state[BEHIND : EACH + 1] = (BEHIND_SECONDS * _ticks, decision.alone * _ticks) if limited else (NEVER, 0)
         self._shared[ENDING] = 0
-        operands = (self._code, self._moves, self._shared, float(decision.steps), state, self._flags, readings)
+        operands = (
+            self._code, self._lowered.moving, places.reshape(-1, 2), self._shared, float(decision.steps), state,
+            self._flags, readings,
+        )  # fmt: skip
         threads = decision.threads
         team = team_of(threads).start() if threads > 1 else None
         started = time.perf_counter()

@@ -31,7 +31,7 @@ Places = Array
 class Lowered:
     """Rows of words. Those that are addresses begin as offsets in what they are addresses of.
 
-    order: the numbers of the instructions of each phase. moving: words in arguments, with the arguments' numbers.
+    order: the numbers of the instructions of each phase. moving: words in arguments, the arguments' numbers, offsets.
     temporary: words in the arena. lasting: words in memory that outlives a run, with places in ``buffers``. flags:
     words, with the phases whose flags they are. kind: what programs that are alike have in common, kernels and shapes
     in the order in which they run.
@@ -40,7 +40,7 @@ class Lowered:
     order: list[list[int]]
     plan: arena.Plan
     code: Array
-    moving: Places
+    moving: Array
     temporary: Array
     lasting: Places
     buffers: list[Buffer]
@@ -77,12 +77,8 @@ def _encoded(
 ) -> Lowered:
     """The rows, those of a phase together, a barrier after its last."""
     code, n = np.zeros(len(program) * ROW_WORDS, np.int64), 0
-    moving, temporary, lasting, raised = (
-        list[tuple[int, int]](),
-        list[int](),
-        list[tuple[int, int]](),
-        list[tuple[int, int]](),
-    )
+    moving, temporary = list[tuple[int, int, int]](), list[int]()
+    lasting, raised = list[tuple[int, int]](), list[tuple[int, int]]()
     numbers: dict[Buffer, int] = {}
     for phase_number, phase in enumerate(order):
         flags = BARRIER
@@ -101,7 +97,7 @@ def _encoded(
                     if slot == flag:
                         raised.append((word, phase_number))
                     elif buffer.kind == ARGUMENT:
-                        moving.append((word, buffer.number))
+                        moving.append((word, buffer.number, operand.offset))
                     elif buffer.kind == TEMPORARY:
                         words[at] += plan.offsets[buffer]
                         temporary.append(word)
@@ -114,8 +110,8 @@ def _encoded(
             n += 1
         code[(n - 1) * ROW_WORDS + 1] |= flags | phase_number << FLAG_SHIFT
     return Lowered(
-        order, plan, code, _pairs(moving), np.array(temporary, np.int64), _pairs(lasting), [*numbers], _pairs(raised),
-        _kind(code),
+        order, plan, code, np.array(moving, np.int64).reshape(-1, 3), np.array(temporary, np.int64), _pairs(lasting),
+        [*numbers], _pairs(raised), _kind(code),
     )  # fmt: skip
 
 
