@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import accumulate
 from typing import Any
@@ -149,6 +149,11 @@ class Source:
         """A block as a polars frame, with the types of its columns: the features, then the target."""
         part, inside = self._place(block)
         return part.frame(inside).select([str(name) for name in (*self.features, *self.target)])
+
+    def frames(self) -> Iterator[Any]:
+        """The features of each block, one after the other, as polars frames."""
+        for block in range(len(self)):
+            yield self.frame(block).drop([str(name) for name in self.target])
 
     def _place(self, block: int) -> tuple[Part, int]:
         """The part that has a block, and the block's number in it."""
