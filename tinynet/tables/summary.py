@@ -36,7 +36,7 @@ class Summary:
         seed: of the sample, ``np.random.default_rng(seed).choice(all rows, SAMPLE, replace=False)``.
     """
 
-    def __init__(self, rows: Sequence[int], categorical: Names = (), seed: int = 0):
+    def __init__(self, rows: Sequence[int] | Array, categorical: Names = (), seed: int = 0):
         self._ends = np.cumsum(np.asarray(rows, np.int64))
         total = int(self._ends[-1]) if len(self._ends) else 0
         self.whole = total <= SAMPLE
@@ -49,12 +49,13 @@ class Summary:
         self._ranges: dict[str, tuple[Any, Any]] = {}
         self._sample: list[pl.DataFrame] = []
 
-    def add(self, piece: Any) -> None:
-        """Takes the next piece, whatever `as_frame` takes."""
+    def add(self, piece: Any) -> Array:
+        """Takes the next piece, whatever `as_frame` takes; the numbers of its rows that the sample has."""
         frame = as_frame(piece)
         start, self.rows = self.rows, self.rows + frame.height
         first, last = np.searchsorted(self._chosen, [start, self.rows])
-        self._sample.append(frame[self._chosen[first:last] - start])
+        rows = self._chosen[first:last] - start
+        self._sample.append(frame[rows])
         for position, column in enumerate(frame):
             name = column.name
             self.blanks[name] = self.blanks.get(name, 0) + column.null_count()
@@ -63,6 +64,7 @@ class Summary:
             elif column.dtype.is_numeric() and column.null_count() < len(column):
                 ends = [*self._ranges.get(name, ()), column.min(), column.max()]
                 self._ranges[name] = (min(ends), max(ends))
+        return rows
 
     @property
     def sample(self) -> pl.DataFrame:
@@ -119,7 +121,7 @@ class Summary:
         return replace(found, levels=counts.height - (self.blanks[column.name] > 0))
 
 
-def summary_of(pieces: Iterable[Any], rows: Sequence[int], categorical: Names = ()) -> Summary:
+def summary_of(pieces: Iterable[Any], rows: Sequence[int] | Array, categorical: Names = ()) -> Summary:
     """The summary of a table's pieces, of so many rows each."""
     found = Summary(rows, categorical)
     for piece in pieces:

@@ -22,15 +22,17 @@ class Given(Part):
     def __init__(self, given: Any):
         self.given, self.name = given, type(given).__name__
         self._length = check_whole(f"len({self.name})", len(given), 1)
-        first = self._block(0)
+        self._tells = callable(getattr(given, "rows", None))
+        some = next((i for i in range(self._length) if self._told(i)), 0) if self._tells else 0
+        first = self._block(some)
         self.columns, self.targets = first.columns, first.targets
 
     @cached_property
     def rows(self) -> Sequence[int]:
-        told = getattr(self.given, "rows", None)
-        if callable(told):
-            return tuple(check_whole(f"{self.name}.rows({i})", told(i)) for i in range(self._length))
-        return tuple(self._block(i).length for i in range(self._length))
+        return tuple(self._told(i) if self._tells else self._block(i).length for i in range(self._length))
+
+    def _told(self, block: int) -> int:
+        return check_whole(f"{self.name}.rows({block})", self.given.rows(block))
 
     def where(self, block: int) -> str:
         return f"{self.name}, block {block}"

@@ -104,6 +104,8 @@ class ReadingAhead:
             if self._stopped:
                 return False
             stop = start + int(self.source.block_rows[block])
+            if stop == start:
+                continue
             self.source.read_into(block, buffer.X[start:stop], buffer.y[start:stop])
             start = stop
         return True

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from kernels.spelling import did_you_mean
-from tinynet.checks import check_positive
+from tinynet.checks import check_number, check_positive
+from tinynet.data.sources.choosing import Chosen
 from tinynet.data.sources.part import Array, Name, Part
 
 # Of a window's float32 rows, where none is asked for. A compromise: many blocks are shuffled together, and two windows
@@ -28,7 +29,7 @@ class Source:
     Attributes:
         rows: of all blocks.
         features, target: names of the columns, of arrays their numbers; target is empty where there is none.
-        window: how many blocks are shuffled together.
+        window: how many blocks are shuffled together; asked_window: None where as many are as take 128 MiB.
     """
 
     def __init__(
@@ -42,14 +43,14 @@ class Source:
         self._first = self.parts[0]
         self._check_alike()
         default = getattr(self._first, "targets", ())
-        self._flat = (target is None and len(default) == 1) or isinstance(target, str | int)
+        self._flat = isinstance(target, str | int) or (target is None and default == ("y",))
         given = default if target is None else (target,) if isinstance(target, str | int) else tuple(target)
         self.target = tuple(self._named("target", name) for name in given)
         chosen = self._first.columns if columns is None else [self._named("columns", name) for name in columns]
         self.features = tuple(name for name in chosen if name not in self.target and name not in default)
         if not self.features:
             raise ValueError(f"{self._first.name} has no column but the target, expected one or more to learn from")
-        self._window = None if window is None else check_positive("window", window)
+        self.asked_window = None if window is None else check_positive("window", window)
 
     def __len__(self) -> int:
         return sum(len(part.rows) for part in self.parts)
@@ -71,13 +72,13 @@ class Source:
         """Rows of all blocks."""
         return int(self.block_rows.sum())
 
-    @property
+    @cached_property
     def window(self) -> int:
         """How many blocks are shuffled together; by default as many as take 128 MiB of float32."""
-        if self._window is None:
-            largest = 4 * len(self.features) * int(self.block_rows.max())
-            self._window = max(1, min(len(self), WINDOW_BYTES // max(1, largest)))
-        return self._window
+        if self.asked_window is not None:
+            return self.asked_window
+        largest = 4 * len(self.features) * int(self.block_rows.max())
+        return max(1, min(len(self), WINDOW_BYTES // max(1, largest)))
 
     @property
     def window_rows(self) -> int:
@@ -149,6 +150,20 @@ class Source:
         """A block as a polars frame, with the types of its columns: the features, then the target."""
         part, inside = self._place(block)
         return part.frame(inside).select([str(name) for name in (*self.features, *self.target)])
+
+    def split(self, share: float = 0.2, seed: int = 0) -> tuple[Source, Source]:
+        """The source in two, (train, test): test is a share of each block's rows, drawn by the seed."""
+        check_number("share", share, 0.0, 1.0, "a share between 0 and 1")
+        starts = [0, *self._ends]
+        train, test = (
+            [Chosen(part, share, seed, among, start) for part, start in zip(self.parts, starts, strict=False)]
+            for among in (False, True)
+        )
+        return self._of(train), self._of(test)
+
+    def _of(self, parts: Sequence[Part]) -> Source:
+        """The same columns of other parts."""
+        return Source(parts, self.target[0] if self._flat else self.target, self.features, self.asked_window)
 
     def frames(self) -> Iterator[Any]:
         """The features of each block, one after the other, as polars frames."""
