@@ -78,7 +78,7 @@ class Streamed:
     def __init__(self, source: Source, dtype: Any, target_dtype: Any):
         self.source, self.dtypes = source, (dtype, target_dtype)
         self.count, self.identity = source.rows, source.identity
-        self.sample = next((X[:EVALUATION_ROWS].copy(), y[:EVALUATION_ROWS].copy()) for X, y in self.pieces())
+        self.sample = source.sample(EVALUATION_ROWS, *self.dtypes)
         self._check: Callable[[Array], None] | None = None
         self._windows: Windows | None = None
 

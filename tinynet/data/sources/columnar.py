@@ -16,6 +16,8 @@ from tinynet.tables.sources import first_line
 
 ROWS_AT_A_TIME = 8_192  # of a row group that are decoded together, and then copied while they are in a cache
 
+BUFFER = 1 << 20  # bytes of a column that are read together: a column's part of a row group is not in memory as a whole
+
 
 class ColumnarFile(Part):
     """A file of columns by name, in blocks."""
@@ -115,7 +117,9 @@ class ParquetFile(ColumnarFile):
 
         # One thread: steps run on the others. Pages are decoded as they come; the file is not mapped into memory, as a
         # mapped file that is cut short ends the process.
-        with pq.ParquetFile(self.path, metadata=self._metadata, memory_map=False, pre_buffer=False) as file:
+        with pq.ParquetFile(
+            self.path, metadata=self._metadata, memory_map=False, pre_buffer=False, buffer_size=BUFFER
+        ) as file:
             yield from file.iter_batches(ROWS_AT_A_TIME, [block], names, use_threads=False)
 
 

@@ -20,6 +20,8 @@ from tinynet.data.sources.part import Array, Name, Part
 # leave room on a small machine.
 WINDOW_BYTES = 1 << 27
 
+ROWS_AT_A_TIME = 8_192  # that are checked together
+
 
 class Source:
     """Rows in blocks that are read when they are needed; `tinynet.scan` makes one.
@@ -138,13 +140,25 @@ class Source:
         """
         part, inside = self._place(block)
         part.read_into(inside, self.features, self.target, X, y.reshape(len(y), -1))
-        for names, array in ((self.features, X), (self.target, y.reshape(len(y), -1))):
-            if not np.isfinite(array).all():
-                row, k = np.argwhere(~np.isfinite(array))[0].tolist()
-                raise ValueError(
-                    f"{part.where(inside)}: column {names[k]!r} holds {array[row, k]} in row {row}, expected numbers "
-                    f"that are finite in {array.dtype}"
-                )
+        for start in range(0, len(X), ROWS_AT_A_TIME):
+            rows = slice(start, start + ROWS_AT_A_TIME)
+            for names, array in ((self.features, X[rows]), (self.target, y.reshape(len(y), -1)[rows])):
+                if not (finite := np.isfinite(array)).all():
+                    row, k = np.argwhere(~finite)[0].tolist()
+                    raise ValueError(
+                        f"{part.where(inside)}: column {names[k]!r} holds {array[row, k]} in row {start + row}, "
+                        f"expected numbers that are finite in {array.dtype}"
+                    )
+
+    def sample(self, rows: int, dtype: Any, target_dtype: Any) -> tuple[Array, Array]:
+        """(X, y) of the first rows of the first block that has some, at most so many."""
+        if not self.rows:
+            raise ValueError(f"{self._first.name} has no row, expected one or more")
+        block = int(np.flatnonzero(self.block_rows)[0])
+        count = int(self.block_rows[block])
+        X, y = np.empty((count, len(self.features)), dtype), np.empty((count, *self.target_shape), target_dtype)
+        self.read_into(block, X, y)
+        return X[:rows].copy(), y[:rows].copy()
 
     def frame(self, block: int) -> Any:
         """A block as a polars frame, with the types of its columns: the features, then the target."""
