@@ -286,3 +286,49 @@ def test_memory_is_two_windows_however_many_rows_there_are():
         taken = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
         assert taken < 2 * 64e6 + 300e6, taken
     """), check=True)  # fmt: skip
+
+
+SLOW = """
+    import numpy as np, time, tinynet as tn
+    from tinynet import nn, optim
+
+    class Blocks:
+        def __len__(self): return 6
+        def rows(self, block): return 20
+        def read(self, block):
+            time.sleep({seconds})
+            return np.ones((20, 2), np.float32) * block, np.arange(20) % 2
+
+    model = nn.Linear(2, 2)
+    trainer = tn.Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.1), "numpy")
+    source = tn.scan(Blocks(), window=1)
+"""
+
+
+def test_the_bar_says_that_rows_are_waited_for():
+    done = finished(python(SLOW.format(seconds=0.3) + """
+    import tqdm
+    from tinynet.training import trainer as training
+    shown = []
+    class Bar(tqdm.tqdm):
+        def __init__(self, **options):
+            super().__init__(**{**options, "disable": False, "mininterval": 0})
+        def display(self, *arguments, **options):
+            shown.append(str(self))
+    training.tqdm = Bar
+    history = trainer.fit(source, batch_size=20)
+    print(any("epoch 1, waiting for rows to be read" in s for s in shown),
+          any("% waiting for rows to be read" in s and "loss" in s for s in shown), history.waiting_seconds > 1)
+    """))  # fmt: skip
+    assert done.stdout.split() == ["True", "True", "True"], done
+
+
+def test_ctrl_c_is_answered_while_rows_are_waited_for():
+    done = finished(python(SLOW.format(seconds=0.7) + """
+    import os, signal, threading
+    trainer.progress = False
+    threading.Timer(2.0, os.kill, (os.getpid(), signal.SIGINT)).start()
+    history = trainer.fit(source, epochs=1000, batch_size=20)
+    print(history.stopped, len(history.step_loss) < 6, trainer.position.rows_done % 20)
+    """))  # fmt: skip
+    assert done.stdout.split() == ["interrupted", "True", "0"], done
