@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 
 from ..data.sources import Source
-from ..data.sources.choosing import chosen_rows
+from ..data.sources.parts.choosing import chosen_rows
 from ..tables.frames import as_frame
 from ..tables.summary import Summary
 from ..tables.targets import refuse_blanks

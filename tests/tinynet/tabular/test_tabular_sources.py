@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 import tinynet as tn
-from tinynet.data.sources.choosing import chosen_rows
+from tinynet.data.sources.parts.choosing import chosen_rows
 from tinynet.tables import summary
 from tinynet.tabular import streaming
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from kernels.memory import aligned_empty
-from tinynet.data.sources.part import Array
+from tinynet.data.sources.parts.part import Array
 from tinynet.data.sources.source import Source
 
 # Seconds between looks whether Ctrl-C came: polars, once it was used, has signals not wake a wait.

@@ -5,24 +5,37 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tinynet.checks import check_positive
-from tinynet.data.sources.arrays import ArrayPart, InMemory, NpyFile
-from tinynet.data.sources.columnar import ArrowFile, ParquetFile, check_pyarrow
-from tinynet.data.sources.given import Given
-from tinynet.data.sources.part import Part
+from tinynet.data.sources.parts.arrays import ArrayPart, InMemory, NpyFile
+from tinynet.data.sources.parts.by_polars import ParquetFileByPolars
+from tinynet.data.sources.parts.by_pyarrow import ArrowFile, ParquetFile
+from tinynet.data.sources.parts.given import Given
+from tinynet.data.sources.parts.part import Part
 from tinynet.data.sources.source import Source
 from tinynet.tables.sources import check_is_file, table_suffix
 
+
+def _parquet(path: Path) -> Part:
+    return (ParquetFile if find_spec("pyarrow") else ParquetFileByPolars)(path)
+
+
+def _arrow(path: Path) -> Part:
+    if find_spec("pyarrow") is None:  # polars does not say which rows a record batch has
+        raise ImportError(f"{path}: reading it in blocks needs pyarrow: pip install 'tinynet[parquet]'")
+    return ArrowFile(path)
+
+
 COLUMNAR: Mapping[str, Callable[[Path], Part]] = {
-    ".parquet": ParquetFile,
-    ".arrow": ArrowFile,
-    ".feather": ArrowFile,
-    ".ipc": ArrowFile,
+    ".parquet": _parquet,
+    ".arrow": _arrow,
+    ".feather": _arrow,
+    ".ipc": _arrow,
 }
 SUFFIXES = (*COLUMNAR, ".npy")
 
@@ -50,7 +63,7 @@ def scan(
         ValueError: other columns in one file than in another, no such column, a damaged file, another file type.
         OSError: a file that is missing (FileNotFoundError) or unreadable.
         TypeError: what is no source.
-        ImportError: Parquet and Arrow files need pyarrow, the extra `parquet`.
+        ImportError: Arrow files need pyarrow, the extra `parquet`; Parquet files are read by polars without it.
     """
     if block_rows is not None:
         check_positive("block_rows", block_rows)
@@ -101,7 +114,6 @@ def _files(source: Any, target: Any, columns: Any, window: int | None, block_row
         if suffix == ".npy":
             parts.append(ArrayPart(NpyFile(path), NpyFile(y_paths[i]) if y_paths else None, block_rows))
         else:
-            check_pyarrow(path)
             parts.append(COLUMNAR[suffix](path))
     found = Source(parts, target, columns, window)
     if not len(found) or not found.rows:

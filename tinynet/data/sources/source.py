@@ -13,8 +13,8 @@ import numpy as np
 
 from kernels.spelling import did_you_mean
 from tinynet.checks import check_number, check_positive
-from tinynet.data.sources.choosing import Chosen
-from tinynet.data.sources.part import Array, Name, Part
+from tinynet.data.sources.parts.choosing import Chosen
+from tinynet.data.sources.parts.part import Array, Name, Part
 
 # Of a window's float32 rows, where none is asked for. A compromise: many blocks are shuffled together, and two windows
 # leave room on a small machine.

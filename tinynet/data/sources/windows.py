@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tinynet.data.sources.part import Array
+from tinynet.data.sources.parts.part import Array
 from tinynet.data.sources.reading_ahead import Buffer, Job, ReadingAhead
 from tinynet.data.sources.source import Source
 

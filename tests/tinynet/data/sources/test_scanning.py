@@ -7,6 +7,7 @@ import pytest
 from refusals import said, written
 
 import tinynet as tn
+from tinynet.data.sources import scanning
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(103, 3)).astype(np.float32)
@@ -85,6 +86,28 @@ def test_rows_in_blocks(case, tmp_path):
     np.testing.assert_array_equal(frame[:, :3].to_numpy(), X)
     np.testing.assert_array_equal(frame[:, 3].to_numpy(), Y)
     assert f"103 rows in {len(rows)} blocks, 3 columns, target" in repr(source)
+
+
+@pytest.mark.parametrize("compression", ["uncompressed", "snappy", "zstd"])
+def test_parquet_files_without_pyarrow_have_the_same_blocks(compression, tmp_path, monkeypatch):
+    more = FRAME.with_columns(text=pl.lit("x"), truth=pl.col("a") > 0, day=pl.date(2024, 1, 1))
+    more.to_pandas().set_index("day").to_parquet(
+        tmp_path / "t.parquet", row_group_size=20, compression=compression.replace("uncompressed", "none")
+    )
+    by_pyarrow = tn.scan(tmp_path / "t.parquet", target="y", columns=["a", "b", "c", "truth"])
+    monkeypatch.setattr(scanning, "find_spec", lambda name: None)
+    by_polars = tn.scan(tmp_path / "t.parquet", target="y", columns=["a", "b", "c", "truth"])
+    assert type(by_polars.parts[0]) is not type(by_pyarrow.parts[0])
+    assert by_polars.identity == by_pyarrow.identity and by_polars.parts[0].columns == by_pyarrow.parts[0].columns
+    for block in range(6):
+        for one, other in zip(by_polars.read(block), by_pyarrow.read(block), strict=True):
+            np.testing.assert_array_equal(one, other)
+        assert by_polars.frame(block).equals(by_pyarrow.frame(block))
+    with pytest.raises(ImportError, match=r"t.arrow: reading it in blocks needs pyarrow"):
+        arrow(tmp_path, ".arrow")
+    path = written(tmp_path, (tmp_path / "t.parquet").read_bytes()[:-9], "cut.parquet")
+    with pytest.raises(ValueError, match=r"cut.parquet: not a Parquet file, or a damaged one"):
+        tn.scan(path)
 
 
 def test_columns_are_chosen_by_name_and_several_targets_are_a_matrix(tmp_path):

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinynet.data.sources.part import Array, Name, Part
+from tinynet.data.sources.parts.part import Array, Name, Part
 
 
 def chosen_rows(rows: int, share: float, seed: int, block: int) -> Array:

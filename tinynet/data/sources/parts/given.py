@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from tinynet.checks import check_whole
-from tinynet.data.sources.arrays import ArrayPart, InMemory
-from tinynet.data.sources.part import Array, Kind, Name, Part, copy_numbers, kind_of
+from tinynet.data.sources.parts.arrays import ArrayPart, InMemory
+from tinynet.data.sources.parts.frame_block import FrameBlock
+from tinynet.data.sources.parts.part import Array, Name, Part, kind_of
 
 
 class Given(Part):
@@ -54,7 +55,7 @@ class Given(Part):
     def frame(self, block: int) -> Any:
         return self._block(block).frame()
 
-    def _block(self, number: int) -> _Arrays | _Frame:
+    def _block(self, number: int) -> _Arrays | FrameBlock:
         return _as_block(self.given.read(number), self.where(number))
 
 
@@ -73,42 +74,7 @@ class _Arrays:
         return self._part.frame(0)
 
 
-class _Frame:
-    """A block as a frame."""
-
-    targets: tuple[Name, ...] = ()
-
-    def __init__(self, frame: Any):
-        self._frame, self.length = frame, frame.height
-        self.columns: dict[Name, Kind] = {
-            name: "whole numbers" if dtype.is_integer() or dtype == _boolean() else _of_numbers(dtype)
-            for name, dtype in frame.schema.items()
-        }
-
-    def read_into(self, features: Sequence[Name], target: Sequence[Name], X: Array, y: Array, where: str) -> None:
-        for names, out in ((features, X), (target, y)):
-            for k, name in enumerate(names):
-                column = self._frame[str(name)]
-                if column.null_count():
-                    row = column.is_null().arg_max()
-                    raise ValueError(f"{where}: column {name!r} is blank in row {row}, expected numbers")
-                copy_numbers(column.to_numpy(), out[:, k], f"{where}: column {name!r}")
-
-    def frame(self) -> Any:
-        return self._frame
-
-
-def _boolean() -> Any:
-    import polars as pl
-
-    return pl.Boolean
-
-
-def _of_numbers(dtype: Any) -> Kind:
-    return "numbers" if dtype.is_numeric() else "other"
-
-
-def _as_block(found: Any, where: str) -> _Arrays | _Frame:
+def _as_block(found: Any, where: str) -> _Arrays | FrameBlock:
     if isinstance(found, tuple) and len(found) == 2:
         X, y = (np.asarray(each) for each in found)
     elif isinstance(found, np.ndarray):
@@ -116,7 +82,7 @@ def _as_block(found: Any, where: str) -> _Arrays | _Frame:
     else:
         from tinynet.tables.frames import as_frame
 
-        return _Frame(as_frame(found))
+        return FrameBlock(as_frame(found))
     for name, array in (("X", X), ("y", y)):
         if array is not None and kind_of(array.dtype) == "other":
             raise TypeError(f"{where}: {name} has dtype {array.dtype}, expected numbers")

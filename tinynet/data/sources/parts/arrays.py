@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from tinynet.data.sources.part import Array, Name, Part, Unchanged, copy_numbers, kind_of
+from tinynet.data.sources.parts.part import Array, Name, Part, Unchanged, copy_numbers, kind_of
 
 # Of a block of an array, which has none of its own. A compromise: many blocks make the shuffling finer, and a disk
 # reads pieces of some MB about as fast as longer ones.
