@@ -16,7 +16,7 @@ from ..data.sources.scanning import COLUMNAR
 from ..data.table import column_position
 from ..files import printable
 from ..tables.sources import table_suffix
-from ..tables.targets import Task
+from ..tables.targets import Task, target_array
 from .table import TableExperiment, TableOptions
 
 # A file is read in blocks where it is larger than an eighth of memory: compressed rows take several times as much.
@@ -92,13 +92,11 @@ class SourceExperiment(TableExperiment):
 
     def _predicted(self, estimator: Any) -> Iterator[tuple[Any, Any]]:
         """Targets and predictions of the test rows."""
-        from ..tabular.streaming import as_target
-
         for block, rows in enumerate(self.test.block_rows):
             if rows:
                 frame = self.test.frame(block)
                 target = frame[self.rows.target_name]
-                yield as_target(target), estimator.predict(frame.drop(target.name))
+                yield target_array(target), estimator.predict(frame.drop(target.name))
 
 
 def _memory() -> int:

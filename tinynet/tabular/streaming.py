@@ -16,7 +16,7 @@ from ..data.sources import Source
 from ..data.sources.parts.choosing import chosen_rows
 from ..tables.frames import as_frame
 from ..tables.summary import Summary
-from ..tables.targets import refuse_blanks
+from ..tables.targets import refuse_blanks, target_array
 from ..tensor import Array
 
 # Rows that are held out at most: they are in memory, and scored after each epoch. A compromise: of so many, the share
@@ -62,15 +62,7 @@ def passed(source: Source, share: float, seed: int, categorical: Any, classes: b
         ends.append(_ends(frame[target], classes))
     every = pl.concat(held, how="vertical_relaxed")
     found = pl.concat([column.to_frame() for column in [*targets, *ends]], how="vertical_relaxed").to_series()
-    return Pass(summary, as_target(found), every.drop(target), as_target(every[target]), share, seed)
-
-
-def as_target(column: pl.Series) -> Array:
-    """A target as an array that scikit-learn takes: text as objects."""
-    if column.dtype in (pl.Enum, pl.Categorical):
-        column = column.cast(pl.String)
-    values: Array = column.to_numpy()
-    return values.astype(object) if column.dtype == pl.String else values
+    return Pass(summary, target_array(found), every.drop(target), target_array(every[target]), share, seed)
 
 
 def _ends(column: pl.Series, classes: bool) -> pl.Series:
@@ -100,7 +92,7 @@ class Encoded:
         target = str(self.source.target[0])
         frame = as_frame(self.source.frame(block)).filter(pl.Series(~self._out(block)))
         try:
-            return self.encode(frame.drop(target)), self.wanted(as_target(frame[target]))
+            return self.encode(frame.drop(target)), self.wanted(target_array(frame[target]))
         except (ValueError, TypeError) as error:
             raise type(error)(f"{self.source.where(block)}: {error}") from None
 

@@ -110,7 +110,14 @@ class Source:
 
     def check_numbers(self) -> None:
         """Raises TypeError where a column holds anything but numbers."""
-        for name in (*self.features, *self.target):
+        self._check_numbers((*self.features, *self.target))
+
+    def check_features(self) -> None:
+        """The same of the features alone."""
+        self._check_numbers(self.features)
+
+    def _check_numbers(self, names: Sequence[Name]) -> None:
+        for name in names:
             if self._first.columns[name] == "other":
                 raise TypeError(
                     f"{self._first.name}: column {name!r} holds no numbers, expected numbers: leave it out by "
@@ -163,7 +170,13 @@ class Source:
     def frame(self, block: int) -> Any:
         """A block as a polars frame, with the types of its columns: the features, then the target."""
         part, inside = self._place(block)
-        return part.frame(inside).select([str(name) for name in (*self.features, *self.target)])
+        return part.frame(inside, [*self.features, *self.target])
+
+    def targets(self) -> Iterator[Any]:
+        """The target's columns of each block, one after the other, as polars frames."""
+        for block in range(len(self)):
+            part, inside = self._place(block)
+            yield part.frame(inside, self.target)
 
     def split(self, share: float = 0.2, seed: int = 0) -> tuple[Source, Source]:
         """The source in two, (train, test): test is a share of each block's rows, drawn by the seed."""

@@ -104,11 +104,11 @@ class ArrayPart(Part):
         _copy_columns(found, targets, features, X, self.where(block))
         _copy_columns(found, targets, target, y, self.where(block))
 
-    def frame(self, block: int) -> Any:
+    def frame(self, block: int, names: Sequence[Name]) -> Any:
         import polars as pl
 
         found, targets = self._read(block)
-        return pl.DataFrame({str(name): _column(found, targets, name) for name in self.columns})
+        return pl.DataFrame({str(name): _column(found, targets, name) for name in names})
 
     def _read(self, block: int) -> tuple[Array, Array | None]:
         start, stop = self._ends(block)

@@ -44,10 +44,10 @@ class Chosen(Part):
         mask = self._mask(block)
         X[...], y[...] = every[0][mask], every[1][mask]
 
-    def frame(self, block: int) -> Any:
+    def frame(self, block: int, names: Sequence[Name]) -> Any:
         import polars as pl
 
-        return self.part.frame(block).filter(pl.Series(self._mask(block)))
+        return self.part.frame(block, names).filter(pl.Series(self._mask(block)))
 
     def _mask(self, block: int) -> Array:
         mask: Array = chosen_rows(self.part.rows[block], self.share, self.seed, self.first + block) == self.among

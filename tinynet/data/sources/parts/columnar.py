@@ -54,10 +54,10 @@ class ColumnarFile(Part):
             piece.read_into(features, target, X[rows], y[rows], self.where(block))
             start = rows.stop
 
-    def frame(self, block: int) -> Any:
+    def frame(self, block: int, names: Sequence[Name]) -> Any:
         import polars as pl
 
-        pieces = list(self._checked(block, list(self.columns)))
+        pieces = list(self._checked(block, names))
         with self._damaged(block):
             return pl.concat([piece.frame() for piece in pieces], rechunk=True)
 

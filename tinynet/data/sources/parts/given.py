@@ -52,8 +52,8 @@ class Given(Part):
             )
         found.read_into(features, target, X, y, self.where(block))
 
-    def frame(self, block: int) -> Any:
-        return self._block(block).frame()
+    def frame(self, block: int, names: Sequence[Name]) -> Any:
+        return self._block(block).frame().select([str(name) for name in names])
 
     def _block(self, number: int) -> _Arrays | FrameBlock:
         return _as_block(self.given.read(number), self.where(number))
@@ -71,7 +71,7 @@ class _Arrays:
             self._part.read_into(0, features, target, X, y)
 
     def frame(self) -> Any:
-        return self._part.frame(0)
+        return self._part.frame(0, list(self.columns))
 
 
 def _as_block(found: Any, where: str) -> _Arrays | FrameBlock:

@@ -46,8 +46,8 @@ class Part(ABC):
         """
 
     @abstractmethod
-    def frame(self, block: int) -> Any:
-        """All columns of a block as a polars frame, with whatever types they have."""
+    def frame(self, block: int, names: Sequence[Name]) -> Any:
+        """Columns of a block as a polars frame, with whatever types they have."""
 
 
 def kind_of(dtype: np.dtype[Any]) -> Kind:
