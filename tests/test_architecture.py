@@ -334,9 +334,9 @@ def test_public_names():
     )
     assert set(tn.__all__) == {
         "CheckpointError", "CompiledStep", "EarlyStopping", "History", "MLPClassifier", "MLPRegressor", "NonFiniteLoss",
-        "NotReplayable", "TabularClassifier", "TabularRegressor", "Tensor", "Trainer", "WeightAverage", "__version__", "compile", "current_backend", "data", "estimator_from_sklearn", "export_onnx",
+        "NotReplayable", "Source", "TabularClassifier", "TabularRegressor", "Tensor", "Trainer", "WeightAverage", "__version__", "compile", "current_backend", "data", "estimator_from_sklearn", "export_onnx",
         "from_sklearn", "from_torch_state_dict", "functional", "gradcheck", "load_checkpoint", "load_estimator",
-        "manual_seed", "nn", "no_grad", "optim", "save_checkpoint", "schedule", "use_backend", "use_precision",
+        "manual_seed", "nn", "no_grad", "optim", "save_checkpoint", "scan", "schedule", "use_backend", "use_precision",
     }  # fmt: skip
     for package in (tn, tn.nn, tn.optim, tn.functional, tn.data, kernels):
         assert all(hasattr(package, name) for name in package.__all__), package

@@ -16,6 +16,7 @@ from .backends import current as current_backend
 from .backends import use_backend
 from .checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from .checkpoints.tensor_files import CheckpointError
+from .data.sources import Source, scan
 from .exchange.onnx import export_onnx
 from .exchange.weights import from_sklearn, from_torch_state_dict
 from .gradients import gradcheck
@@ -37,10 +38,10 @@ if _TYPE_CHECKING:
 
 __all__ = [
     "__version__", "CheckpointError", "CompiledStep", "EarlyStopping", "History", "MLPClassifier", "MLPRegressor",
-    "NonFiniteLoss", "NotReplayable", "TabularClassifier", "TabularRegressor",
+    "NonFiniteLoss", "NotReplayable", "Source", "TabularClassifier", "TabularRegressor",
     "Tensor", "Trainer", "WeightAverage", "compile", "current_backend", "data",
     "estimator_from_sklearn", "export_onnx", "from_sklearn", "from_torch_state_dict", "functional", "gradcheck",
-    "load_checkpoint", "load_estimator", "manual_seed", "nn", "no_grad", "optim", "save_checkpoint", "schedule",
+    "load_checkpoint", "load_estimator", "manual_seed", "nn", "no_grad", "optim", "save_checkpoint", "scan", "schedule",
     "use_backend", "use_precision",
 ]  # fmt: skip
 

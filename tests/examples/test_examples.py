@@ -20,6 +20,7 @@ def test_every_example_has_a_test():
         "custom_backend",
         "drop_in",
         "first_network",
+        "larger_than_memory",
         "recorded_step",
         "tables",
         "vector_operations",
@@ -45,6 +46,14 @@ def test_tables():
     assert done.returncode == 0, done.stderr
     said = done.stdout.partition("new wines, ")[2]
     assert int(said.partition("%")[0]) >= 90 and "category" in done.stdout and "Alba" in said
+
+
+def test_larger_than_memory():
+    done = run(ROOT / "examples/larger_than_memory.py", "-W", "error")
+    assert done.returncode == 0, done.stderr
+    assert "the same weights" in done.stdout and "160,000 rows in 32 blocks" in done.stdout
+    assert int(done.stdout.partition("new rides, ")[2].partition("%")[0]) >= 90
+    assert float(done.stdout.rpartition("grew by ")[2].split()[0]) < 350  # of 1.3 GB
 
 
 def test_recorded_step():

@@ -316,7 +316,7 @@ def _run_checked(trainer: Trainer, tensors: dict[str, Array], state: dict[str, A
     epoch, step = check_whole("its epoch", state["epoch"]), check_whole("its step", state["step"])
     # An older file has no weight: every row counted once.
     position = Position(**{"weight": float(state["position"]["rows_done"]), **state["position"]})
-    for name in ("rows", "batch_size", "steps_done", "rows_done"):
+    for name in ("rows", "batch_size", "steps_done", "rows_done", "source"):
         check_whole(name, getattr(position, name))
     check_number("loss", position.loss), check_at_least_0("weight", position.weight)
     if trainer.schedules:
@@ -331,7 +331,8 @@ def _run_checked(trainer: Trainer, tensors: dict[str, Array], state: dict[str, A
         if found[name].ndim != 1 or found[name].dtype != dtype:
             raise CheckpointError(f"its history.{name} is no list of {np.dtype(dtype)}")
     rest = History(**state["history"])
-    check_number("compile_seconds", rest.compile_seconds), check_whole("kernels_compiled", rest.kernels_compiled)
+    check_number("compile_seconds", rest.compile_seconds), check_number("waiting_seconds", rest.waiting_seconds)
+    check_whole("kernels_compiled", rest.kernels_compiled)
     if not isinstance(rest.stopped, str) or not isinstance(rest.continues, bool):
         raise CheckpointError("its history holds what is none")
     history = replace(rest, **{name: found[name].tolist() for name in HISTORY})

@@ -46,7 +46,15 @@ from ..schedule import SCHEDULES
 from ..training.stepping import NonFiniteLoss
 from . import predicting
 from .arguments import Parser, one_of, option, refuse, share, widths
-from .models import MODELS, add_table_options, check_model, columns_listing, table_options, trains_tables
+from .models import (
+    MODELS,
+    add_table_options,
+    check_model,
+    columns_listing,
+    table_experiment,
+    table_options,
+    trains_tables,
+)
 from .termination import Termination
 
 BUDGET = 20  # seconds
@@ -63,7 +71,12 @@ def parser() -> Parser:
         add(f"--{name}", type=parse, default=value, help=f"{text} (default: {shown or value})", metavar="X")
 
     add("--backend", default=None, metavar="NAME", help="kernels to train on (default: numba where it is installed)")
-    setting("dataset", str, "a name, with options as in moons:samples=500, or a file: .csv, .parquet, .arrow, .npz")
+    setting(
+        "dataset",
+        str,
+        "a name, with options as in moons:samples=500, or a file: .csv, .parquet, .arrow, .npz, or a "
+        "pattern, 'logs/*.parquet'",
+    )
     add("--model", type=one_of("model", MODELS), metavar="X",
         help="tabular: the best nets for tables as they come (default for a table's file); mlp: the net that the other "
         "options say (default for all else)")  # fmt: skip
@@ -151,7 +164,7 @@ def _run(parsed: argparse.Namespace, arguments: Sequence[str], stop: Termination
         chosen = contenders(parsed)
         check_outputs(parsed)
         experiment = (
-            TableExperiment(table_options(parsed, asked)) if trains_tables(parsed) else plain(parsed, asked, keeping)
+            table_experiment(table_options(parsed, asked)) if trains_tables(parsed) else plain(parsed, asked, keeping)
         )
     except (ValueError, TypeError, OSError, ImportError) as error:
         return refuse(str(error))

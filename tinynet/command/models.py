@@ -8,13 +8,14 @@ from dataclasses import fields
 from typing import Any
 
 from ..checks import check_above_0, check_positive
-from ..experiments.table import TableOptions, is_table, read_features
+from ..experiments.source import SourceExperiment, in_blocks, source_of
+from ..experiments.table import TableExperiment, TableOptions, is_table, read_features
 from ..files import printable
 from .arguments import column_names, option
 
 TABULAR, PLAIN = "tabular", "mlp"
 MODELS: Mapping[str, tuple[str, ...]] = {
-    TABULAR: ("members", "time_limit", "metric", "calibrate", "categorical", "numeric", "ignore", "columns"),
+    TABULAR: ("members", "time_limit", "metric", "calibrate", "categorical", "numeric", "ignore", "columns", "window"),
     PLAIN: (
         "norm", "optimizer", "schedule", "dtype", "eager", "program", "explain", "roofline", "ladder", "resume",
         "checkpoint_every",
@@ -34,6 +35,9 @@ def add_table_options(add: Callable[..., Any]) -> None:
     for name, what in (("categorical", "categories"), ("numeric", "numbers"), ("ignore", "nothing")):
         add(f"--{name}", type=option(column_names), metavar="A,B",
             help=f"tabular: columns that hold {what}, whatever they look like")  # fmt: skip
+    add("--window", type=option(check_positive, int), metavar="N",
+        help="tabular: read the file in blocks (row groups), N of which are shuffled together; a pattern such as "
+        "'logs/*.parquet', and a file that is large for the memory, are read so anyway")  # fmt: skip
     add("--columns", action="store_true", help="print what each column of the table is taken for, and stop")
 
 
@@ -64,9 +68,18 @@ def table_options(parsed: argparse.Namespace, asked: set[str]) -> TableOptions:
     return TableOptions(**{name: getattr(parsed, name) for name in names})
 
 
+def table_experiment(options: TableOptions) -> TableExperiment:
+    """What trains on a table, in memory or in blocks."""
+    return (SourceExperiment if in_blocks(options.dataset, options.window) else TableExperiment)(options)
+
+
 def columns_listing(options: TableOptions) -> str:
     """What --columns prints."""
     from ..tables import columns_text, describe_columns
+    from ..tables.summary import summary_of
 
     told = (options.categorical or (), options.numeric or (), options.ignore or ())
+    if in_blocks(options.dataset, options.window):
+        source = source_of(options)
+        return columns_text(summary_of(source.frames(), source.block_rows, told[0]).described(*told))
     return columns_text(describe_columns(read_features(options), *told))

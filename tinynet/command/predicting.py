@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,10 @@ import kernels
 from ..backends import running_on
 from ..checkpoints.checkpoint import Checkpoint, read_checkpoint
 from ..checks import check_positive
+from ..data.sources import scan
+from ..experiments.source import in_blocks
 from ..files import STANDARD_OUTPUT, check_writable, output_path, write_atomically
+from ..tables.writing import csv, parquet
 from .arguments import Parser, option, refuse
 from .termination import Termination
 
@@ -26,7 +28,9 @@ def parser() -> Parser:
     result = Parser(prog="tinynet predict", description=__doc__, allow_abbrev=False)
     add = result.add_argument
     add("model", type=Path, metavar="MODEL", help="what --save, or tn.save_checkpoint of an estimator, has written")
-    add("table", type=Path, metavar="TABLE", help="a .csv, .parquet, .arrow or .feather file; columns in any order")
+    add("table", type=Path, metavar="TABLE",
+        help="a .csv, .parquet, .arrow or .feather file; columns in any order. Several, by a pattern such as "
+        "'new/*.parquet', and a file that is large for the memory, are read and written block by block")  # fmt: skip
     add("--output", type=output_path, default=STANDARD_OUTPUT, metavar="PATH",
         help="where predictions go: CSV, or Parquet by its suffix (default: standard output, as CSV)")  # fmt: skip
     add("--proba", action="store_true", help="probabilities, a column a class, in place of the likeliest class")
@@ -47,8 +51,11 @@ def main(arguments: Sequence[str]) -> int:
                 raise ValueError(f"--proba is for classes, and {parsed.model} predicts quantities")
             from ..tables import read_table
 
-            frame = _predictions(estimator, read_table(parsed.table), _target(checkpoint), parsed.proba)
-            write_atomically(parsed.output, _written(frame, parsed.output))
+            dataset, target = str(parsed.table), _target(checkpoint)
+            tables = scan(dataset).frames() if in_blocks(dataset) else iter([read_table(parsed.table)])
+            frames = (_predictions(estimator, table, target, parsed.proba) for table in tables)
+            as_parquet = parsed.output.suffix.lower() == ".parquet"
+            write_atomically(parsed.output, parquet(frames) if as_parquet else csv(frames))
         except (ValueError, TypeError, OSError, ImportError, MemoryError) as error:
             return refuse(str(error))
         except KeyboardInterrupt:
@@ -117,12 +124,3 @@ def _numbers(estimator: Any, table: pl.DataFrame) -> Any:
             row = int(column.is_null().arg_true()[0])
             raise ValueError(f"column {column.name!r} is blank in row {row}, and this model takes no blanks; fill it")
     return pl.DataFrame(columns).to_numpy()
-
-
-def _written(frame: pl.DataFrame, path: Path) -> bytes:
-    buffer = io.BytesIO()
-    if path.suffix.lower() == ".parquet":
-        frame.write_parquet(buffer)
-    else:
-        frame.write_csv(buffer)
-    return buffer.getvalue()

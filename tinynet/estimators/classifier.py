@@ -42,8 +42,10 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
     )  # fmt: skip
 
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, eval_set: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, eval_set: Any = None) -> Self:
         """Fits to X (rows, features) and y, labels (rows,) or an indicator matrix (rows, labels).
+
+        Or, in place of both, to a source (`tinynet.scan`) with a target, whose rows need not fit into memory.
 
         eval_set: (X, y) or (X, y, sample_weight), whose mean loss, without the penalty, is noted after each epoch in
         validation_loss_curve_; its classes weigh as much as in training. With early_stopping it decides when to stop,
@@ -67,13 +69,13 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
     def predict(self, X: Any) -> Array:
         """The likeliest class of each row; for indicator matrices the labels with a probability above 1/2."""
         check_is_fitted(self)
-        return self._original(self._outputs(self._checked_X(X)))
+        return self._original(self._outputs_for(X))
 
     def predict_proba(self, X: Any) -> Array:
         """Each class's probability, (rows, classes), in the order of classes_."""
         if "coefs_" not in vars(self):  # looking through all attributes takes longer than one row
             check_is_fitted(self)
-        outputs = self._outputs(self._checked_X(X))
+        outputs = self._outputs_for(X)
         return np.hstack([1 - outputs, outputs]) if self.n_outputs_ == 1 else outputs
 
     def predict_log_proba(self, X: Any) -> Array:

@@ -16,6 +16,7 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 from kernels.contract.dtypes import EITHER_FLOAT, FLOATS
 
 from ..backends import running_on, with_options
+from ..data.sources import Source, as_source, is_source, scan
 from ..nn.ownership import changing, reading
 from ..tensor import Array
 from .early_stopping import Validation
@@ -24,6 +25,7 @@ from .objectives import Loss, targets
 from .options import PerceptronParameters, hidden_layers, refuse_contradictions, schedule
 from .session import Design, Session, Structure
 from .stochastic import train
+from .streaming import Blocks, features, refuse_with_source, standing_for
 
 
 class MultilayerPerceptron(PerceptronParameters, BaseEstimator):  # type: ignore[misc]
@@ -64,6 +66,10 @@ class MultilayerPerceptron(PerceptronParameters, BaseEstimator):  # type: ignore
     ) -> MultilayerPerceptron:
         hidden, activations, _, _ = hidden_layers(self)
         refuse_contradictions(self, incremental, eval_set, sample_weight)
+        source = as_source(X) if is_source(X) else None
+        if source is not None:
+            refuse_with_source(self, source, y, sample_weight, eval_set)
+            X, y = standing_for(self, source)
         given = X
         first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
         X, y = self._checked_targets(X, y, incremental, reset=first)
@@ -87,13 +93,25 @@ class MultilayerPerceptron(PerceptronParameters, BaseEstimator):  # type: ignore
                     minimise(self, session, X, y, sample_weight)
                 else:
                     self._start_curves(first)
-                    train(self, session, given, X, y, sample_weight, incremental, validation)
+                    if source is None:
+                        train(self, session, given, X, y, sample_weight, incremental, validation)
+                    else:
+                        train(self, session, given, self._blocks(source, by_class), y, None, incremental, validation)
         if not all(np.isfinite(array).all() for array in (*self.coefs_, *self.intercepts_)):
             raise ValueError(
                 "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
                 "preprocessed."
             )
         return self
+
+    def _blocks(self, source: Source, by_class: Callable[[Array], Array] | None) -> Source:
+        """A source's rows with the targets that the loss takes."""
+
+        def wanted(y: Array) -> Array:
+            outputs = self._indicators(y)
+            return targets(self.out_activation_, outputs, _weighted(None, by_class, outputs), self._dtype())
+
+        return scan(Blocks(source, self._dtype(), wanted), window=source.asked_window)
 
     def _design(self, inputs: int) -> Design:
         """What the parameters make of the network and its training, for the outputs that were seen."""
@@ -232,6 +250,13 @@ class MultilayerPerceptron(PerceptronParameters, BaseEstimator):  # type: ignore
         return running_on(
             self.backend if self.threads is None else with_options(self.backend, threads=int(self.threads))
         )
+
+    def _outputs_for(self, X: Any) -> Array:
+        """The network's outputs for rows as they come, or for those of a source, block by block."""
+        if is_source(X):
+            blocks = features(as_source(X))
+            return np.concatenate([self._outputs(self._checked_X(block)) for block in blocks])
+        return self._outputs(self._checked_X(X))
 
     def _outputs(self, X: Array) -> Array:
         """The network's outputs for checked rows."""

@@ -37,8 +37,10 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):  # type: ignore[misc]
     )  # fmt: skip
 
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, eval_set: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, eval_set: Any = None) -> Self:
         """Fits to X (rows, features) and y (rows,) or (rows, outputs).
+
+        Or, in place of both, to a source (`tinynet.scan`) with a target, whose rows need not fit into memory.
 
         eval_set: (X, y) or (X, y, sample_weight), whose mean loss, without the penalty, is noted after each epoch in
         validation_loss_curve_. With early_stopping it decides when to stop, and all of X is learned from.
@@ -56,7 +58,7 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):  # type: ignore[misc]
     def predict(self, X: Any) -> Array:
         """The predicted values, (rows,) or (rows, outputs)."""
         check_is_fitted(self)
-        return self._original(self._outputs(self._checked_X(X)))
+        return self._original(self._outputs_for(X))
 
     def _settle_loss(self) -> tuple[str, Loss]:
         if callable(self.loss):

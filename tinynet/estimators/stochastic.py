@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from ..data.sources import Source
 from ..tensor import Array
 from ..training.history import History
 from ..training.stepping import NonFiniteLoss
@@ -20,7 +21,7 @@ def train(
     estimator: Any,
     session: Session,
     given: Any,
-    X: Array,
+    X: Array | Source,
     y: Array,
     weight: Array | None,
     incremental: bool,
@@ -28,14 +29,19 @@ def train(
 ) -> None:
     """Trains for up to max_iter epochs, or one if incremental.
 
-    given: the rows as the user gave them; X: in the session's dtype; y (rows, outputs). evaluation: the user's own
-    rows for the validation loss; with early stopping they decide, and no others are held out.
+    given: the rows as the user gave them; X: in the session's dtype, y (rows, outputs); or X a source, targets
+    included, whose windows are shuffled by a seed drawn as the estimator's other numbers are. evaluation: the user's
+    own rows for the validation loss; with early stopping they decide, and no others are held out.
     """
     deciding = evaluation if estimator.early_stopping else None
-    if estimator.early_stopping and evaluation is None:
-        X, y, weight, deciding = hold_out(estimator, given, X, y, weight)
-    target = targets(estimator.out_activation_, y, weight, session.design.structure.dtype)
-    rows, random = len(X), estimator._random_state
+    random, target = estimator._random_state, None
+    if isinstance(X, Source):
+        rows, session.trainer.seed = X.rows, int(random.randint(1 << 31))
+    else:
+        if estimator.early_stopping and evaluation is None:
+            X, y, weight, deciding = hold_out(estimator, given, X, y, weight)
+        target = targets(estimator.out_activation_, y, weight, session.design.structure.dtype)
+        rows = len(X)
     order = np.arange(rows)
 
     def next_order(rows: int) -> Array:

@@ -60,6 +60,7 @@ class TableOptions:
     categorical: tuple[str, ...] | None = None
     numeric: tuple[str, ...] | None = None
     ignore: tuple[str, ...] | None = None
+    window: int | None = None
     test_size: float = Options.test_size
     # What the plain model's runs may choose.
     optimizer: ClassVar[str] = "adamw"
@@ -101,7 +102,12 @@ class Rows:
     @property
     def classes(self) -> bool:
         """Whether the target's values are classes."""
-        return self.whole.task == "classification"
+        return self.task == "classification"
+
+    @property
+    def task(self) -> data.Task:
+        """What the target asks for."""
+        return self.whole.task
 
 
 def read_features(options: TableOptions) -> pl.DataFrame:
@@ -211,15 +217,15 @@ class TableExperiment:
         started = time.perf_counter()
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Training interrupted by user")
-            estimator.fit(rows.frame[self._train], rows.target[self._train])
+            self._fit(estimator)
         seconds = time.perf_counter() - started
         histories: list[History] = estimator.histories_
         if keeping and keeping.path:
             save_checkpoint(keeping.path, estimator, self._notes())
-        score = float(estimator.score(rows.frame[self._test], rows.target[self._test]))
+        score = self._score(estimator)
         options = self.options.trained(estimator)
         return Run(
-            backend, options, rows.name, histories[0], score, score_name(rows.whole.task),
+            backend, options, rows.name, histories[0], score, score_name(rows.task),
             interrupted=any(history.stopped == "interrupted" for history in histories),
             unprofiled="the tabular model keeps none, and --model mlp does",
             more={
@@ -228,6 +234,12 @@ class TableExperiment:
                 "best_validation_score": estimator.best_validation_score_, "best_epochs": estimator.best_epochs_,
             },
         )  # fmt: skip
+
+    def _fit(self, estimator: Any) -> None:
+        estimator.fit(self.rows.frame[self._train], self.rows.target[self._train])
+
+    def _score(self, estimator: Any) -> float:
+        return float(estimator.score(self.rows.frame[self._test], self.rows.target[self._test]))
 
     def _notes(self) -> dict[str, Any]:
         given = {name: value for name, value in vars(self.options).items() if value is not None}

@@ -22,6 +22,8 @@ class CrossEntropyLoss(Module):
     weight: one number a class; the mean is weighted by the labels' weights, as in PyTorch.
     """
 
+    float_target = False  # numbers as targets mean labels
+
     def __init__(self, weight: ArrayLike | None = None, label_smoothing: float = 0.0, reduction: str = "mean"):
         self.weight = None if weight is None else np.asarray(weight, np.float64)
         if self.weight is not None and not (np.isfinite(self.weight).all() and (self.weight >= 0).all()):

@@ -78,13 +78,14 @@ def describe_columns(X: Any, categorical: Names = (), numeric: Names = (), ignor
         ValueError: a name that no column has (near misses are named) or that is given twice, a column of lists or other
             objects, text in a column of `numeric` that is not a number, a level that is too long.
     """
-    return described(as_frame(X), categorical, numeric, ignore)
+    return described(list(as_frame(X)), categorical, numeric, ignore)
 
 
-def described(frame: pl.DataFrame, categorical: Names, numeric: Names, ignore: Names) -> tuple[Column, ...]:
-    """`describe_columns` of a frame that `as_frame` has made."""
-    told = _told(frame.columns, {"category": categorical, "number": numeric, "ignored": ignore})
-    return tuple(_describe(column, told.get(column.name)) for column in frame)
+def described(columns: Sequence[pl.Series], categorical: Names, numeric: Names, ignore: Names) -> tuple[Column, ...]:
+    """`describe_columns` of the columns of a frame that `as_frame` has made."""
+    names = [column.name for column in columns]
+    told = _told(names, {"category": categorical, "number": numeric, "ignored": ignore})
+    return tuple(_describe(column, told.get(column.name)) for column in columns)
 
 
 def columns_text(columns: Sequence[Column]) -> str:

@@ -17,6 +17,7 @@ from tinynet.tables.columns import Column, Names, as_read, described
 from tinynet.tables.encoding import Encoding, fitted
 from tinynet.tables.encoding_state import encoding_state, read_encoding
 from tinynet.tables.frames import as_frame, given_names
+from tinynet.tables.summary import Summary, summary_of
 
 Array: TypeAlias = NDArray[Any]
 
@@ -63,11 +64,13 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sc
     def fit(self, X: Any, y: Any = None) -> Self:
         """Find out what each column is, its levels and its scale.
 
+        X may be a source (`tinynet.scan`), which is read once: `tinynet.tables.summary` says what is exact then.
+
         Raises:
             ValueError: fewer than 2 rows, no column that can be learned from, an option out of its range; and all that
                 `describe_columns` refuses.
         """
-        self._fit(X)
+        self._fit(summary_of(X.frames(), X.block_rows, self.categorical) if hasattr(X, "frames") else X)
         return self
 
     def fit_transform(self, X: Any, y: Any = None) -> Array:
@@ -79,15 +82,17 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sc
         check_whole("max_one_hot", self.max_one_hot)
         min_frequency = checked_frequency(self.min_frequency)
         output_dtype(self.dtype)
-        names, frame = given_names(X), as_frame(X)
+        summary = X if isinstance(X, Summary) else None
+        names, frame = (X.sample.columns, X.sample) if summary else (given_names(X), as_frame(X))
         if frame.height < 2:
             raise ValueError(f"the table has {_samples(frame.height)}, expected at least 2 rows to learn from")
-        columns = described(frame, self.categorical, self.numeric, self.ignore)
+        told = self.categorical, self.numeric, self.ignore
+        columns = summary.described(*told) if summary else described(list(frame), *told)
         if all(column.kind == "ignored" for column in columns):
             why = "; ".join(f"{column.name!r} is left out: {column.reason}" for column in columns[:3])
             raise ValueError(f"no column is left to learn from ({why}); name some in categorical or numeric")
         frame = pl.DataFrame(list(map(as_read, frame, columns)))
-        self._take(fitted(frame, columns, int(self.max_one_hot), min_frequency), names)
+        self._take(fitted(frame, columns, int(self.max_one_hot), min_frequency, summary), names)
         return frame
 
     def transform(self, X: Any) -> Array:

@@ -28,8 +28,9 @@ from numpy.typing import DTypeLike, NDArray
 
 from tinynet.tables.columns import Column, moments, numbers
 from tinynet.tables.dates import PARTS, part
-from tinynet.tables.levels import Levels, counted
+from tinynet.tables.levels import Levels, counted, value_counts
 from tinynet.tables.scaling import robust_scale, robust_scale_of_counts, smooth_clip
+from tinynet.tables.summary import Summary
 
 Array: TypeAlias = NDArray[Any]
 
@@ -134,8 +135,14 @@ def width(levels: Levels) -> int:
     return 1 if levels.count == 2 else levels.count
 
 
-def fitted(frame: pl.DataFrame, columns: tuple[Column, ...], max_one_hot: int, min_frequency: int | float) -> Encoding:
-    """The encoding of a frame whose columns are described."""
+def fitted(
+    frame: pl.DataFrame,
+    columns: tuple[Column, ...],
+    max_one_hot: int,
+    min_frequency: int | float,
+    whole: Summary | None = None,
+) -> Encoding:
+    """The encoding of a frame whose columns are described; whole: the table's, where the frame is but a sample."""
     candidates, found = list[Number](), by_name(frame)
     for column in columns:
         if column.kind == "number":
@@ -148,19 +155,24 @@ def fitted(frame: pl.DataFrame, columns: tuple[Column, ...], max_one_hot: int, m
     if len(kept) < len(candidates):
         block = block[:, kept]
     centre, factor = robust_scale(block)
-    blank_counts = np.isnan(block).sum(axis=0)
+    if whole is None:
+        rows, blank_counts = frame.height, np.isnan(block).sum(axis=0)
+    else:
+        rows, blank_counts = whole.rows, np.array([whole.blanks[number.name] for number in chosen], np.int64)
     blanks = tuple(position for position, number in enumerate(chosen) if blank_counts[position] and not number.part)
-    counts = [counted(found[column.name], min_frequency) for column in columns if _is_category(column)]
-    dense = [(levels, rows) for levels, rows in counts if levels.count <= max(max_one_hot, 2)]
+    of_levels = (lambda name: value_counts(found[name])) if whole is None else whole.levels
+    categories = [column.name for column in columns if _is_category(column)]
+    counts = [counted(name, of_levels(name), rows, min_frequency) for name in categories]
+    dense = [(levels, rows_of_codes) for levels, rows_of_codes in counts if levels.count <= max(max_one_hot, 2)]
     return Encoding(
         columns,
         chosen,
         centre,
         factor,
         blanks,
-        _values_of(_HOT, np.array([[frame.height - blank_counts[i], blank_counts[i]] for i in blanks]).reshape(-1, 2)),
+        _values_of(_HOT, np.array([[rows - blank_counts[i], blank_counts[i]] for i in blanks]).reshape(-1, 2)),
         tuple(levels for levels, _ in dense),
-        _level_values([rows for _, rows in dense], frame.height),
+        _level_values([rows_of_codes for _, rows_of_codes in dense], rows),
         tuple(levels for levels, _ in counts if levels.count > max(max_one_hot, 2)),
     )
 

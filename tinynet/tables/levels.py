@@ -67,24 +67,33 @@ class Levels:
         return column.replace_strict(values, codes, return_dtype=pl.Int64).to_numpy()
 
 
-def counted(column: pl.Series, min_frequency: int | float) -> tuple[Levels, Array]:
+def counted(
+    name: str, counts: Iterable[tuple[Any, int]], total: int, min_frequency: int | float
+) -> tuple[Levels, Array]:
     """The levels of a column, rare where fewer rows have them than `min_frequency`, or than that share of all rows.
 
     Beside them int64 (codes,): how many rows have each code, from 0.
+
+    Args:
+        name: the column's.
+        counts: its values with the rows of each.
+        total: rows of the table.
+        min_frequency: rows, or a share of them.
     """
     found: Counter[str] = Counter()
-    for value, rows in _counts(column):
+    for value, rows in counts:
         text = level(value)
         if text is not None:
             found[text] += rows
-    least = min_frequency if isinstance(min_frequency, int) else min_frequency * len(column)
+    least = min_frequency if isinstance(min_frequency, int) else min_frequency * total
     known = tuple(sorted(text for text, rows in found.items() if rows >= least))
     rare = tuple(sorted(text for text, rows in found.items() if rows < least))
     rows_of_codes = [found[text] for text in known] + ([sum(found[text] for text in rare)] if rare else [])
-    return Levels(column.name, known, rare), np.array([len(column) - sum(rows_of_codes), *rows_of_codes], np.int64)
+    return Levels(name, known, rare), np.array([total - sum(rows_of_codes), *rows_of_codes], np.int64)
 
 
-def _counts(column: pl.Series) -> Iterable[tuple[Any, int]]:
+def value_counts(column: pl.Series) -> Iterable[tuple[Any, int]]:
+    """A column's values with the rows of each."""
     if len(column) <= _FEW:
         return Counter(column.to_list()).items()
     counts = column.value_counts(name="rows of the level")

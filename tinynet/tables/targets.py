@@ -52,6 +52,16 @@ def blank_rows(target: Any) -> Array:
     return np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values) if values.ndim else 0, bool)
 
 
+def target_array(column: Any) -> Array:
+    """A polars column as an array that scikit-learn takes for a target: text as objects."""
+    import polars as pl
+
+    if column.dtype in (pl.Enum, pl.Categorical):
+        column = column.cast(pl.String)
+    values: Array = column.to_numpy()
+    return values.astype(object) if column.dtype == pl.String else values
+
+
 def refuse_blanks(what: str, blank: Array, remark: str = "") -> None:
     """Raises ValueError where a target is blank in some row."""
     rows = np.flatnonzero(blank).tolist()

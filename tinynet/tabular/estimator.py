@@ -15,6 +15,7 @@ from sklearn.utils.validation import _check_sample_weight, _num_samples, check_c
 from kernels import Backend, hardware
 
 from ..backends import resolve, running_on, with_options
+from ..data.sources import Source, as_source, is_source, scan
 from ..nn import Module
 from ..nn.ownership import reading
 from ..tables import TableEncoder
@@ -24,6 +25,7 @@ from .members import Data, Deadline, Member, Plan, train_all
 from .network import Layout
 from .options import TabularParameters
 from .recipe import recipe
+from .streaming import Encoded, passed
 from .validation import Held, Metric
 
 # Rows that a level needs to have a code of its own, and what share of a small table they are. A column of loans has
@@ -65,39 +67,24 @@ class Tabular(TabularParameters, BaseEstimator):  # type: ignore[misc]
         """Rows' weights in the loss."""
         return sample_weight
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, eval_set: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, eval_set: Any = None) -> Self:
         """Fits to a table X, as a frame or an array, and a target y (rows,) or (rows, outputs).
+
+        Or, in place of both, to a source (`tinynet.scan`) with a target, that need not fit into memory: what of it is
+        exact and what a sample says is in `tinynet.tables.summary`; at most 100,000 rows are held out.
 
         sample_weight: (rows,), at least 0. eval_set: (X, y) or (X, y, sample_weight), which decides which epoch was
         best; no rows of X are held out then. Ctrl-C ends the training with the best weights so far.
         """
         self._validate_params()
-        if y is None:
-            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
         deadline = Deadline(self.time_limit)
-        self.encoder_ = TableEncoder(
-            categorical=self.categorical,
-            numeric=self.numeric,
-            ignore=self.ignore,
-            min_frequency=_least(_num_samples(y)) if self.min_frequency is None else self.min_frequency,
-        )
-        Z = self.encoder_.fit_transform(X)
-        goal = self._goal(y)
-        check_consistent_length(Z, goal.compared)
-        weight = None if sample_weight is None else _check_sample_weight(sample_weight, Z, ensure_non_negative=True)
-        self.n_features_in_ = self.encoder_.n_features_in_
-        if hasattr(self.encoder_, "feature_names_in_"):
-            self.feature_names_in_ = self.encoder_.feature_names_in_
         random = check_random_state(self.random_state)
-        rows, held = self._held_out(Z, goal, weight, eval_set, random)
-        in_loss = self._weights(goal.compared, weight)
-        if in_loss is not None:
-            in_loss = in_loss[rows] / _mean_above_0("sample_weight", in_loss[rows])
-        self.recipe_ = recipe(self, len(rows), goal.outputs, self._classes, goal.ascending)
-        data = Data(
-            Z[rows], goal.wanted(goal.compared[rows], in_loss),
-            Layout.of(self.encoder_), held, lambda: goal.loss(in_loss is not None), goal.metric, goal.metric_name,
-        )  # fmt: skip
+        if is_source(X):
+            goal, data = self._streamed(as_source(X), y, sample_weight, eval_set, random)
+        else:
+            goal, data = self._in_memory(X, y, sample_weight, eval_set, random)
+        rows = data.X.rows if isinstance(data.X, Source) else len(data.X)
+        self.recipe_ = recipe(self, rows, goal.outputs, self._classes, goal.ascending)
         plan = Plan(
             data,
             self.recipe_,
@@ -109,8 +96,78 @@ class Tabular(TabularParameters, BaseEstimator):  # type: ignore[misc]
             self.precision,
         )
         self._note(train_all(plan, _seeds(random), self.n_members), deadline)
-        self._trained(held)
+        self._trained(data.held)
         return self
+
+    def _in_memory(
+        self, X: Any, y: Any, sample_weight: Any, eval_set: Any, random: np.random.RandomState
+    ) -> tuple[Goal, Data]:
+        """What is learned of a table in memory, and from which rows."""
+        if y is None:
+            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
+        Z = self._encoder(_num_samples(y)).fit_transform(X)
+        goal = self._goal(y)
+        check_consistent_length(Z, goal.compared)
+        weight = None if sample_weight is None else _check_sample_weight(sample_weight, Z, ensure_non_negative=True)
+        self._note_features()
+        rows, held = self._held_out(Z, goal, weight, eval_set, random)
+        in_loss = self._weights(goal.compared, weight)
+        if in_loss is not None:
+            in_loss = in_loss[rows] / _mean_above_0("sample_weight", in_loss[rows])
+        return goal, Data(
+            Z[rows], goal.wanted(goal.compared[rows], in_loss),
+            Layout.of(self.encoder_), held, lambda: goal.loss(in_loss is not None), goal.metric, goal.metric_name,
+        )  # fmt: skip
+
+    def _streamed(
+        self, source: Source, y: Any, sample_weight: Any, eval_set: Any, random: np.random.RandomState
+    ) -> tuple[Goal, Data]:
+        """What is learned of a source, and from which rows, after one pass over it."""
+        for name, given in (("y", y), ("sample_weight", sample_weight)):
+            if given is not None:
+                raise TypeError(f"{name} is given beside a source, expected the source alone: tn.scan(..., target=...)")
+        share = self.validation_fraction if eval_set is None and source.rows >= FEW_ROWS else 0.0
+        found = passed(source, share, int(random.randint(1 << 31)), self.categorical, self._classes)
+        encoder = self._encoder(found.summary.rows).fit(found.summary)
+        goal, sample = self._goal(found.target), found.summary.sample
+        self._note_features()
+        if eval_set is not None:
+            held = self._evaluation(eval_set)
+        elif found.held.height:
+            held = Held(encoder.transform(found.held), self._compared(found.held_target), None)
+        else:  # too few: all rows say which epoch is best
+            held = Held(encoder.transform(sample), goal.compared[: sample.height], None)
+        weights = self._weights(goal.compared[: sample.height], None)  # of classes, if any
+        by_class = np.ones(goal.outputs)
+        if weights is not None:
+            weights = weights / _mean_above_0("class_weight", weights)
+            by_class[:] = weights.max()  # of a class that is too rare for the sample
+            by_class[goal.compared[: sample.height]] = weights
+
+        def wanted(target: Any) -> Array:
+            compared = self._compared(target)
+            return goal.wanted(compared, None if weights is None else by_class[compared])
+
+        rows = Encoded(source, found, encoder.transform, wanted)
+        return goal, Data(
+            scan(rows, window=source.asked_window), None, Layout.of(encoder), held,
+            lambda: goal.loss(weights is not None), goal.metric, goal.metric_name,
+        )  # fmt: skip
+
+    def _encoder(self, rows: int) -> TableEncoder:
+        """A new encoder, which is to be fitted to so many rows."""
+        self.encoder_ = TableEncoder(
+            categorical=self.categorical,
+            numeric=self.numeric,
+            ignore=self.ignore,
+            min_frequency=_least(rows) if self.min_frequency is None else self.min_frequency,
+        )
+        return self.encoder_
+
+    def _note_features(self) -> None:
+        self.n_features_in_ = self.encoder_.n_features_in_
+        if hasattr(self.encoder_, "feature_names_in_"):
+            self.feature_names_in_ = self.encoder_.feature_names_in_
 
     def _trained(self, held: Held) -> None:
         """What is learned from the held-out rows once all members are trained."""
@@ -167,6 +224,9 @@ class Tabular(TabularParameters, BaseEstimator):  # type: ignore[misc]
     def _member_outputs(self, X: Any) -> list[Array]:
         """Each member's outputs for the rows."""
         check_is_fitted(self)
+        if is_source(X):
+            blocks = [self._outputs(self.encoder_.transform(frame)) for frame in as_source(X).frames()]
+            return [np.concatenate(of_member) for of_member in zip(*blocks, strict=True)]
         return self._outputs(self.encoder_.transform(X))
 
     def _outputs(self, Z: Array) -> list[Array]:

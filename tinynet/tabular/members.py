@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from kernels import Backend
 
+from ..data.sources import Source
 from ..nn import Module
 from ..optim import AdamW
 from ..schedule import CosLog
@@ -23,6 +24,7 @@ from .validation import BestEpoch, Held, Metric
 
 BETAS = (0.9, 0.95)
 SHARE = 0.95  # of the time left, for which epochs are planned: some take longer than those that were tried
+TRIAL = 0.05  # of the time left, to find how fast a source is learned from
 # Seconds after which the main thread looks whether Ctrl-C came: polars, once it was used, has signals not wake a wait.
 LOOK_UP = 0.05
 LEAST_SECONDS = 1e-3  # of training, when the time is over: a step is done in any case
@@ -32,8 +34,8 @@ LEAST_SECONDS = 1e-3  # of training, when the time is over: a step is done in an
 class Data:
     """What members learn from and are scored on."""
 
-    X: Array  # (rows, columns), encoded
-    target: Array  # what the loss takes
+    X: Array | Source  # (rows, columns), encoded
+    target: Array | None  # what the loss takes; None where the source has it
     layout: Layout
     held: Held
     loss: Callable[[], Module]
@@ -99,9 +101,9 @@ class Plan:
             progress=self.progress and threads == self.cores, drop_last=True, precision=self.precision,
         ), best  # fmt: skip
 
-    def fit(self, trainer: Trainer, epochs: int) -> History:
-        """Epochs of training, fewer where the time is over or Ctrl-C comes."""
-        limit = None if self.deadline.seconds is None else max(self.deadline.left, LEAST_SECONDS)
+    def fit(self, trainer: Trainer, epochs: int, share: float = 1.0) -> History:
+        """Epochs of training, fewer where a share of the time left is over or Ctrl-C comes."""
+        limit = None if self.deadline.seconds is None else max(share * self.deadline.left, LEAST_SECONDS)
         history = trainer.fit(self.data.X, self.data.target, epochs, self.recipe.batch_size, time_limit=limit)
         if history.stopped == "interrupted":
             self.deadline.interrupted.set()
@@ -111,6 +113,9 @@ class Plan:
         """What an epoch takes: the second of two of a net that is thrown away, the first of which compiles."""
         trainer, _ = self.trainer(seed, threads)
         trainer.progress = False
+        if isinstance(self.data.X, Source):  # whose epochs may be longer than there is time
+            tried = self.fit(trainer, 1, TRIAL)
+            return sum(tried.seconds) * self.data.X.rows / max(1, sum(tried.samples))
         for _ in range(2):
             started = time.perf_counter()
             self.fit(trainer, 1)

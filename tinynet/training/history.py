@@ -12,9 +12,10 @@ NOT_FINITE = "the loss was not finite"
 class History:
     """One entry an epoch in each list; the last epoch may be cut short, which ``samples`` shows.
 
-    seconds: training alone, without compilation and validation. compile_seconds, kernels_compiled: during the run; what
-    comes from the cache on disk is not compiled. step_loss: one entry a step. Where a run goes on in the middle of an
-    epoch (``continues``), the first train_loss is that of the whole epoch; seconds and samples are the run's own.
+    seconds: training alone, without compilation and validation; waiting_seconds of them, a source's rows were waited
+    for, as they were read more slowly than they were learned from. compile_seconds, kernels_compiled: during the run;
+    what comes from the cache on disk is not compiled. step_loss: one entry a step. Where a run goes on in the middle of
+    an epoch (``continues``), the first train_loss is that of the whole epoch; seconds and samples are the run's own.
     """
 
     train_loss: list[float] = field(default_factory=list)
@@ -25,6 +26,7 @@ class History:
     step_loss: list[float] = field(default_factory=list)
     compile_seconds: float = 0.0
     kernels_compiled: int = 0
+    waiting_seconds: float = 0.0
     continues: bool = False
     stopped: str = ""
     """Why training ended before its last epoch; empty if it did not.
@@ -54,6 +56,7 @@ class History:
             step_loss=self.step_loss + other.step_loss,
             compile_seconds=self.compile_seconds + other.compile_seconds,
             kernels_compiled=self.kernels_compiled + other.kernels_compiled,
+            waiting_seconds=self.waiting_seconds + other.waiting_seconds,
             continues=self.continues,
             stopped=other.stopped,
         )

@@ -93,6 +93,10 @@ class Stepper:
             self._step = Step(self.step, [self._depends])  # a user's code may know the data by another name
         self._data = weakref.ref(features), weakref.ref(target)
 
+    def fit_ended(self) -> None:
+        """Lets go of what a fit learned from, which may be much."""
+        self.features = self.target = NO_VALUES
+
     def other_code_ran(self) -> None:
         """Says that code of the user's, or an evaluation, may have changed what a step does."""
         self._trusted.clear()

@@ -20,6 +20,7 @@ from kernels.program import Profile, Program
 from ..backends import BackendLike, current, resolve, running_on
 from ..checks import check_above_0, check_positive, check_whole, choose
 from ..data.finite import finite_in
+from ..data.sources import Source, as_source, is_source
 from ..functional.arithmetic import noting_outer
 from ..interrupts import holding_interrupts, uninterrupted
 from ..nn import BatchNorm1d, Module
@@ -32,8 +33,11 @@ from .callbacks import Callback
 from .evaluation import EVALUATION_ROWS, outputs
 from .history import NOT_FINITE, History
 from .reachable import runs_only_ours
+from .rows import Rows, Streamed, Table, checked_order
 from .scheduled import ScheduleLike, Schedules
 from .stepping import NonFiniteLoss, Stepper
+
+WORTH_SAYING = 0.1  # of the time, in which rows are waited for: the bar says so
 
 
 @dataclass
@@ -46,6 +50,7 @@ class Position:
     rows_done: int = 0
     loss: float = 0.0  # summed over the rows done
     weight: float = 0.0  # of the rows done, in their mean loss
+    source: int = 0  # the identity of the source that the rows are of
 
     @property
     def mean_loss(self) -> float:
@@ -151,14 +156,17 @@ class Trainer:
 
     def fit(
         self,
-        X: ArrayLike,
-        y: ArrayLike,
+        X: ArrayLike | Source,
+        y: ArrayLike | None = None,
         epochs: int = 1,
         batch_size: int = 32,
-        validation_data: tuple[ArrayLike, ArrayLike] | None = None,
+        validation_data: tuple[ArrayLike, ArrayLike] | Source | None = None,
         time_limit: float | None = None,
     ) -> History:
         """Trains for some epochs more. X (rows, features), y (rows,) labels or (rows,) or (rows, outputs) numbers.
+
+        Or, in place of both, a source (`tinynet.scan`), whose rows are read while steps run and need not fit into
+        memory; ``tinynet.data.sources.windows`` says in which order. validation_data may be one as well.
 
         An epoch that was cut short is continued where it stopped, and counts as one; with another number of rows or
         another batch size it begins again.
@@ -169,17 +177,19 @@ class Trainer:
         """
         check_positive("epochs", epochs), check_positive("batch_size", batch_size)
         limit = math.inf if time_limit is None else check_above_0("time_limit", time_limit)
-        features, target = self._checked(X, y, "X", "y")
-        validation = (
-            None if validation_data is None else self._checked(*validation_data, "validation X", "validation y")
-        )
+        rows = self._rows(X, y, "X", "y")
+        validation = None
+        if validation_data is not None:
+            pair: Any = (validation_data, None) if is_source(validation_data) else validation_data
+            X_held, y_held = pair
+            validation = self._rows(X_held, y_held, "validation X", "validation y")
         with running_on(self.backend), changing("fit", self, self.model, self.optimizer), holding_interrupts():
             if abandoned(self):  # in a forked child, by a thread that it has not and that holds the recorded steps
                 self._stepper = Stepper(self)
-            run = _Run(self, features, target, epochs, batch_size, validation, limit)
-            self._check_fit(features, target)
+            run = _Run(self, rows, epochs, batch_size, validation, limit)
+            self._check_fit(rows)
             if validation is not None:
-                self._check_fit(*validation)
+                self._check_fit(validation)
             return run.run()
 
     def profile(self, X: ArrayLike, y: ArrayLike, batch_size: int = 32) -> Profile:
@@ -196,7 +206,7 @@ class Trainer:
             -1, size
         )
         with running_on(self.backend), changing("profile", self, self.model, self.optimizer):
-            self._check_fit(features, target)
+            self._check_fit(Table(features, target))
             self._stepper.fit_begins(features, target)
             self._stepper.epoch_begins()
             return self._stepper.profile(batches)
@@ -205,17 +215,37 @@ class Trainer:
         """The numbers of all rows, in the order in which the next epoch visits them. A subclass may choose another."""
         return np.random.default_rng((self.seed, self.epoch)).permutation(rows)
 
-    def evaluate(self, X: ArrayLike, y: ArrayLike) -> float:
-        """The mean loss over all rows, in evaluation mode: what History's losses are."""
-        features, target = self._checked(X, y, "X", "y")
+    def evaluate(self, X: ArrayLike | Source, y: ArrayLike | None = None) -> float:
+        """The mean loss over all rows, in evaluation mode: what History's losses are. A source in place of X and y."""
+        rows = self._rows(X, y, "X", "y")
         with running_on(self.backend), reading("evaluate", self.model):
-            return self._mean_loss(features, target)
+            return self._mean_loss(rows)
 
-    def predict(self, X: ArrayLike) -> Array:
-        """The model's outputs for all rows, in evaluation mode, as an array."""
-        features, _ = self._checked(X, None, "X", "y")
+    def predict(self, X: ArrayLike | Source) -> Array:
+        """The model's outputs for all rows, of a source in the order of its blocks, in evaluation mode, as an array."""
+        given: Any = X
+        rows: Rows = self._streamed(as_source(X)) if is_source(X) else Table(*self._checked(given, None, "X", "y"))
         with running_on(self.backend), reading("predict", self.model):
-            return outputs(self.model, features)
+            found = [outputs(self.model, features) for features, _ in rows.pieces()]
+        return found[0] if len(found) == 1 else np.concatenate(found)
+
+    def _rows(self, X: Any, y: Any, X_name: str, y_name: str) -> Rows:
+        """What is learned from, checked as far as that goes without the model."""
+        if not is_source(X):
+            if y is None:
+                raise TypeError(f"{y_name} is None, expected the targets of {X_name}'s rows")
+            return Table(*self._checked(X, y, X_name, y_name))
+        if y is not None:
+            raise TypeError(f"{y_name} is given beside a source, expected its target alone: tn.scan(..., target=...)")
+        source = as_source(X)
+        if not source.target:
+            raise ValueError(f"{X_name} is a source without a target, expected tn.scan(..., target=...) to name it")
+        return self._streamed(source)
+
+    def _streamed(self, source: Source) -> Streamed:
+        source.check_numbers()
+        takes_numbers = getattr(self.loss_function, "float_target", source.target_kind == "numbers")
+        return Streamed(source, self.dtype, self.dtype if takes_numbers else np.dtype(np.int64))
 
     def _checked(self, X: ArrayLike, y: ArrayLike | None, X_name: str, y_name: str) -> tuple[Array, Array]:
         """X in the model's dtype and y, checked as far as that goes without the model."""
@@ -237,14 +267,15 @@ class Trainer:
         as_numbers = target.dtype.kind == "f" or getattr(self.loss_function, "float_target", False)
         return features, finite_in(y_name, target, self.dtype if as_numbers else np.dtype(np.int64))
 
-    def _check_fit(self, features: Array, target: Array) -> None:
-        """Runs one row through the model, and has the loss check all targets, before anything is trained."""
+    def _check_fit(self, rows: Rows) -> None:
+        """Runs one row through the model, and has the loss check all targets, before anything is trained on them."""
+        features, target = rows.sample
         self.model.eval()
         with no_grad():
             output = self.model(Tensor(features[:1]))
         check = getattr(self.loss_function, "check_target", None)
         if check:
-            check(target, output.shape[-1])
+            rows.check(lambda some: check(some, output.shape[-1]))
         columns = output.shape[1:]
         if (columns, target.shape[1:]) in (((1,), ()), ((), (1,))):
             self._warn_of_outer_products(features, target)
@@ -278,8 +309,15 @@ class Trainer:
                 rows = slice(start, start + at_a_time)
                 yield self.model(Tensor(features[rows])), rows
 
-    def _mean_loss(self, features: Array, target: Array) -> float:
-        reduction, found = _reduction(self.loss_function), Position()
+    def _mean_loss(self, rows: Rows) -> float:
+        found = Position()
+        for features, target in rows.pieces():
+            self._add_loss(found, features, target)
+        return found.mean_loss
+
+    def _add_loss(self, found: Position, features: Array, target: Array) -> None:
+        """Adds these rows' losses and weights to what was found of others."""
+        reduction = _reduction(self.loss_function)
         size = self._rows_of_a_loss(features, target)
         weights = row_weights(self.loss_function, target)
         for output, rows in self._evaluated(features, max(1, EVALUATION_ROWS // size) * size):
@@ -290,7 +328,6 @@ class Trainer:
                 if weight:  # a mean over rows without weight is none
                     found.loss += self.loss_function(part, target[some]).item() * (1 if reduction == "sum" else weight)
                     found.weight += weight
-        return found.mean_loss
 
     def _rows_of_a_loss(self, features: Array, target: Array) -> int:
         """How many rows the loss is evaluated on at a time: as many as a step's, unless it is a mean over any rows."""
@@ -306,23 +343,6 @@ class Trainer:
         )
         is_mean = abs(both - (one + other) / 2) <= 1e-5 * (abs(one) + abs(other)) > 0
         return EVALUATION_ROWS if is_mean else size
-
-
-def checked_order(order: Any, rows: int) -> Array:
-    """What order() returned, as int64. Some rows may come more than once, and others not at all."""
-    if isinstance(order, list | tuple | range | np.ndarray):
-        found = np.asarray(order)
-        if found.dtype.kind not in "iu":
-            raise TypeError(f"order() returned an array of dtype {found.dtype}, expected whole numbers in [0, {rows})")
-        if found.shape != (rows,):
-            raise ValueError(f"order() returned an array of shape {found.shape}, expected ({rows},)")
-        outside = found[(found < 0) | (found >= rows)]
-        if outside.size:
-            raise ValueError(
-                f"order() returned an array that holds {outside[0]}, expected whole numbers in [0, {rows})"
-            )
-        return np.ascontiguousarray(found, np.int64)
-    raise TypeError(f"order() returned a {type(order).__name__}, expected an array of {rows} row numbers")
 
 
 def _reduction(loss_function: Any) -> str | None:
@@ -344,23 +364,22 @@ class _Run:
     def __init__(
         self,
         trainer: Trainer,
-        features: Array,
-        target: Array,
+        rows: Rows,
         epochs: int,
         batch_size: int,
-        validation: tuple[Array, Array] | None,
+        validation: Rows | None,
         limit: float,
     ):
-        self.trainer, self.features, self.target = trainer, features, target
+        self.trainer, self.rows, self.bar = trainer, rows, None
         self.epochs, self.batch_size, self.validation, self.limit = epochs, batch_size, validation, limit
         self.backend, self.history = current(), History()
         trainer.note = ""
-        self.batches = self._batches(len(features), batch_size)
+        self.batches = self._batches(rows.count, batch_size)
         self.stepper = trainer._stepper
-        self.stepper.fit_begins(features, target)
+        self.stepper.fit_begins(*rows.begin(trainer, max(size for _, size in self.batches), self._waiting))
         # Code of the user's runs between epochs: what it may have changed is looked for.
         self.others = not (self.stepper.runs_only_ours and runs_only_ours([trainer, *trainer.callbacks]))
-        self.spent = 0.0  # seconds of the epochs done
+        self.spent = self.waited = 0.0  # seconds of the epochs done, and for which rows were waited for
         self.weights = trainer.model.parameters()
         buffers = [array for _, array in trainer.model.named_buffers() if array.dtype == trainer.dtype]
         self.statistics = [array for array in buffers if array.ndim in (1, 2) and array.flags.c_contiguous]
@@ -386,9 +405,9 @@ class _Run:
 
     def run(self) -> History:
         trainer, history = self.trainer, self.history
-        rows, size = len(self.features), self.batch_size
-        if (trainer.position.rows, trainer.position.batch_size) != (rows, size):
-            trainer.position = Position(rows, size)
+        begun_with = trainer.position.rows, trainer.position.batch_size, trainer.position.source
+        if begun_with != (self.rows.count, self.batch_size, self.rows.identity):
+            trainer.position = self._beginning()
         history.continues = trainer.position.rows_done > 0
         trainer.histories.append(history)
         total_steps = self.epochs * self.steps_per_epoch - trainer.position.steps_done
@@ -398,8 +417,9 @@ class _Run:
                 trainer.step, self.steps_per_epoch, trainer.step + total_steps, trainer.epoch, begun
             )
         with self._bar() as bar:
+            self.bar = bar
             try:
-                self._hooks("fit_begins", self.validation or (self.features, self.target))
+                self._hooks("fit_begins", (self.validation or self.rows).sample)
                 for left in reversed(range(self.epochs)):
                     self.stepper.epochs_left = left
                     self._epoch(bar, left == 0)
@@ -413,10 +433,17 @@ class _Run:
                 history.stopped = NOT_FINITE
                 raise
             finally:
+                history.waiting_seconds = self.rows.waited
+                self.rows.end()
+                self.stepper.fit_ended()
                 self._hooks("fit_ended")
                 history.compile_seconds = self.backend.compile_seconds - self.compiled_before[0]
                 history.kernels_compiled = self.backend.kernels_compiled - self.compiled_before[1]
         return history
+
+    def _beginning(self) -> Position:
+        """That of an epoch."""
+        return Position(self.rows.count, self.batch_size, source=self.rows.identity)
 
     def _hooks(self, name: str, *arguments: Any) -> None:
         """Calls the callbacks' methods of this name: of fit_begins the last callback's first."""
@@ -436,18 +463,19 @@ class _Run:
 
     def _epoch(self, bar: Any, last: bool) -> None:
         trainer, history, position = self.trainer, self.history, self.trainer.position
-        order = checked_order(trainer.order(len(self.features)), len(self.features))
+        batches = self.rows.epoch(trainer, self.batches, position.rows_done, self.stepper.epochs_left + 1)
         if self.others:
             self.stepper.other_code_ran()
-        self.row_weights = row_weights(trainer.loss_function, self.target)
         self.stepper.epoch_begins()
         history.learning_rate.append(trainer.optimizer.groups[0]["lr"])
-        self.seconds, done_before, stop = 0.0, position.rows_done, 0
+        self.seconds, done_before = 0.0, position.rows_done
         try:
-            for count, size in self.batches:
-                stop += count * size
-                if position.rows_done < stop:
-                    self._steps(order[position.rows_done : stop].reshape(-1, size), count, bar)
+            for features, target, numbers in batches:
+                self.stepper.features, self.stepper.target = features, target
+                self.row_weights = row_weights(trainer.loss_function, target)
+                self.seconds, self.waited = self.seconds + self.rows.waited - self.waited, self.rows.waited
+                in_epoch = next(count for count, size in self.batches if size == numbers.shape[1])
+                self._steps(numbers, in_epoch, bar)
                 if history.stopped:
                     break
             seen = last or history.stopped or self.validation is not None or trainer.callbacks or self.limit < math.inf
@@ -512,12 +540,24 @@ class _Run:
             self.stepper.refuse_loss()
             if not losses:
                 continue  # the first step was halted: the next one runs eagerly, and says why
-            said = f"epoch {trainer.epoch + 1}, loss {position.mean_loss:.4f}"
-            bar.set_description(f"{said}, {trainer.note}" if trainer.note else said, refresh=False)
+            bar.set_description(self._said(), refresh=False)
             bar.update(len(losses) * batches.shape[1])
             if self.spent + self.seconds >= self.limit and position.rows_done < self.rows_per_epoch:
                 history.stopped = "time limit"
                 return
+
+    def _said(self) -> str:
+        """What the bar says: where training is, what a callback noted, and how long rows are waited for, if long."""
+        position, waited = self.trainer.position, self.rows.waited
+        said = [f"epoch {self.trainer.epoch + 1}, loss {position.mean_loss:.4f}", self.trainer.note]
+        if waited > WORTH_SAYING * (self.spent + self.seconds):
+            said.append(f"{waited / (self.spent + self.seconds):.0%} waiting for rows to be read")
+        return ", ".join(filter(None, said))
+
+    def _waiting(self, seconds: float) -> None:
+        """Says that rows are waited for, now."""
+        if self.bar is not None:
+            self.bar.set_description(f"epoch {self.trainer.epoch + 1}, waiting for rows to be read")
 
     def _add_losses(self, losses: list[float], batches: Array) -> None:
         """Adds batches' losses to the epoch's mean; one by one: the same bits however many came at a time."""
@@ -535,11 +575,11 @@ class _Run:
     def _epoch_ended(self) -> None:
         trainer, history = self.trainer, self.history
         if self.validation is not None:
-            validation_loss = trainer._mean_loss(*self.validation)
+            validation_loss = trainer._mean_loss(self.validation)
         with uninterrupted():  # Ctrl-C before this leaves an epoch whose end comes with the next call of fit
             if self.validation is not None:
                 history.validation_loss.append(validation_loss)
-            trainer.epoch, trainer.position = trainer.epoch + 1, Position(len(self.features), self.batch_size)
+            trainer.epoch, trainer.position = trainer.epoch + 1, self._beginning()
             if trainer.schedules:
                 trainer.schedules.epoch_ended(history.monitored)
                 trainer.schedules.apply(trainer.step)
