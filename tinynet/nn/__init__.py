@@ -25,5 +25,6 @@ globals().update(_modules)
 __all__ += _modules
 
 if TYPE_CHECKING:
+    from .elementwise import Elementwise
 
-    def __getattr__(name: str) -> type[Module]: ...
+    def __getattr__(name: str) -> type[Elementwise]: ...

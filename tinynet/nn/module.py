@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -55,11 +55,15 @@ class Module:
     training: bool = True
     float64_state: frozenset[str] = frozenset()  # buffers that keep their dtype when the module is converted
 
-    def forward(self, *inputs: Any) -> Any:
+    def _no_forward(self, *inputs: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__} defines no forward()")
 
-    def __call__(self, *inputs: Any) -> Any:
-        return self.forward(*inputs)
+    # Not a method, for type checkers: a subclass's own parameters are no complaint.
+    forward: Callable[..., Any] = _no_forward
+
+    def __call__(self, *inputs: Any) -> Tensor:
+        found: Tensor = self.forward(*inputs)
+        return found
 
     def children(self) -> Iterator[tuple[str, Module]]:
         """Modules directly inside, by attribute name."""
