@@ -201,6 +201,13 @@ class Trainer:
             self._stepper.epoch_begins()
             return self._stepper.profile(batches)
 
+    def __repr__(self) -> str:
+        size = sum(parameter.size for parameter in self.model.parameters())
+        loss = getattr(self.loss_function, "__name__", None) or repr(self.loss_function)
+        said = [f"{type(self.model).__name__} of {size:,} parameters", loss, repr(self.optimizer)]
+        said += [] if self.backend is None else [f"backend={self.backend.name!r}"]
+        return f"Trainer({', '.join(said)}; {self.epoch} epochs and {self.step} steps done)"
+
     def order(self, rows: int) -> Array:
         """The numbers of all rows, in the order in which the next epoch visits them. A subclass may choose another."""
         return np.random.default_rng((self.seed, self.epoch)).permutation(rows)
