@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from ..optim import Accumulate, ClipNorm, Optimizer
 from ..optim.transformations import Transform, checked_transforms
 from ..precision import FLOAT32, PRECISIONS
 from ..tensor import Array, Tensor, no_grad
+from ..warning import warn
 from .callbacks import Callback
 from .evaluation import EVALUATION_ROWS, outputs
 from .history import NOT_FINITE, History
@@ -271,10 +271,9 @@ class Trainer:
             shapes.append((rows, rows) in found)
         rows = len(features)
         if rows > 1 and all(shapes):
-            warnings.warn(
+            warn(
                 f"the loss function broadcasts outputs of shape {(rows, *output.shape[1:])} and y of shape "
-                f"{target.shape} to {(rows, rows)}, each row with every other one: give y the shape of the outputs",
-                stacklevel=4,
+                f"{target.shape} to {(rows, rows)}, each row with every other one: give y the shape of the outputs"
             )
 
     def _evaluated(self, features: Array, at_a_time: int = EVALUATION_ROWS) -> Iterator[tuple[Tensor, slice]]:
