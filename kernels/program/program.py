@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..text import scaled
 from .instruction import TEMPORARY, Array, Buffer, Instruction, View
 from .listing import listing
 
 
-@dataclass
+@dataclass(repr=False)
 class Program:
     """A recorded step: instructions in order, and what goes in and comes out.
 
@@ -22,10 +23,10 @@ class Program:
     arguments: list[Buffer]
     results: list[View]
     kept: list[tuple[View, View]] = field(default_factory=list)
-    memory: dict[Buffer, Array] = field(default_factory=dict, repr=False)
+    memory: dict[Buffer, Array] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)  # what passes changed
     prologue: list[Instruction] = field(default_factory=list)  # what runs once before the first step of each run
-    worked_out: dict[Any, Any] = field(default_factory=dict, repr=False)  # by executors, for all programs of this form
+    worked_out: dict[Any, Any] = field(default_factory=dict)  # by executors, for all programs of this form
 
     @property
     def temporaries(self) -> list[Buffer]:
@@ -61,6 +62,9 @@ class Program:
 
     def __len__(self) -> int:
         return len(self.instructions)
+
+    def __repr__(self) -> str:
+        return f"<Program of {len(self)} instructions, {scaled(self.flops)}FLOP; print it for the listing>"
 
     def __str__(self) -> str:
         return listing(self.instructions, self.temporaries, self.notes)

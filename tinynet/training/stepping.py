@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from ..optim import Optimizer
 from ..optim.transformations import Transform, Transformation, apply_transformations
 from ..precision import use_precision
 from ..tensor import Array, Tensor
+from ..warning import warn
 from .reachable import runs_only_ours
 from .scheduled import Schedules
 from .step import MOST_RECORDINGS, NotReplayable, Replay, Step
@@ -184,7 +184,7 @@ class Stepper:
                 self._step.record(key, current(), [*arrays, last], arrays, key[1] if self.runs_only_ours else None)
             except NotReplayable as why:
                 self.compiles = False
-                warnings.warn(f"training goes on step by step: {why}", stacklevel=7)
+                warn(f"training goes on step by step: {why}")
         return self._losses(loss)
 
     def _losses(self, loss: Array) -> list[float]:
