@@ -24,23 +24,19 @@ from ....memory import PAGE
 from ...native.calling_convention import (
     advance,
     borrow,
-    columns,
     finish,
     from_a_line,
     give_back,
     given,
     inlined,
-    number,
     part,
-    pointer,
-    rows,
     stack,
-    stride_bytes,
 )
 from ...native.partition import COLUMN_UNIT, share_of, splits_rows
 from ...simd import store, store_masked, transpose_block
 from ..entry import ALLOCATOR, EPILOGUE
 from .micro_kernel import make_tile, tallest
+from .operands import arrays, biased, sizes, strides
 
 # Most rows of a packed panel: 128 KiB at two vectors of 512 bits, half of the smallest L2 caches. Each block of K reads
 # and writes C once more. Sums are cut here, so it is the same on all machines. 128x784x512 takes the same within 2 %
@@ -150,23 +146,18 @@ def gemm(f):
             left -= 1
 
     def kernel(words, thread, threads):
-        a, b, bias, c = (pointer(f, words, 0), pointer(f, words, 1), pointer(f, words, 2), pointer(f, words, 3))
-        turned_a, turned_b = number(words, 4) != 0, number(words, 5) != 0
-        m, n = rows(words, 3), columns(words, 3)
-        k = rows(words, 0) if turned_a else columns(words, 0)
-        a_stride, b_stride = stride_bytes(words, 0) // size, stride_bytes(words, 1) // size
-        c_row = stride_bytes(words, 3) // size
+        (a, b, bias, c, y), (m, n, k, turned_a, turned_b) = arrays(f, words), sizes(words)
+        a_stride, b_stride, c_row, y_row = strides(words, size)
         a_row, a_column = (1, a_stride) if turned_a else (a_stride, 1)
         panel, packed, nothing = stack(f, panel_elements), stack(f, left_elements), stack(f, width)
         store(nothing, 0, f(0.0))
         store(nothing, lanes, f(0.0))
-        y, y_row = pointer(f, words, EPILOGUE + 1), stride_bytes(words, EPILOGUE + 1) // size
         first_row, last_row, first_column, last_column = part(m, n, thread, threads)
         if first_row >= last_row or first_column >= last_column:
             return
         high, wide = last_row - first_row, last_column - first_column
         direct = not turned_b and high < DIRECT_ROWS
-        packs = turned_a and stride_bytes(words, 0) >= PACKED_STRIDE and wide >= PACKED_COLUMNS
+        packs = turned_a and a_stride * size >= PACKED_STRIDE and wide >= PACKED_COLUMNS
         block, p = -(-k // max(1, -(-k // DEPTH))), 0
         tall = left_elements // max(1, block) // height * height
         if block <= SHALLOW and wide * size >= PAGE:
@@ -202,7 +193,7 @@ def gemm(f):
                         corner, start, start_row = advance(c, top * c_row + j), nothing, 0
                         if p > 0:
                             start, start_row = corner, c_row
-                        elif columns(words, 2) > 0:
+                        elif biased(words):
                             start = advance(bias, j)
                         tiles(corner_a, a_row, a_column, packs, used, used_row, start, start_row, corner, c_row, depth,
                               count, high)  # fmt: skip

@@ -11,15 +11,10 @@ from numba import types
 
 from ...native.calling_convention import (
     advance,
-    columns,
     finish,
     inlined,
-    number,
     part,
-    pointer,
-    rows,
     stack,
-    stride_bytes,
 )
 from ...simd import host, staged, store, store_masked
 from ...simd.arithmetic import multiply_add
@@ -28,6 +23,7 @@ from ...simd.memory import store as store_register
 from ...simd.reductions import transpose
 from ...simd.register import Register, Scalar, constant, splat
 from ..entry import EPILOGUE
+from .operands import arrays, biased, sizes, strides
 
 FEW = 4  # vectors at most: of more, lanes that are columns are used well enough
 WIDEST = 8  # vectors of outputs at a time
@@ -238,18 +234,14 @@ def gemm_narrow(f):
                          start, (o + q) * so_stride + r * sr_stride, so_stride, last - o - q, landed)  # fmt: skip
 
     def kernel(words, thread, threads):
-        a, b, bias, c = (pointer(f, words, 0), pointer(f, words, 1), pointer(f, words, 2), pointer(f, words, 3))
-        turned_a, turned_b = number(words, 4) != 0, number(words, 5) != 0
-        m, n = rows(words, 3), columns(words, 3)
-        k = rows(words, 0) if turned_a else columns(words, 0)
-        a_stride, b_stride = stride_bytes(words, 0) // size, stride_bytes(words, 1) // size
-        c_row, y_row = stride_bytes(words, 3) // size, stride_bytes(words, EPILOGUE + 1) // size
+        (a, b, bias, c, y), (m, n, k, turned_a, turned_b) = arrays(f, words), sizes(words)
+        a_stride, b_stride, c_row, y_row = strides(words, size)
         a_row, a_column = (1, a_stride) if turned_a else (a_stride, 1)
         b_row, b_column = (1, b_stride) if turned_b else (b_stride, 1)
         vectors, partial = stack(f, vectors_elements), stack(f, partial_elements)
         sums, landed, nothing = stack(f, sums_elements), stack(f, lanes), stack(f, lanes)
         store(nothing, 0, f(0.0))
-        y, few_columns = pointer(f, words, EPILOGUE + 1), n <= FEW
+        few_columns = n <= FEW
         first_row, last_row, first_column, last_column = part(m, n, thread, threads)
         if first_row >= last_row or first_column >= last_column:
             return
@@ -270,7 +262,7 @@ def gemm_narrow(f):
             start, so_stride, sr_stride = nothing, 0, 0
             if p > 0:
                 start, so_stride, sr_stride = c, co_stride, cr_stride
-            elif columns(words, 2) > 0:
+            elif biased(words):
                 start, so_stride, sr_stride = bias, 0 if few_columns else 1, 1 if few_columns else 0
             outputs(advance(matrix, p * k_stride), o_stride, k_stride, vectors, few, first, last, depth,
                     start, so_stride, sr_stride, c, co_stride, cr_stride, partial, sums, landed)  # fmt: skip

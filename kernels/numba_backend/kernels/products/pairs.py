@@ -10,19 +10,15 @@ from numba import types
 
 from ...native.calling_convention import (
     advance,
-    columns,
     finish,
     inlined,
-    number,
     part,
-    pointer,
-    rows,
     stack,
-    stride_bytes,
 )
 from ...simd import bfloat16, staged, store, store_masked, transpose_block, vector
 from ...simd.tiles import SIDE, STEP, configure, release
 from ..entry import EPILOGUE
+from .operands import arrays, biased, sizes, strides
 from .pair_tiles import BLOCK, TILE, products
 
 # By `benchmarks/constants.py pairs.WIDE` on a 2-core Xeon with AMX, 64 to 512 take the same within 12 %: tiles
@@ -130,17 +126,12 @@ def gemm_bfloat16(f):
                 store_masked(c, i * c_row + j, value, live)
 
     def kernel(words, thread, threads):
-        a, b, bias, c = (pointer(f, words, 0), pointer(f, words, 1), pointer(f, words, 2), pointer(f, words, 3))
-        turned_a, turned_b = number(words, 4) != 0, number(words, 5) != 0
-        m, n = rows(words, 3), columns(words, 3)
-        k = rows(words, 0) if turned_a else columns(words, 0)
-        a_stride, b_stride = stride_bytes(words, 0) // size, stride_bytes(words, 1) // size
-        c_row = stride_bytes(words, 3) // size
+        (a, b, bias, c, y), (m, n, k, turned_a, turned_b) = arrays(f, words), sizes(words)
+        a_stride, b_stride, c_row, y_row = strides(words, size)
         left, right, scratch = stack(word, left_words), stack(word, right_words), stack(word, TILE)
         sums, nothing = stack(f, sums_elements), stack(f, WIDE)
         for j in range(0, WIDE, lanes):
             store(nothing, j, f(0.0))
-        y, y_row = pointer(f, words, EPILOGUE + 1), stride_bytes(words, EPILOGUE + 1) // size
         first_row, last_row, first_column, last_column = part(m, n, thread, threads)
         if first_row >= last_row or first_column >= last_column:
             return
@@ -160,7 +151,7 @@ def gemm_bfloat16(f):
                     corner, start, start_row = advance(c, top * c_row + side), nothing, 0
                     if p > 0:
                         start, start_row = corner, c_row
-                    elif columns(words, 2) > 0:
+                    elif biased(words):
                         start = advance(bias, side)
                     for j in range(0, wide, BLOCK):  # LOOP 4: blocks of sums
                         for i in range(0, high, BLOCK):
