@@ -91,6 +91,21 @@ CONSTANTS = {
         (0, 2048, 4096, NEVER),
         products((128, 784, 512), (256, 256, 256), (784, 128, 512), (1024, 1024, 1024), transpose_a=True),
     ),
+    "products.PACKED_COLUMNS": Constant(
+        f"{NUMBA}.kernels.products.gemm",
+        (16, 64, 128),
+        products((2048, 512, 64), (1024, 128, 64), (784, 512, 64), transpose_a=True),
+    ),
+    "products.SHALLOW": Constant(
+        f"{NUMBA}.kernels.products.gemm",
+        (0, 64, 128),
+        products((512, 10, 2048), (512, 32, 2048), (512, 64, 2048), (512, 128, 2048)),
+    ),
+    "products.LEFT_BYTES": Constant(
+        f"{NUMBA}.kernels.products.gemm",
+        (1 << 18, 1 << 19, 1 << 20),
+        products((256, 784, 512), (512, 512, 512), LARGE),
+    ),
     "pairs.DEPTH": Constant(
         f"{NUMBA}.kernels.products.pairs", (256, 512, 1024), products((128, 784, 512), LARGE, precision="bfloat16")
     ),

@@ -59,3 +59,6 @@ if not _TYPE_CHECKING:
 
             return getattr(tabular, name)
         raise AttributeError(f"module 'tinynet' has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

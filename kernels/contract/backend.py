@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,8 +14,13 @@ from .code import Code
 from .declaration import DECLARATIONS, Declaration
 from .precision import leaves_out, rounding
 
+if TYPE_CHECKING:
+    from .signatures import Kernels
+else:
+    Kernels = object
 
-class Backend:
+
+class Backend(Kernels):
     """A backend's kernels, checked as the contract says: ``backend.exp(x)``, ``backend.matmul(a, b, out=c)``.
 
     A method checks its arguments (TypeError, ValueError), allocates the results that were not given, and calls the
@@ -53,7 +58,7 @@ class Backend:
         self.executor, self.context, self.code = executor, context, code
         self._constants: dict[tuple[float, Any], np.ndarray[Any, Any]] = {}
 
-    def __getattr__(self, kernel: str) -> Callable[..., Any]:
+    def _method(self, kernel: str) -> Callable[..., Any]:
         """The kernel's method, made when it is first asked for: a run uses a third of the kernels."""
         declaration = DECLARATIONS.get(kernel)
         if declaration is None:
@@ -66,6 +71,12 @@ class Backend:
         # Of two threads that make it at once, both get the first one's.
         method: Callable[..., Any] = self.__dict__.setdefault(kernel, checked(declaration, implementation, self))
         return method
+
+    if not TYPE_CHECKING:  # who checks types has the methods' signatures
+        __getattr__ = _method
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *DECLARATIONS})
 
     @property
     def compiles(self) -> bool:

@@ -3,11 +3,24 @@
 from ..contract.backend import Backend
 from .instruction import ARGUMENT, BACKWARD, FORWARD, OPTIMIZER, PARTS, PERSISTENT, Buffer, Instruction, View
 from .interpreter import Interpreter, Runner
-from .known import optimised, recalled
+from .known import on_memory, optimised, without_memory
 from .passes import PASSES, optimise
 from .profile import Profile, Row, profile
 from .program import Program
-from .recording import Tape, difference, extent, flag, read_by_value, recorder, recording, refuse, taping, within
+from .recording import (
+    Tape,
+    address,
+    difference,
+    extent,
+    flag,
+    owner,
+    read_by_value,
+    recorder,
+    recording,
+    refuse,
+    taping,
+    within,
+)
 from .timings import Timings
 
 
@@ -21,7 +34,7 @@ def prepare(program: Program, backend: Backend) -> Runner:
 
 __all__ = [
     "ARGUMENT", "BACKWARD", "FORWARD", "OPTIMIZER", "PARTS", "PASSES", "PERSISTENT", "Buffer", "Instruction",
-    "Interpreter", "Profile", "Program", "Row", "Runner", "Tape", "Timings", "View", "difference", "extent", "flag",
-    "optimise", "optimised", "prepare", "profile", "read_by_value", "recalled", "recorder", "recording", "refuse",
-    "taping", "within",
+    "Interpreter", "Profile", "Program", "Row", "Runner", "Tape", "Timings", "View", "address", "difference", "extent",
+    "flag", "on_memory", "optimise", "optimised", "owner", "prepare", "profile", "read_by_value", "recorder",
+    "recording", "refuse", "taping", "within", "without_memory",
 ]  # fmt: skip

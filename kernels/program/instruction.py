@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -32,7 +32,6 @@ class Buffer:
     kind: str
     number: int  # among those of its kind
     nbytes: int
-    array: Array | None = field(default=None, repr=False)  # of persistent memory and flags: what owns it
 
     @property
     def name(self) -> str:

@@ -59,7 +59,10 @@ class Interpreter:
 
     def __init__(self, program: Program, backend: Backend):
         self.program = program
-        self.plan = arena.plan([[instruction] for instruction in program.instructions], program)
+        if Interpreter not in program.worked_out:
+            one_after_the_other = [[instruction] for instruction in program.instructions]
+            program.worked_out[Interpreter] = arena.plan(one_after_the_other, program)
+        self.plan: arena.Plan = program.worked_out[Interpreter]
         self._memory = self.plan.allocate()
         self._arguments = [np.empty(buffer.nbytes, np.uint8) for buffer in program.arguments]
         self._own = list(self._arguments)
@@ -86,8 +89,7 @@ class Interpreter:
             return view.on(self._memory, self.plan.offsets[buffer])
         if buffer.kind == ARGUMENT:
             return view.on(self._arguments[buffer.number])
-        assert buffer.array is not None
-        return persistent(view, buffer.array)
+        return persistent(view, self.program.memory[buffer])
 
     def _share(self, steps: int, arguments: Sequence[Array]) -> list[bool]:
         """Puts the operands where those arguments are that are the same for all steps; says which those are.

@@ -202,6 +202,7 @@ def keep_transposed(program: Program, backend: Backend) -> Program:
     if backend.executor is None:
         return program
     instructions, copies = list(program.instructions), dict[View, View]()
+    memory = dict(program.memory)
     writers: dict[Buffer, list[Instruction]] = {}
     for instruction in instructions:
         for view in instruction.writes:
@@ -214,7 +215,8 @@ def keep_transposed(program: Program, backend: Backend) -> Program:
         if weight not in copies:
             rows, columns = weight.shape
             array = np.empty((columns, rows), weight.dtype)
-            buffer = Buffer(PERSISTENT, COPIES + len(copies), array.nbytes, array)
+            buffer = Buffer(PERSISTENT, COPIES + len(copies), array.nbytes)
+            memory[buffer] = array
             copies[weight] = View(buffer, 0, array.shape, array.strides, array.dtype)
         instructions[i] = instruction.with_operands(b=copies[weight], transpose_b=False)
     if not copies:
@@ -225,7 +227,7 @@ def keep_transposed(program: Program, backend: Backend) -> Program:
         found.append(instruction)
         if instruction.kernel in UPDATES:
             found += [transposed[written] for written in instruction.writes if written in transposed]
-    return replace(program, instructions=found, prologue=[*program.prologue, *transposed.values()])
+    return replace(program, instructions=found, prologue=[*program.prologue, *transposed.values()], memory=memory)
 
 
 def _kept(weight: View, writers: Mapping[Buffer, Sequence[Instruction]]) -> bool:

@@ -59,7 +59,7 @@ class Row:
         return None if self.roof_seconds is None or not self.seconds else self.roof_seconds / self.seconds
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Profile:
     """A profiled step. seconds: of an untimed step, the best of several runs; timings: those of the fastest timed run.
 
@@ -141,6 +141,9 @@ class Profile:
         """The same beside the machine's ceilings."""
         return replace(self, ceilings=ceilings)
 
+    def __repr__(self) -> str:
+        return f"<Profile of {len(self.program)} instructions: {self._speed()}; print it for the table>"
+
     def __str__(self) -> str:
         rows = self.rows
         longest = max((row.seconds for row in rows), default=0.0) or 1.0
@@ -158,7 +161,7 @@ class Profile:
 
     def _summary(self) -> list[str]:
         """The step's parts, and what was measured how."""
-        step, threads = self.timings.step, self.timings.threads
+        step = self.timings.step
         parts = {
             **{f"{part}, in kernels": seconds for part, seconds in self.subtotals().items()},
             "waiting for another thread": self.waiting,
@@ -166,14 +169,20 @@ class Profile:
             "a timed step": step,
         }
         rows = [(name, f"{1e6 * seconds:.2f}", f"{seconds / step:.1%}") for name, seconds in parts.items()]
-        rate = self.program.flops / self.seconds / 1e9
-        of_peak = "" if self.ceilings is None else f", {rate / self._peak(self.ceilings):.0%} of the measured peak"
         said = [
             f"untimed {1e6 * self.seconds:.2f} us: timing costs {self.cost_of_timing:.1%}",
-            f"{scaled(self.program.flops)}FLOP a step, {rate:.1f} GFLOP/s on {threads} "
-            f"thread{'s' * (threads > 1)}{of_peak}",
+            f"{scaled(self.program.flops)}FLOP a step, {self._rate()}",
         ]
         return [aligned([("", "us", "share"), *rows]), "", *said, *self._ceilings()]
+
+    def _speed(self) -> str:
+        """Of an untimed step."""
+        return f"{1e6 * self.seconds:.2f} us a step, {self._rate()}"
+
+    def _rate(self) -> str:
+        rate, threads = self.program.flops / self.seconds / 1e9, self.timings.threads
+        of_peak = "" if self.ceilings is None else f", {rate / self._peak(self.ceilings):.0%} of the measured peak"
+        return f"{rate:.1f} GFLOP/s on {threads} thread{'s' * (threads > 1)}{of_peak}"
 
     def _peak(self, ceilings: Ceilings) -> float:
         """GFLOP/s at most of the fastest products that the step makes."""
@@ -239,4 +248,4 @@ def profile(runner: Runner, steps: int, arguments: Sequence[Array]) -> Profile:
 def written(program: Program) -> list[Array]:
     """The persistent arrays that a step changes."""
     written = [view.buffer for instruction in program.instructions for view in instruction.writes]
-    return [buffer.array for buffer in dict.fromkeys(written) if buffer.kind == PERSISTENT and buffer.array is not None]
+    return [program.memory[buffer] for buffer in dict.fromkeys(written) if buffer.kind == PERSISTENT]

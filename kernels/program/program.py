@@ -5,25 +5,28 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from .instruction import TEMPORARY, Buffer, Instruction, View
+from ..text import scaled
+from .instruction import TEMPORARY, Array, Buffer, Instruction, View
 from .listing import listing
 
 
-@dataclass
+@dataclass(repr=False)
 class Program:
     """A recorded step: instructions in order, and what goes in and comes out.
 
     arguments: the buffers that each run provides. results: what must be readable when a run ends. kept: persistent
-    memory that a step may have written when it is halted, and where the step keeps what was there before.
+    memory that a step may have written when it is halted, and where the step keeps what was there before. memory: the
+    arrays that own persistent buffers and flags. All else is the same for all steps that make the same calls.
     """
 
     instructions: list[Instruction]
     arguments: list[Buffer]
     results: list[View]
     kept: list[tuple[View, View]] = field(default_factory=list)
+    memory: dict[Buffer, Array] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)  # what passes changed
     prologue: list[Instruction] = field(default_factory=list)  # what runs once before the first step of each run
-    worked_out: dict[Any, Any] = field(default_factory=dict, repr=False)  # by executors, for all programs of this form
+    worked_out: dict[Any, Any] = field(default_factory=dict)  # by executors, for all programs of this form
 
     @property
     def temporaries(self) -> list[Buffer]:
@@ -36,6 +39,19 @@ class Program:
         return list(found)
 
     @property
+    def views(self) -> list[View]:
+        """All operands that are arrays, as often as they are used."""
+        calls = [*self.instructions, *self.prologue]
+        found = [operand for call in calls for operand in call.operands if isinstance(operand, View)]
+        return [*found, *self.results, *(view for pair in self.kept for view in pair)]
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds of its random numbers, in order."""
+        operands = (o for i in self.instructions if "seed" in i.declaration.parameter_names for o in i.named())
+        return [int(value) for name, value in operands if name == "seed" and isinstance(value, int)]
+
+    @property
     def lasting(self) -> list[View]:
         """What must be readable when a run ends."""
         return [*self.results, *(copy for _, copy in self.kept)]
@@ -46,6 +62,9 @@ class Program:
 
     def __len__(self) -> int:
         return len(self.instructions)
+
+    def __repr__(self) -> str:
+        return f"<Program of {len(self)} instructions, {scaled(self.flops)}FLOP; print it for the listing>"
 
     def __str__(self) -> str:
         return listing(self.instructions, self.temporaries, self.notes)

@@ -66,6 +66,7 @@ class Tape:
         self.instructions: list[Instruction] = []
         self.arrays: list[Array] = []  # kept alive, so that no address is used twice
         self.buffers: list[tuple[int, int, Buffer]] = []
+        self.memory: dict[Buffer, Array] = {}
         self._sorted: list[tuple[int, int, int]] = []  # where buffers begin and end, and their numbers in the list
         self._nested = False  # some buffer's memory is part of another's
         self.counts = {ARGUMENT: 0, PERSISTENT: 0, TEMPORARY: 0, FLAG: 0}
@@ -78,7 +79,9 @@ class Tape:
     def add(self, kind: str, array: Array) -> Buffer:
         """A buffer for an array's memory."""
         low, high = extent(array)
-        buffer = Buffer(kind, self.counts[kind], high - low, array if kind in (PERSISTENT, FLAG) else None)
+        buffer = Buffer(kind, self.counts[kind], high - low)
+        if kind in (PERSISTENT, FLAG):
+            self.memory[buffer] = array
         self.counts[kind] += 1
         self.arrays.append(array)
         place = bisect(self._sorted, (low, high, len(self.buffers)))
@@ -134,7 +137,11 @@ class Tape:
         given = {view: self.view(self._temporary(view)) for view in views if view.buffer.kind == ARGUMENT}
         returned = [Instruction("cast", pair) for pair in given.items()]
         return Program(
-            [*copies, *self.instructions, *returned], self.arguments, [given.get(view, view) for view in views], kept
+            [*copies, *self.instructions, *returned],
+            self.arguments,
+            [given.get(view, view) for view in views],
+            kept,
+            self.memory,
         )
 
     def _kept(self) -> list[tuple[View, View]]:
@@ -154,7 +161,7 @@ class Tape:
 
     def _whole(self, view: View) -> View:
         """A small buffer as a whole: of several counters one copy is made."""
-        array = view.buffer.array
+        array = self.memory.get(view.buffer)
         if array is None or view.buffer.nbytes > SMALL or not array.flags.c_contiguous:
             return view
         return self.view(array.reshape(-1))
@@ -258,6 +265,12 @@ def difference(first: Program, second: Program) -> str | None:
     if len(calls[0]) != len(calls[1]):
         return f"it made {len(calls[0])} kernel calls the first time and {len(calls[1])} the second"
     pairs: dict[Buffer, Buffer] = {}
+
+    def same_memory(one: Buffer, other: Buffer) -> bool:
+        if one.kind == other.kind == PERSISTENT:
+            return extent(first.memory[one]) == extent(second.memory[other])
+        return one.kind == other.kind and pairs.setdefault(one, other) is other
+
     for i, (one, other) in enumerate(zip(*calls, strict=True)):
         if one.kernel != other.kernel:
             return f"call {i} was {one.kernel} the first time and {other.kernel} the second"
@@ -268,14 +281,14 @@ def difference(first: Program, second: Program) -> str | None:
                     return f"{where} was {a} the first time and {b} the second"
             elif (a.shape, a.strides, a.dtype, a.offset) != (b.shape, b.strides, b.dtype, b.offset):
                 return f"{where} had shape {a.shape} the first time and {b.shape} the second"
-            elif not _same_memory(a.buffer, b.buffer, pairs):
+            elif not same_memory(a.buffer, b.buffer):
                 return (
                     f"{where} of shape {a.shape} is an array made outside of the kernels and new in every step: pass "
                     f"it to the step as an argument, or make it once, before the step, in the step's dtype (whole "
                     f"numbers are converted again each time)"
                 )
     for a, b in zip(first.results, second.results, strict=True):
-        if not _same_memory(a.buffer, b.buffer, pairs):
+        if not same_memory(a.buffer, b.buffer):
             return "it returned something else the second time"
     return None
 
@@ -283,12 +296,3 @@ def difference(first: Program, second: Program) -> str | None:
 def _calls(program: Program) -> list[Instruction]:
     """What the step itself called: without the copies to go back to and the watches of indices."""
     return [i for i in program.instructions[len(program.kept) :] if i.kernel != "watch_below"]
-
-
-def _same_memory(one: Buffer, other: Buffer, pairs: dict[Buffer, Buffer]) -> bool:
-    if one.kind != other.kind:
-        return False
-    if one.kind == PERSISTENT:
-        assert one.array is not None and other.array is not None
-        return extent(one.array) == extent(other.array)
-    return pairs.setdefault(one, other) is other

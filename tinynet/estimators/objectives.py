@@ -117,7 +117,8 @@ class FunctionObjective:
         if self.classes and target.ndim == 2:
             wanted = k.argmax(wanted, axis=1)
         wanted = wanted if self.classes else Tensor(wanted)
-        weights, total = {}, float(len(prediction))
+        weights: dict[str, Any] = {}
+        total: Any = float(len(prediction))
         if target.ndim == 2 and target.shape[1] > self.outputs:
             weight = k.sum(target[:, -1:], axis=1)
             weights, total = {"sample_weight": Tensor(weight)}, k.sum(weight)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from . import init
 from .activations import ACTIVATIONS, LogSoftmax, Softmax
-from .containers import NORMS, Residual, Sequential, multilayer_perceptron
+from .containers import NORMS, ModuleDict, ModuleList, Residual, Sequential, multilayer_perceptron
 from .from_data import initialise_from_data
 from .layers import BatchNorm1d, Dropout, Embedding, LayerNorm, Linear, Scale
 from .losses import MODULES as _LOSSES
@@ -14,7 +14,8 @@ from .tabular import PBLD, Monotone, Parametric, TableInput
 
 __all__ = [
     "ACTIVATIONS", "BatchNorm1d", "CrossEntropyLoss", "Dropout", "Embedding",
-    "LayerNorm", "Linear", "LogSoftmax", "Module", "Monotone", "MultiQuantileLoss", "NORMS", "PBLD", "Parameter",
+    "LayerNorm", "Linear", "LogSoftmax", "Module", "ModuleDict", "ModuleList", "Monotone",
+    "MultiQuantileLoss", "NORMS", "PBLD", "Parameter",
     "Parametric", "Residual", "Scale", "Sequential", "Softmax", "TableInput", "init", "initialise_from_data",
     "multilayer_perceptron",
 ]  # fmt: skip
@@ -25,5 +26,6 @@ globals().update(_modules)
 __all__ += _modules
 
 if TYPE_CHECKING:
+    from .elementwise import Elementwise
 
-    def __getattr__(name: str) -> type[Module]: ...
+    def __getattr__(name: str) -> type[Elementwise]: ...

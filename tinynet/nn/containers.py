@@ -1,9 +1,10 @@
-"""Modules made of modules: Sequential, Residual, and the multilayer perceptron builder."""
+"""Modules made of modules: Sequential, ModuleList, ModuleDict, Residual, and the multilayer perceptron builder."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, Sequence, ValuesView
+from typing import Any, Self
 
 from .. import functional as F
 from ..checks import check_fraction, check_positive, choose
@@ -19,10 +20,7 @@ class Sequential(Module):
     """y = m_n(... m_2(m_1(x)))."""
 
     def __init__(self, *modules: Module):
-        for position, module in enumerate(modules):
-            if not isinstance(module, Module):
-                raise TypeError(f"Sequential: item {position} is a {type(module).__name__}, expected a Module")
-        self.modules = modules
+        self.modules = tuple(_module("Sequential", position, module) for position, module in enumerate(modules))
 
     def children(self) -> Iterator[tuple[str, Module]]:
         return ((str(position), module) for position, module in enumerate(self.modules))
@@ -37,6 +35,87 @@ class Sequential(Module):
 
     def __len__(self) -> int:
         return len(self.modules)
+
+
+class ModuleList(Module):
+    """Modules in order, for a ``forward`` of one's own: ``for layer in self.layers: x = layer(x)``."""
+
+    def __init__(self, modules: Iterable[Module] = ()):
+        self.modules: list[Module] = []
+        self.extend(modules)
+
+    def append(self, module: Module) -> Self:
+        """Adds a module at the end."""
+        self.modules.append(_module("ModuleList", len(self), module))
+        return self
+
+    def extend(self, modules: Iterable[Module]) -> Self:
+        """Adds modules at the end."""
+        for module in modules:
+            self.append(module)
+        return self
+
+    def children(self) -> Iterator[tuple[str, Module]]:
+        return ((str(position), module) for position, module in enumerate(self.modules))
+
+    def __getitem__(self, position: int) -> Module:
+        return self.modules[position]
+
+    def __setitem__(self, position: int, module: Module) -> None:
+        self.modules[position] = _module("ModuleList", position, module)
+
+    def __iter__(self) -> Iterator[Module]:
+        return iter(self.modules)
+
+    def __len__(self) -> int:
+        return len(self.modules)
+
+
+class ModuleDict(Module):
+    """Modules by name, for a ``forward`` of one's own: ``self.heads["price"](x)``."""
+
+    def __init__(self, modules: Mapping[str, Module] | None = None):
+        self.modules: dict[str, Module] = {}
+        for name, module in (modules or {}).items():
+            self[name] = module
+
+    def children(self) -> Iterator[tuple[str, Module]]:
+        return iter(self.modules.items())
+
+    def __getitem__(self, name: str) -> Module:
+        return self.modules[name]
+
+    def __setitem__(self, name: str, module: Module) -> None:
+        if not isinstance(name, str) or not name or "." in name:
+            raise ValueError(f"ModuleDict: name is {name!r}, expected a text without dots")
+        self.modules[name] = _module("ModuleDict", name, module)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.modules
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.modules)
+
+    def __len__(self) -> int:
+        return len(self.modules)
+
+    def keys(self) -> KeysView[str]:
+        """The names."""
+        return self.modules.keys()
+
+    def values(self) -> ValuesView[Module]:
+        """The modules."""
+        return self.modules.values()
+
+    def items(self) -> ItemsView[str, Module]:
+        """Names and modules."""
+        return self.modules.items()
+
+
+def _module(owner: str, place: Any, module: Any) -> Module:
+    if not isinstance(module, Module):
+        raise TypeError(f"{owner}: item {place} is a {type(module).__name__}, expected a Module")
+    return module
 
 
 class Residual(Module):

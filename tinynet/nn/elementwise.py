@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..tensor import Tensor
 from .module import Module
@@ -15,6 +15,10 @@ class Elementwise(Module):
 
     function: ClassVar[Callable[..., Tensor]]
     options: ClassVar[tuple[str, ...]]
+
+    if TYPE_CHECKING:  # module_of makes each class's own
+
+        def __init__(self, *values: Any, **options: Any) -> None: ...
 
     def chosen(self) -> dict[str, Any]:
         """The options' values by name."""

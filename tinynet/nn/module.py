@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -12,10 +12,11 @@ from kernels.contract.dtypes import FLOATS
 
 from ..checks import check_above_0, check_at_least_0
 from ..tensor import Array, Tensor, float_dtype
+from .untrained import SUSPECT, refuse_untrained
 
 
 class Parameter(Tensor):
-    """A tensor that a module's optimizer updates.
+    """A tensor that a module's optimizer updates: ``self.scale = nn.Parameter(np.ones(3, np.float32))``.
 
     lr_factor, decay_factor: what the optimizer's learning rate and weight decay are multiplied by for this parameter.
     scale: data = scale * w, where w is what is learned. Rates are then such that data / scale moves as w would on its
@@ -49,17 +50,22 @@ class Module:
     """The base of layers, losses and networks.
 
     Parameters, modules and arrays (buffers: state that is saved but not trained) assigned as attributes are found by
-    name. A subclass defines ``forward``.
+    name. A subclass defines ``forward``. What would silently stay untrained is refused with TypeError when parameters
+    are asked for: a plain Tensor with requires_grad=True, modules or parameters in a plain list, tuple, dict or set.
     """
 
     training: bool = True
     float64_state: frozenset[str] = frozenset()  # buffers that keep their dtype when the module is converted
 
-    def forward(self, *inputs: Any) -> Any:
+    def _no_forward(self, *inputs: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__} defines no forward()")
 
-    def __call__(self, *inputs: Any) -> Any:
-        return self.forward(*inputs)
+    # Not a method, for type checkers: a subclass's own parameters are no complaint.
+    forward: Callable[..., Any] = _no_forward
+
+    def __call__(self, *inputs: Any) -> Tensor:
+        found: Tensor = self.forward(*inputs)
+        return found
 
     def children(self) -> Iterator[tuple[str, Module]]:
         """Modules directly inside, by attribute name."""
@@ -83,7 +89,9 @@ class Module:
     def _named(self, kind: type) -> Iterator[tuple[str, Any]]:
         for path, module in self.named_modules():
             for name, value in vars(module).items():
-                if isinstance(value, kind):
+                if value.__class__ in SUSPECT:
+                    refuse_untrained(module, name, value, (Module, Parameter))
+                elif isinstance(value, kind):
                     yield (f"{path}.{name}" if path else name), value
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:

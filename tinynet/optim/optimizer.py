@@ -57,6 +57,15 @@ class ParameterGroup(MutableMapping[str, Any]):
         """How often the group was updated, where that is counted."""
         return float(self.hyper[self.names.index("step")])
 
+    def described(self) -> str:
+        """The options, and of how many parameters: ``lr=0.1, momentum=0, 4 parameters``."""
+        options = {name: value for name, value in zip(self.names, self.hyper.tolist(), strict=True) if name != "step"}
+        count = f"{len(self.params)} parameter{'s' * (len(self.params) != 1)}"
+        return ", ".join([*(f"{name}={value:g}" for name, value in options.items()), count])
+
+    def __repr__(self) -> str:
+        return f"ParameterGroup({self.described()})"
+
     def __setitem__(self, name: str, value: Any) -> None:
         if name == "betas":
             self["beta1"], self["beta2"] = value
@@ -129,6 +138,10 @@ class Optimizer:
             if name in options and factor != 1:
                 found[name] = CHECKS[name](name, options[name]) * factor
         return found
+
+    def __repr__(self) -> str:
+        groups = [group.described() for group in self.groups]
+        return f"{type(self).__name__}({groups[0] if len(groups) == 1 else '; '.join(groups)})"
 
     def _add_group(self, entry: dict[str, Any], options: Mapping[str, Any]) -> None:
         params = entry.pop("params", None)

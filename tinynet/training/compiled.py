@@ -73,7 +73,7 @@ class CompiledStep:
         for tensor, gradient in replay.recording.begun:
             tensor.grad = gradient
         assert replay.program is not None
-        kept = [persistent(view, view.buffer.array) for view, _ in replay.program.kept if view.buffer.array is not None]
+        kept = [persistent(view, replay.program.memory[view.buffer]) for view, _ in replay.program.kept]
         before = [(array, array.copy()) for array in kept]
         try:
             return self.step(*prepared)

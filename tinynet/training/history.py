@@ -8,7 +8,7 @@ from typing import Any
 NOT_FINITE = "the loss was not finite"
 
 
-@dataclass
+@dataclass(repr=False)
 class History:
     """One entry an epoch in each list; the last epoch may be cut short, which ``samples`` shows.
 
@@ -60,6 +60,20 @@ class History:
             continues=self.continues,
             stopped=other.stopped,
         )
+
+    def __repr__(self) -> str:
+        """A line: what there is of each epoch and step is in the lists."""
+        epochs = len(self.train_loss)
+        said = [f"{epochs} epoch{'s' * (epochs != 1)}, {self.steps} step{'s' * (self.steps != 1)}"]
+        for name in ("train_loss", "validation_loss"):
+            losses = getattr(self, name)
+            if losses:
+                first = f"{losses[0]:.4g} -> " if len(losses) > 1 else ""
+                said.append(f"{name} {first}{losses[-1]:.4g}")
+        if self.seconds:
+            said.append(f"{sum(self.seconds):.3g} s, {self.samples_per_second:,.0f} samples/s")
+        said += [f"stopped: {self.stopped}"] if self.stopped else []
+        return f"History({'; '.join(said)})"
 
     @property
     def samples_per_second(self) -> float:

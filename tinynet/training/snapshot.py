@@ -47,48 +47,50 @@ class Snapshot:
         memory: Collection[tuple[int, int]] = (),
         read: Sequence[tuple[Array, bytes]] = (),
     ):
-        found = self._found = Reached(roots)  # which keeps all of it alive, so that no id is used twice
-        constants, self._arrays = list[Any](found.buffers), list[Array]()
+        found = self.found = Reached(roots)  # which keeps all of it alive, so that no id is used twice
+        constants, self.arrays = list[Any](found.buffers), list[Array]()
         for array, users in found.arrays:
-            (constants if _by_value(array, users, memory) else self._arrays).append(array)
+            (constants if _by_value(array, users, memory) else self.arrays).append(array)
         for tensor, users in found.tensors:
             if users and not tensor.requires_grad and _by_value(tensor.data, users, memory):
                 constants.append(tensor.data)
         self.tensors = [tensor for tensor, _ in found.tensors]
-        self._constants = [array for array, _ in read] + constants
-        self._bytes = [value for _, value in read] + [*map(_bytes, constants)]
+        self.constants, self.held = constants, [*map(_bytes, constants)]
+        self.read = list(read)
         self._picks = [(itemgetter(*names, names[0]), space) for space, names in found.picked]
         self._values = [space.values() for space in found.namespaces]  # which show what there is at any time
         self._keys, self._sets = [*map(tuple, found.dicts)], [*map(frozenset, found.sets)]
         self._sizes = self._lengths()
-        self._then = list(self._now())
+        self.state = list(self._now())
 
     @property
     def unchanged(self) -> bool:
         """Whether all of it is as it was."""
-        found = self._found
-        if self._lengths() != self._sizes or [*map(_bytes, self._constants)] != self._bytes:
+        found = self.found
+        if self._lengths() != self._sizes or [*map(_bytes, self.constants)] != self.held:
+            return False
+        if any(array.tobytes() != value for array, value in self.read):
             return False
         if not all(map(eq, map(tuple, found.dicts), self._keys)) or not all(map(eq, found.sets, self._sets)):
             return False
         if found.absent and not all(names.isdisjoint(space) for names, space in found.absent):
             return False
         try:
-            if all(map(is_, self._now(), self._then)):
+            if all(map(is_, self._now(), self.state)):
                 return True
             now = list(self._now())
         except KeyError:  # a name is gone
             return False
-        if len(now) != len(self._then) or not all(map(_same, now, self._then)):
+        if len(now) != len(self.state) or not all(map(_same, now, self.state)):
             return False
-        self._then = now  # equal numbers in other objects
+        self.state = now  # equal numbers in other objects
         return True
 
     def _lengths(self) -> list[int]:
-        return [*map(len, self._found.whole)]
+        return [*map(len, self.found.whole)]
 
     def _now(self) -> Iterator[Any]:
-        found = self._found
+        found = self.found
         return chain(
             chain.from_iterable(self._values),
             chain.from_iterable(found.lists),
@@ -96,7 +98,7 @@ class Snapshot:
             map(_data, self.tensors),
             map(_trained, self.tensors),
             map(_writeable, map(_data, self.tensors)),
-            map(_writeable, self._arrays),
+            map(_writeable, self.arrays),
             map(contents, found.cells),
             map(type, found.objects),
             *(map(part, found.functions) for part in _FUNCTION),

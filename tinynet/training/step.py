@@ -7,7 +7,7 @@ the snapshot of what the step depends on holds; if they are not, a sentence says
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -23,13 +23,13 @@ from kernels.program import (
     extent,
     optimised,
     prepare,
-    recalled,
     recorder,
     recording,
 )
 
 from ..backends import running_on
 from ..tensor import Array, Tensor, noting_leaves
+from .form import Alike
 from .snapshot import Snapshot
 
 # Of a step that does something else each time. A compromise: the first may make what later ones find, such as averages,
@@ -96,9 +96,9 @@ class Replay:
     @property
     def nbytes(self) -> int:
         """What it takes in memory, about."""
-        program = self.recording.program
-        temporaries = sum(buffer.nbytes for buffer in [*program.temporaries, *program.arguments])
-        return temporaries + INSTRUCTION_BYTES * len(program)
+        program, runner = self.recording.program, self.runner
+        temporaries = sum(buffer.nbytes for buffer in program.temporaries) if runner is None else runner.plan.nbytes
+        return temporaries + sum(buffer.nbytes for buffer in program.arguments) + INSTRUCTION_BYTES * len(program)
 
 
 class Step:
@@ -116,6 +116,7 @@ class Step:
     def __setstate__(self, state: Any) -> None:
         self.function, self.roots, self.without = state
         self.replays: dict[Any, Replay] = {}  # the least recently used first
+        self._alike: Alike | None = None
         self.turn = reentrant_lock()  # programs have one arena each: callers on several threads take turns
 
     def ready(self, key: Any) -> Replay | None:
@@ -126,35 +127,53 @@ class Step:
         self.replays[key] = self.replays.pop(key)
         return replay
 
+    def recalled(self, key: Hashable, kind: Hashable, backend: Backend) -> Replay | None:
+        """What may run in the place of a step that was never recorded, as one that was alike has been, and holds.
+
+        kind: the key, but for the backend. The step must be of tinynet's code alone, make the same calls each time, and
+        forget gradients first.
+        """
+        if self._alike is None or not self._alike.snapshot.unchanged:
+            self._alike = Alike([self.function, *self.roots])
+        program, snapshot = self._alike.recalled((kind, self.without), backend), self._alike.snapshot
+        if program is None:
+            return None
+        recording = Recording(program, (), [], snapshot, [(tensor, None) for tensor in snapshot.tensors], [])
+        self._keep(key, Replay(recording, program=program, runner=prepare(program, backend)))
+        return self.ready(key)
+
     def record(
-        self, key: Any, backend: Backend, arguments: Sequence[Any], arrays: Sequence[Array], ours: bool = False
+        self, key: Any, backend: Backend, arguments: Sequence[Any], arrays: Sequence[Array], kind: Hashable = None
     ) -> Any:
         """Runs the step eagerly, and compares its calls with those of the time before. Returns what it returns.
 
-        arrays: those of the arguments, or of their tensors, that are the program's arguments. ours: no code but
-        tinynet's runs in the step, which makes the same calls each time, and forgets gradients first: where a program
-        of these calls has been found to hold before, for other arrays, it need not be recorded twice. Raises
+        arrays: those of the arguments, or of their tensors, that are the program's arguments. kind: as ``recalled`` has
+        it, for a step that it may stand in for. One of which all is known beforehand need not be recorded twice. Raises
         NotReplayable where the calls differ again and again though nothing that the step depends on has changed.
         """
         replay = self.replays.pop(key, None)
         known = replay is not None and replay.recording.snapshot.unchanged
         before = [] if replay is None else [(t, t.grad) for t in replay.recording.snapshot.tensors]
         found, returned = self._recorded(backend, arguments, arrays, before)
+        alike = None if kind is None else self._alike
+        alike = alike if alike and alike.tells(found.program, found.snapshot.read) else None
+        again = False
         if replay is None:
             replay = Replay(found)
-            replay.program = recalled(found.program, backend, self.without) if ours else None
-            replay.runner = prepare(replay.program, backend) if replay.program else None
         else:
             why = difference(replay.recording.program, found.program)
             why = ADDS if why and (found.adds or replay.recording.adds) else why
             replay.recording, replay.differed = found, replay.differed + 1 if why and known else 0
-            if why is not None:
+            again = why is None
+            if not again:
                 replay.runner = replay.program = None
-            elif replay.runner is None:
-                replay.program = optimised(found.program, backend, self.without)
-                replay.runner = prepare(replay.program, backend)
             if replay.differed >= MOST_RECORDINGS - 1:
                 raise NotReplayable(f"the step cannot be replayed: {why}")
+        if replay.runner is None and (again or alike):
+            replay.program = optimised(found.program, backend, self.without)
+            replay.runner = prepare(replay.program, backend)
+            if alike:
+                alike.keep((kind, self.without), backend, found.program, found.snapshot.read, replay.program)
         self._keep(key, replay)
         return returned
 
@@ -186,7 +205,7 @@ class Step:
         results = [output.array for output in outputs]
         results += [gradient if gradient.ndim else gradient.reshape(1) for _, gradient in gradients]
         program = tape.program(results)
-        memory = {extent(b.array) for _, _, b in tape.buffers if b.kind == PERSISTENT and b.array is not None}
+        memory = {extent(array) for buffer, array in tape.memory.items() if buffer.kind == PERSISTENT}
         snapshot = Snapshot([self.function, *self.roots, *(leaf for leaf, _ in leaves)], memory, tape.read)
         begun, cleared = _gradients(snapshot.tensors, leaves, before, memory)
         with_grad = [leaf for leaf, _ in gradients]

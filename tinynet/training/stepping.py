@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from ..optim import Optimizer
 from ..optim.transformations import Transform, Transformation, apply_transformations
 from ..precision import use_precision
 from ..tensor import Array, Tensor
+from ..warning import warn
 from .reachable import runs_only_ours
 from .scheduled import Schedules
 from .step import MOST_RECORDINGS, NotReplayable, Replay, Step
@@ -83,6 +83,7 @@ class Stepper:
         """Takes the data of a ``fit``."""
         trainer = self.trainer
         self.features, self.target, self._failed, self._halted = features, target, None, False
+        self._kind = tuple((array.shape, array.dtype) for array in (features, target))
         self.other_code_ran()
         self._note_calls()
         same = [array() for array in self._data]
@@ -133,17 +134,18 @@ class Stepper:
 
     def epoch_begins(self) -> None:
         """Notes what to fall back to, and switches the model to training."""
+        model = self.trainer.model
         if not self._trusted:
             self._note_calls()
             self._note_arrays()
-        self.trainer.model.train()  # a callback may have evaluated it; a step that is halted is run eagerly
+        if not self._trusted or not model.training:  # an evaluation was last; a step that is halted is run eagerly
+            model.train()
         for array, copy in self._kept:
             np.copyto(copy, array)
 
     def _key(self, size: int, last: bool) -> Any:
         """What decides which program runs. last: an update follows."""
-        target = self.target.shape, self.target.dtype
-        return current(), self.trainer.precision, size, last, self.features.shape, target
+        return current(), (self.trainer.precision, size, last, self._kind)
 
     def run(self, batches: Array, in_epoch: int = 0) -> list[float]:
         """Steps on the first of these batches, each a row of row numbers; their losses.
@@ -179,10 +181,10 @@ class Stepper:
         with self._undone():
             try:
                 key = self._key(batches.shape[1], last)
-                self._step.record(key, current(), [*arrays, last], arrays, self.runs_only_ours)
+                self._step.record(key, current(), [*arrays, last], arrays, key[1] if self.runs_only_ours else None)
             except NotReplayable as why:
                 self.compiles = False
-                warnings.warn(f"training goes on step by step: {why}", stacklevel=7)
+                warn(f"training goes on step by step: {why}")
         return self._losses(loss)
 
     def _losses(self, loss: Array) -> list[float]:
@@ -205,6 +207,8 @@ class Stepper:
         """more: batches of this size to come, these included."""
         key = self._key(batches.shape[1], last)
         replay = self._trusted.get(key) or self._step.ready(key)
+        if replay is None and self.runs_only_ours:
+            replay = self._step.recalled(key, key[1], current())
         if replay is None:
             self._trusted.clear()
             return self._record(batches, self._values(1), last)

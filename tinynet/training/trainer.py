@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from ..optim import Accumulate, ClipNorm, Optimizer
 from ..optim.transformations import Transform, checked_transforms
 from ..precision import FLOAT32, PRECISIONS
 from ..tensor import Array, Tensor, no_grad
+from ..warning import warn
 from .callbacks import Callback
 from .evaluation import EVALUATION_ROWS, outputs
 from .history import NOT_FINITE, History
@@ -211,6 +211,13 @@ class Trainer:
             self._stepper.epoch_begins()
             return self._stepper.profile(batches)
 
+    def __repr__(self) -> str:
+        size = sum(parameter.size for parameter in self.model.parameters())
+        loss = getattr(self.loss_function, "__name__", None) or repr(self.loss_function)
+        said = [f"{type(self.model).__name__} of {size:,} parameters", loss, repr(self.optimizer)]
+        said += [] if self.backend is None else [f"backend={self.backend.name!r}"]
+        return f"Trainer({', '.join(said)}; {self.epoch} epochs and {self.step} steps done)"
+
     def order(self, rows: int) -> Array:
         """The numbers of all rows, in the order in which the next epoch visits them. A subclass may choose another."""
         return np.random.default_rng((self.seed, self.epoch)).permutation(rows)
@@ -295,10 +302,9 @@ class Trainer:
             shapes.append((rows, rows) in found)
         rows = len(features)
         if rows > 1 and all(shapes):
-            warnings.warn(
+            warn(
                 f"the loss function broadcasts outputs of shape {(rows, *output.shape[1:])} and y of shape "
-                f"{target.shape} to {(rows, rows)}, each row with every other one: give y the shape of the outputs",
-                stacklevel=4,
+                f"{target.shape} to {(rows, rows)}, each row with every other one: give y the shape of the outputs"
             )
 
     def _evaluated(self, features: Array, at_a_time: int = EVALUATION_ROWS) -> Iterator[tuple[Tensor, slice]]:

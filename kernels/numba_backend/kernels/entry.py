@@ -25,8 +25,14 @@ class Epilogue(str):
     """An operand that is a product's epilogue, by name."""
 
 
+class Interpreters(str):
+    """An operand that is a function of the interpreter's C interface, by name."""
+
+
 EPILOGUE = 6
 """Which operand of a product it is; the next one is what it reads."""
+ALLOCATOR = 8
+"""Which operand of a product takes memory; the next one gives it back."""
 
 
 @dataclass(frozen=True)

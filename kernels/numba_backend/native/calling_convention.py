@@ -111,6 +111,60 @@ def stack(typing, vector, elements):
     return kind(vector, elements), codegen
 
 
+def _function_at(builder, words, operand, kind):
+    """The function whose address is the operand: object code from disk names no other, so it comes as a number."""
+    place = _place(builder, words, operand, ADDRESS)
+    return builder.load(builder.bitcast(place, kind.as_pointer().as_pointer()))
+
+
+@intrinsic
+def borrow(typing, vector, words, operand, elements):
+    """Uninitialised memory of so many elements, from the allocator that is the operand; null if there is none."""
+    kind = types.CPointer(vector.vector_type.dtype)
+
+    def codegen(context, builder, signature, arguments):
+        allocator = _function_at(builder, *arguments[1:3], ir.FunctionType(ir.PointerType(), [I64]))
+        size = context.get_abi_sizeof(vector.vector_type.scalar_llvm)
+        nbytes = builder.add(builder.mul(arguments[3], ir.Constant(I64, size)), ir.Constant(I64, LINE))
+        return builder.call(allocator, [nbytes])
+
+    return kind(vector, words, types.int64, types.int64), codegen
+
+
+@intrinsic
+def give_back(typing, words, operand, memory):
+    """Ends the use of what was borrowed, by the function that is the operand."""
+
+    def codegen(context, builder, signature, arguments):
+        release = _function_at(builder, *arguments[:2], ir.FunctionType(ir.VoidType(), [ir.PointerType()]))
+        builder.call(release, [arguments[2]])
+        return context.get_dummy_value()
+
+    return types.void(words, types.int64, memory), codegen
+
+
+@intrinsic
+def from_a_line(typing, memory):
+    """The first address of a cache line in borrowed memory."""
+
+    def codegen(context, builder, signature, arguments):
+        place = builder.ptrtoint(arguments[0], I64)
+        over = builder.and_(builder.neg(place), ir.Constant(I64, LINE - 1))
+        return builder.gep(arguments[0], [over], source_etype=ir.IntType(8))
+
+    return memory(memory), codegen
+
+
+@intrinsic
+def given(typing, memory):
+    """Whether there is memory."""
+
+    def codegen(context, builder, signature, arguments):
+        return cgutils.is_not_null(builder, arguments[0])
+
+    return types.boolean(memory), codegen
+
+
 share, by_rows = inlined(share_of), inlined(splits_rows)
 
 
@@ -172,8 +226,7 @@ def finish(typing, words, operand, first, first_row, second, second_row, height,
         function = ir.FunctionType(ir.VoidType(), [ir.PointerType(), I64, ir.PointerType(), I64, I64, I64])
         place = _place(builder, arguments[0], arguments[1], ADDRESS)
         with builder.if_then(builder.icmp_signed("!=", builder.load(place, typ=I64), ir.Constant(I64, 0))):
-            address = builder.load(builder.bitcast(place, function.as_pointer().as_pointer()))
-            builder.call(address, list(arguments[2:]))
+            builder.call(_function_at(builder, arguments[0], arguments[1], function), list(arguments[2:]))
         return context.get_dummy_value()
 
     return types.void(words, types.int64, *kind.args), codegen

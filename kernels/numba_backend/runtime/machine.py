@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
 from typing import Any
 
@@ -33,7 +34,7 @@ class Machine:
         self.width, self.threads = width, threads
         self._team = team_of(threads)  # whose threads end with the last machine that holds it
         self._launchers: dict[tuple[str, str], Launcher] = {}
-        self._epilogues: dict[tuple[str, str], float] = {}
+        self._addresses: dict[tuple[str, str], float] = {}
 
     def lanes(self, dtype: str) -> int:
         """Lanes of a vector of a dtype, by its name or character: 1 is scalar code."""
@@ -55,15 +56,14 @@ class Machine:
         return found
 
     def linked(self, char: str, operands: tuple[Any, ...]) -> tuple[Any, ...]:
-        """The operands with epilogues' addresses, each as the float64 whose bits they are."""
-        return tuple(self.epilogue(o, char) if type(o) is Epilogue else o for o in operands)
+        """The operands with addresses of functions, each as the float64 whose bits they are."""
+        return tuple(self._address(o, char) if isinstance(o, str) else o for o in operands)
 
-    def epilogue(self, name: Epilogue, char: str) -> float:
-        """The address of an epilogue for a dtype, as the float64 of the same bits."""
-        found = self._epilogues.get((name, char))
+    def _address(self, name: str, char: str) -> float:
+        found = self._addresses.get((name, char))
         if found is None:
-            address = address_of(*self.recipe(name, char))
-            found = self._epilogues[name, char] = float(np.int64(address).view(np.float64))
+            address = address_of(*self.recipe(name, char)) if type(name) is Epilogue else _interpreters(name)
+            found = self._addresses[name, char] = float(np.int64(address).view(np.float64))
         return found
 
     def shares(self, name: str, work: float) -> bool:
@@ -91,3 +91,8 @@ def best_width() -> int:
 def best_threads() -> int:
     """The CPUs that the process may use, or fewer where NUMBA_NUM_THREADS or else OMP_NUM_THREADS says so."""
     return min(at_once(MOST_THREADS), environment.threads() or MOST_THREADS)
+
+
+def _interpreters(name: str) -> int:
+    """The address of a function of the interpreter's C interface."""
+    return ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value or 0

@@ -38,7 +38,7 @@ from ..native.invocation import Launcher
 # these bits is the number of the flag.
 BARRIER, HALT, WATCH, FLAG_SHIFT = 1, 2, 4, 8
 # Operands of the executor itself.
-CODE, MOVES, SHARED, STEPS, STATE, FLAGS, TIMES = range(7)
+CODE, MOVES, ARGUMENTS, SHARED, STEPS, STATE, FLAGS, TIMES = range(8)
 READINGS = 4  # of the clock, an instruction
 ARRIVED, GENERATION, ENDING = 0, APART, 2 * APART  # places in the shared words
 SHARED_WORDS = 3 * APART
@@ -75,7 +75,10 @@ def _walker(timed: bool) -> Callable[..., None]:
     """The kernel that walks the rows; timed: it also notes what each call took."""
 
     def walk(words: Any, thread: Any, threads: Any) -> None:
-        """Operands: code, what moves each step and how far, shared words, steps, state, flags of phases.
+        """Operands: code, what moves each step, arguments, shared words, steps, state, flags of phases.
+
+        What moves are words that are addresses in arguments: the word, the argument's number, the offset in it. Of each
+        argument its address in the first step, and how far it moves each step.
 
         Timed, also a row of clock readings for each thread: for each instruction the sum of what the kernel took, the
         sum of what waiting after it took, and when it began and ended last; then when the run began and ended.
@@ -83,10 +86,13 @@ def _walker(timed: bool) -> Callable[..., None]:
         code = place(follow(words, FIRST_OPERAND + OPERAND_WORDS * CODE), thread * (stride_bytes(words, CODE) // 8))
         times = place(follow(words, FIRST_OPERAND + OPERAND_WORDS * TIMES), thread * (stride_bytes(words, TIMES) // 8))
         moves = follow(words, FIRST_OPERAND + OPERAND_WORDS * MOVES)
+        arguments = follow(words, FIRST_OPERAND + OPERAND_WORDS * ARGUMENTS)
         shared = follow(words, FIRST_OPERAND + OPERAND_WORDS * SHARED)
         state = follow(words, FIRST_OPERAND + OPERAND_WORDS * STATE)
         flags = follow(words, FIRST_OPERAND + OPERAND_WORDS * FLAGS)
         count, steps = state[COUNT], number(words, STEPS)
+        for move in range(rows(words, MOVES)):
+            code[moves[3 * move]] = arguments[2 * moves[3 * move + 1]] + moves[3 * move + 2]
         started = ticks(0)
         step, ended, halted, due = 0, started, False, started + state[BEHIND]
         if timed:
@@ -117,7 +123,7 @@ def _walker(timed: bool) -> Callable[..., None]:
                             state[DONE] = step
                         return
             for move in range(rows(words, MOVES)):
-                code[moves[2 * move]] += moves[2 * move + 1]
+                code[moves[3 * move]] += arguments[2 * moves[3 * move + 1] + 1]
             step += 1
             if threads > 1 and atomic_load(shared, ENDING) != 0:
                 break

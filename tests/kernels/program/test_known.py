@@ -10,10 +10,10 @@ from backends import loaded
 
 import tinynet as tn
 from kernels.program import known, optimise
-from kernels.program.known import MOST
+from kernels.program.recent import MOST, Recent
 from tinynet import nn, optim
 from tinynet.schedule import Cosine
-from tinynet.training import step as steps
+from tinynet.training import form
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.standard_normal((70, 6)).astype(np.float32), RNG.integers(0, 3, 70)
@@ -59,7 +59,8 @@ def same(one, other):
 
 @pytest.fixture(autouse=True)
 def nothing_known(monkeypatch):
-    monkeypatch.setattr(known, "_known", weakref.WeakKeyDictionary())
+    monkeypatch.setattr(known, "_known", Recent())
+    monkeypatch.setattr(form, "_known", Recent())
 
 
 @pytest.fixture
@@ -141,9 +142,9 @@ def test_what_is_kept_is_bounded_and_holds_no_arrays():
     for batch in range(MOST + 5):
         trainer = trained("sgd", "numpy", batch_size=2 + batch % 60, clip_norm=1.0 + batch)
         models.append(weakref.ref(trainer.model.parameters()[0].data))
-    kept = known._known[loaded("numpy")]
+    kept = known._known._known[loaded("numpy")]
     assert len(kept) <= MOST
-    assert all(view.buffer.array is None for program in kept.values() for view in known._views(program))
+    assert not any(array.nbytes for program in kept.values() for array in program.memory.values())
     del trainer
     gc.collect()
     assert not any(reference() is not None for reference in models)
@@ -176,26 +177,3 @@ def trained_model(made):
     )
     trainer.fit(X, Y, epochs=3, batch_size=16)
     return trainer
-
-
-def test_only_a_step_of_our_own_code_is_recorded_once(monkeypatch):
-    recordings = []
-    original = steps.Step._recorded
-
-    def counted(self, *arguments):
-        recordings.append(1)
-        return original(self, *arguments)
-
-    monkeypatch.setattr(steps.Step, "_recorded", counted)
-
-    def count(loss):
-        recordings.clear()
-        tn.manual_seed(0)
-        model = layers()
-        trainer = tn.Trainer(model, loss, optim.SGD(model.parameters(), 0.1), loaded("numba"), progress=False)
-        trainer.fit(X[:64], Y[:64], epochs=3, batch_size=16)
-        return len(recordings)
-
-    ours, loss = nn.CrossEntropyLoss(), nn.CrossEntropyLoss()
-    assert count(ours) == 2 and count(nn.CrossEntropyLoss()) == 1
-    assert count(lambda output, target: loss(output, target)) == 2

@@ -467,18 +467,19 @@ def test_what_the_optimizer_calls_is_its_part_of_the_step(solver, weighted):
     """So that a profile does not show it as the forward part: that is layers, loss and penalty."""
     model = tn.MLPClassifier(**SMALL, solver=solver, warm_start=True, weight_decay=0.1, backend="numpy")
     model.fit(DIGITS, LABELS, WEIGHT if weighted else None)
-    instructions = model._session.trainer.program.instructions
+    program = model._session.trainer.program
+    instructions = program.instructions
     parts = [instruction.part for instruction in instructions]
     assert "forward" not in parts[parts.index("backward") :]
     options = [group.hyper for group in model._session.optimizer.groups]
-    writers = [i for i in instructions if any(written_to(i, array) for array in options)]
+    writers = [i for i in instructions if any(written_to(program, i, array) for array in options)]
     assert {"fill", "cast"} & {i.kernel for i in writers} and {i.part for i in writers} == {"optimizer"}
 
 
-def written_to(instruction, array):
+def written_to(program, instruction, array):
     """Whether the last operand, which is out, is in the array."""
-    buffer = getattr(instruction.operands[-1], "buffer", None)
-    return buffer is not None and buffer.array is not None and np.may_share_memory(buffer.array, array)
+    owner = program.memory.get(getattr(instruction.operands[-1], "buffer", None))
+    return owner is not None and np.may_share_memory(owner, array)
 
 
 def test_verbose_is_a_bar_on_a_terminal(monkeypatch, capsys):

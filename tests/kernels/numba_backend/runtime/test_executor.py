@@ -20,8 +20,8 @@ from kernels.contract import DECLARATIONS
 from kernels.numba_backend.kernels import entry
 from kernels.numba_backend.kernels.entry import Split
 from kernels.numba_backend.kernels.table import arrangements
+from kernels.numba_backend.native.calling_convention import FIRST_OPERAND, OPERAND_WORDS, ROW_WORDS
 from kernels.numba_backend.native.partition import share_of, splits_rows
-from kernels.numba_backend.runtime import executor
 from kernels.numba_backend.runtime import footprints as access
 from kernels.numba_backend.runtime.machine import Machine, best_width
 from kernels.program import View, difference, recorder, recording
@@ -46,7 +46,7 @@ def python(body, timeout=240, **environment):
 
 
 def recorded(kernel, variant, shape, layout):
-    """One call as an instruction, on arrays of its own, which come with it."""
+    """One call as an instruction, and the arrays of its own that it is on, by buffer."""
     declaration, case = DECLARATIONS[kernel], suite.CASES[kernel]
     arguments = cases._arguments(case, declaration, shape, variant, layout, "float32")
     if arguments is None:
@@ -56,7 +56,7 @@ def recorded(kernel, variant, shape, layout):
     with running_on(recorder(kernels.load("numba", threads=1))) as backend, recording() as tape:
         getattr(backend, kernel)(**prepared, **outputs)
     *_, instruction = tape.instructions
-    return instruction, {**prepared, **outputs}
+    return instruction, tape.memory
 
 
 def mask_of(views, arrays):
@@ -75,10 +75,10 @@ def mask_of(views, arrays):
 
 def run_alone(machine, kernel, char, operands, memories, thread):
     """One thread's share of a call, with each buffer's bytes where ``memories`` has them."""
-    words = np.zeros(executor.ROW_WORDS, np.int64)
+    words = np.zeros(ROW_WORDS, np.int64)
     words[0] = machine.launcher(kernel, char).kernel
     for slot, operand in enumerate(machine.linked(char, operands)):
-        at = executor.FIRST_OPERAND + executor.OPERAND_WORDS * slot
+        at = FIRST_OPERAND + OPERAND_WORDS * slot
         if isinstance(operand, View):
             rows, stride = (operand.shape[0], operand.strides[0]) if operand.ndim == 2 else (1, 0)
             start = memories[operand.buffer].ctypes.data + operand.offset
@@ -88,13 +88,13 @@ def run_alone(machine, kernel, char, operands, memories, thread):
     machine.launcher(kernel, char)._kernel(words.ctypes.data, thread, THREADS)
 
 
-def problems(instruction, machine):
+def problems(instruction, arrays, machine):
     """What a thread does beyond what the table says: writes elsewhere, or lets other bytes matter."""
     kernel, char, operands, _ = ARRANGEMENTS[instruction.kernel](*instruction.operands)
     if access.split_of(kernel, operands) is None:
         return
     buffers = {view.buffer for view in (*instruction.reads, *instruction.writes)}
-    original = {buffer: np.frombuffer(buffer.array.tobytes(), np.uint8).copy() for buffer in buffers}
+    original = {buffer: np.frombuffer(arrays[buffer].tobytes(), np.uint8).copy() for buffer in buffers}
     read = {view.buffer for view in instruction.reads}
     for buffer in buffers - read:
         original[buffer][:] = 85  # what no result is
@@ -133,7 +133,7 @@ def test_threads_touch_what_the_table_says(kernel):
             made = recorded(kernel, variant, shape, "contiguous")
             if made is not None:
                 calls += 1
-                found += [f"{shape} {variant}: {what}" for what in problems(made[0], machine)]
+                found += [f"{shape} {variant}: {what}" for what in problems(*made, machine)]
     assert calls and found == []
 
 
@@ -149,9 +149,9 @@ FAULTS = {
 def test_a_wrong_table_is_found(monkeypatch, said):
     """Faults planted in the table."""
     kernel, shape, split = FAULTS[said]
-    instruction, _ = recorded(kernel, suite.CASES[kernel].variants[0], shape, "contiguous")
+    instruction, arrays = recorded(kernel, suite.CASES[kernel].variants[0], shape, "contiguous")
     monkeypatch.setitem(access.ENTRIES, kernel, replace(access.ENTRIES[kernel], split=split))
-    found = list(problems(instruction, Machine(best_width(), THREADS)))
+    found = list(problems(instruction, arrays, Machine(best_width(), THREADS)))
     assert any(said in what for what in found) if said else found == []
 
 
