@@ -70,7 +70,13 @@ def table_options(parsed: argparse.Namespace, asked: set[str]) -> TableOptions:
 
 def table_experiment(options: TableOptions) -> TableExperiment:
     """What trains on a table, in memory or in blocks."""
-    return (SourceExperiment if in_blocks(options.dataset, options.window) else TableExperiment)(options)
+    if in_blocks(options.dataset, options.window):
+        return SourceExperiment(options)
+    if options.window is not None:
+        raise ValueError(
+            f"--window is {options.window}, but {options.dataset} has no blocks: Parquet and Arrow files do"
+        )
+    return TableExperiment(options)
 
 
 def columns_listing(options: TableOptions) -> str:

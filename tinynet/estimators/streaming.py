@@ -67,6 +67,10 @@ class Blocks:
     def __len__(self) -> int:
         return len(self.source)
 
+    def check_unchanged(self) -> None:
+        """Raises ValueError or OSError where a file has changed since it was scanned."""
+        self.source.check_unchanged()
+
     def rows(self, block: int) -> int:
         """Of a block."""
         return int(self.source.block_rows[block])

@@ -34,6 +34,8 @@ from tinynet.tables.summary import Summary
 
 Array: TypeAlias = NDArray[Any]
 
+CELLS_AT_A_TIME = 1 << 22  # of float64, whose quantiles are found together
+
 _BINARY = np.array([-1.0, 0.0, 1.0])
 _HOT = np.array([0.0, 1.0])
 
@@ -149,15 +151,9 @@ def fitted(
             candidates.append(Number(column.name))
         elif column.kind == "date":
             candidates += [Number(column.name, name, column.form, True) for name in PARTS]
-    block = number_block(found, tuple(candidates), frame.height)
-    kept = [position for position, number in enumerate(candidates) if not number.part or _varies(block[:, position])]
-    chosen = tuple(candidates[position] for position in kept)
-    if len(kept) < len(candidates):
-        block = block[:, kept]
-    centre, factor = robust_scale(block)
-    if whole is None:
-        rows, blank_counts = frame.height, np.isnan(block).sum(axis=0)
-    else:
+    chosen, centre, factor, blank_counts = _scaled(found, candidates, frame.height)
+    rows = frame.height
+    if whole is not None:
         rows, blank_counts = whole.rows, np.array([whole.blanks[number.name] for number in chosen], np.int64)
     blanks = tuple(position for position, number in enumerate(chosen) if blank_counts[position] and not number.part)
     of_levels = (lambda name: value_counts(found[name])) if whole is None else whole.levels
@@ -175,6 +171,27 @@ def fitted(
         _level_values([rows_of_codes for _, rows_of_codes in dense], rows),
         tuple(levels for levels, _ in counts if levels.count > max(max_one_hot, 2)),
     )
+
+
+def _scaled(
+    columns: Mapping[str, pl.Series], candidates: Sequence[Number], rows: int
+) -> tuple[tuple[Number, ...], Array, Array, Array]:
+    """The numbers, but for parts of dates that do not vary; centre, factor and blanks of each.
+
+    Some columns at a time, as quantiles take several times a column's memory.
+    """
+    chosen, found = list[Number](), list[tuple[Array, Array, Array]]()
+    together = max(1, CELLS_AT_A_TIME // max(1, rows))
+    for first in range(0, max(1, len(candidates)), together):
+        some = tuple(candidates[first : first + together])
+        block = number_block(columns, some, rows)
+        kept = [i for i, number in enumerate(some) if not number.part or _varies(block[:, i])]
+        if len(kept) < len(some):
+            block = block[:, kept]
+        chosen += [some[i] for i in kept]
+        found.append((*robust_scale(block), np.isnan(block).sum(axis=0)))
+    centre, factor, blanks = (np.concatenate(each) for each in zip(*found, strict=True))
+    return tuple(chosen), centre, factor, blanks
 
 
 def by_name(frame: pl.DataFrame) -> dict[str, pl.Series]:

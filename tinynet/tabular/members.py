@@ -114,7 +114,7 @@ class Plan:
         trainer, _ = self.trainer(seed, threads)
         trainer.progress = False
         if isinstance(self.data.X, Source):  # whose epochs may be longer than there is time
-            tried = self.fit(trainer, 1, TRIAL)
+            _, tried = (self.fit(trainer, 1, TRIAL) for _ in range(2))
             return sum(tried.seconds) * self.data.X.rows / max(1, sum(tried.samples))
         for _ in range(2):
             started = time.perf_counter()

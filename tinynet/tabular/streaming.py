@@ -83,6 +83,10 @@ class Encoded:
     def __len__(self) -> int:
         return len(self.source)
 
+    def check_unchanged(self) -> None:
+        """Raises ValueError or OSError where a file has changed since it was scanned."""
+        self.source.check_unchanged()
+
     def rows(self, block: int) -> int:
         """Of a block, but for those held out."""
         return int((~self._out(block)).sum())

@@ -78,6 +78,7 @@ def test_columns_of_a_pattern_are_printed(logs, capsys):
     "name, options, message",
     [("none*.parquet", ["--target", "bought"], "no file matches"), ("*.parquet", ["--target", "boght"], "did you mean 'bought'"),
      ("*.parquet", [], "say which column is the target"), ("*.csv", ["--target", "bought"], "must be one of .parquet"),
+     ("t.csv", ["--target", "bought", "--window", "2"], "--window is 2, but"),
      ("*.parquet", ["--target", "bought", "--metric", "squared_error"], "metric")],
 )  # fmt: skip
 def test_refused_in_one_line(logs, name, options, message, capsys):

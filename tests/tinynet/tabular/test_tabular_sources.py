@@ -45,7 +45,8 @@ def test_a_regressor_learns_from_a_source(options, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "options", [{"class_weight": "balanced"}, {"calibrate": True}, {"metric": "accuracy"}, {"time_limit": 3.0}]
+    "options",
+    [{"class_weight": "balanced"}, {"calibrate": True}, {"metric": "accuracy"}, {"time_limit": 1000.0, "n_members": 1}],
 )
 def test_options_hold_for_sources(options, tmp_path):
     found = tn.TabularClassifier(**{**OPTIONS, **options}).fit(source(tmp_path, CLASSES, window=2))
@@ -58,6 +59,15 @@ def test_the_same_source_gives_the_same_model_and_a_saved_one_predicts_alike(tmp
     tn.save_checkpoint(tmp_path / "t.safetensors", one)
     loaded = tn.load_estimator(tmp_path / "t.safetensors")
     np.testing.assert_array_equal(loaded.predict_proba(source(tmp_path, CLASSES)), one.predict_proba(FRAME))
+
+
+def test_a_file_that_changes_while_an_estimator_learns_is_refused(tmp_path, monkeypatch):
+    rows = source(tmp_path, CLASSES)
+    found = streaming.passed(rows, 0.2, 5, (), True)
+    encoded = tn.scan(streaming.Encoded(rows, found, lambda frame: frame[["n"]].to_numpy(), lambda y: y == "high"))
+    source(tmp_path, CLASSES, rows=300)
+    with pytest.raises(ValueError, match=r"t.parquet, row group 0: the file has changed since it was scanned"):
+        encoded.check_unchanged()
 
 
 def test_rows_held_out_are_not_learned_from(tmp_path):

@@ -191,6 +191,24 @@ def test_training_goes_on_in_the_same_process_after_a_file_was_repaired(tmp_path
     assert weights(stopped) == weights(whole)
 
 
+@pytest.mark.parametrize("kind", ["parquet", "npy"])
+def test_a_file_that_changes_between_epochs_is_refused_however_far_was_read_ahead(kind, tmp_path):
+    def write(shift):
+        if kind == "npy":
+            np.save(tmp_path / "t.npy", np.column_stack([X + shift, LABELS]))
+        else:
+            frame = pl.DataFrame({**{f"x{i}": X[:, i] + shift for i in range(4)}, "y": LABELS})
+            frame.write_parquet(tmp_path / "t.parquet", row_group_size=50)
+
+    write(0)
+    source = tn.scan(tmp_path / f"t.{kind}", target="y" if kind == "parquet" else -1)
+    assert source.window == len(source)  # the second epoch is read before the first one ends
+    stopped = trainer(callbacks=[lambda trainer, history: time.sleep(0.05) or write(1)])
+    with pytest.raises(ValueError, match=rf"t.{kind}, (row group 0|from row 0 on): the file has changed since it was"):
+        stopped.fit(source, epochs=2, batch_size=16)
+    assert (stopped.epoch, stopped.step) == (1, 13) and len(stopped.history.train_loss) == 1
+
+
 def test_labels_that_are_none_are_refused_with_their_block():
     labels = LABELS.copy()
     labels[150] = 2

@@ -108,6 +108,11 @@ class Source:
         part, inside = self._place(block)
         return part.where(inside)
 
+    def check_unchanged(self) -> None:
+        """Raises ValueError or OSError where a file is no longer what it was when it was scanned."""
+        for part in self.parts:
+            part.check_unchanged()
+
     def check_numbers(self) -> None:
         """Raises TypeError where a column holds anything but numbers."""
         self._check_numbers((*self.features, *self.target))

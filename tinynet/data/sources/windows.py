@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,16 @@ from tinynet.data.sources.reading_ahead import Buffer, Job, ReadingAhead
 from tinynet.data.sources.source import Source
 
 Batches = Sequence[tuple[int, int]]  # how many of which size an epoch has
+
+
+@contextmanager
+def noting_what_is_kept() -> Iterator[None]:
+    """Says of what reading raises that training can go on."""
+    try:
+        yield
+    except (OSError, ValueError, TypeError) as error:
+        error.add_note("What was trained before is kept: once the source can be read, fit goes on from there.")
+        raise
 
 
 class Windows:
@@ -45,13 +56,12 @@ class Windows:
         """
         total = sum(count * size for count, size in batches)
         left = list(self._left(batches, done))
+        with noting_what_is_kept():
+            self.source.check_unchanged()  # also what was read ahead, so that it does not depend on how far that is
         kept = self.buffers[0].X[:0].copy(), self.buffers[0].y[:0].copy()
         for job in self.jobs(epoch, done, total):
-            try:
+            with noting_what_is_kept():
                 buffer = self._take(job, epoch, done, total, epochs)
-            except (OSError, ValueError, TypeError) as error:
-                error.add_note("What was trained before is kept: once the source can be read, fit goes on from there.")
-                raise
             first = self.head - len(kept[0])
             buffer.X[first : self.head], buffer.y[first : self.head] = kept
             rows = np.concatenate([np.arange(first, self.head), self._order(job)[max(0, done - job.start) :]])

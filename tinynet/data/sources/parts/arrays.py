@@ -25,6 +25,9 @@ class Matrix(Protocol):
     def rows(self, start: int, stop: int) -> Array:
         """Rows from start on, before stop."""
 
+    def check_unchanged(self) -> None:
+        """Raises ValueError or OSError for a file that is no longer as it was."""
+
 
 class InMemory:
     """An array as it is, or a memory-mapped one."""
@@ -36,6 +39,9 @@ class InMemory:
     def rows(self, start: int, stop: int) -> Array:
         found: Array = self.array[start:stop]
         return found
+
+    def check_unchanged(self) -> None:
+        pass
 
 
 class NpyFile:
@@ -66,6 +72,9 @@ class NpyFile:
             return np.column_stack(
                 [self._read(k * self.shape[0] + start, stop - start, where) for k in range(self.shape[1])]
             )
+
+    def check_unchanged(self) -> None:
+        self._file.check(f"{self.path}, from row 0 on")
 
     def _read(self, start: int, count: int, where: str) -> Array:
         found = np.fromfile(self.path, self.dtype, count, offset=self._start + start * self.dtype.itemsize)
@@ -98,6 +107,11 @@ class ArrayPart(Part):
     def where(self, block: int) -> str:
         start, stop = self._ends(block)
         return f"{self.name}, rows {start} to {stop - 1}"
+
+    def check_unchanged(self) -> None:
+        for matrix in (self.X, self.y):
+            if matrix is not None:
+                matrix.check_unchanged()
 
     def read_into(self, block: int, features: Sequence[Name], target: Sequence[Name], X: Array, y: Array) -> None:
         found, targets = self._read(block)

@@ -37,6 +37,9 @@ class Chosen(Part):
     def where(self, block: int) -> str:
         return self.part.where(block)
 
+    def check_unchanged(self) -> None:
+        self.part.check_unchanged()
+
     def read_into(self, block: int, features: Sequence[Name], target: Sequence[Name], X: Array, y: Array) -> None:
         rows = self.part.rows[block]
         every = np.empty((rows, X.shape[1]), X.dtype), np.empty((rows, y.shape[1]), y.dtype)

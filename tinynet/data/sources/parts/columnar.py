@@ -47,6 +47,9 @@ class ColumnarFile(Part):
     def where(self, block: int) -> str:
         return f"{self.path}, {self.unit} {block}"
 
+    def check_unchanged(self) -> None:
+        self._file.check(self.where(0))
+
     def read_into(self, block: int, features: Sequence[Name], target: Sequence[Name], X: Array, y: Array) -> None:
         start = 0
         for piece in self._checked(block, [*features, *target]):

@@ -17,7 +17,8 @@ from tinynet.data.sources.parts.part import Array, Name, Part, kind_of
 class Given(Part):
     """An object with a length in blocks and read(block): (X, y), an array of rows, or a frame.
 
-    Rows of each block are what its ``rows(block)`` says; where it has none, all blocks are read once to know them.
+    Rows of each block are what its ``rows(block)`` says; where it has none, all blocks are read once to know them. Its
+    ``check_unchanged()``, if it has one, is called before each epoch, and raises what is wrong.
     """
 
     def __init__(self, given: Any):
@@ -37,6 +38,11 @@ class Given(Part):
 
     def where(self, block: int) -> str:
         return f"{self.name}, block {block}"
+
+    def check_unchanged(self) -> None:
+        check = getattr(self.given, "check_unchanged", None)
+        if check is not None:
+            check()
 
     def read_into(self, block: int, features: Sequence[Name], target: Sequence[Name], X: Array, y: Array) -> None:
         found = self._block(block)

@@ -36,6 +36,9 @@ class Part(ABC):
     def where(self, block: int) -> str:
         """The block's name: its file's, and the row group's number."""
 
+    def check_unchanged(self) -> None:  # noqa: B027 - what is no file may do nothing
+        """Raises ValueError or OSError where the part is no longer what it was when it was scanned."""
+
     @abstractmethod
     def read_into(self, block: int, features: Sequence[Name], target: Sequence[Name], X: Array, y: Array) -> None:
         """Writes a block's columns of numbers into X (rows, features) and y (rows, targets), as their dtypes are.
@@ -80,7 +83,7 @@ class Unchanged:
     @contextmanager
     def reading(self, where: str) -> Iterator[None]:
         """Raises ValueError where the file is no longer as it was, before or after the block that reads it."""
-        self._check(where)
+        self.check(where)
         try:
             yield
         except OSError as error:
@@ -88,11 +91,12 @@ class Unchanged:
                 raise type(error)(error.errno, f"{where}: {error.strerror or error}") from None
             raise OSError(f"{where}: {error}") from None
         except BaseException:
-            self._check(where)  # what was met in bytes that another process is writing is not the reason
+            self.check(where)  # what was met in bytes that another process is writing is not the reason
             raise
-        self._check(where)
+        self.check(where)
 
-    def _check(self, where: str) -> None:
+    def check(self, where: str) -> None:
+        """Raises ValueError or OSError where the file is no longer as it was; where: the block that is read."""
         try:
             found = _state(self.path)
         except FileNotFoundError:
