@@ -32,15 +32,23 @@ def largest(x):
     return m
 
 
+SIGN, REST = np.int32(31), np.int32(0x7FFFFFFF)
+
+
+@njit
+def in_order(bits):
+    """Integers that compare as the floats of these bits do: of negative ones all bits but the sign are turned."""
+    return bits ^ ((bits >> SIGN) & REST)
+
+
 @njit
 def largest_fast(x):
-    side_by_side = 256
-    best = np.full(side_by_side, x[0])
-    for start in range(0, len(x) - side_by_side + 1, side_by_side):
-        for k in range(side_by_side):
-            best[k] = max(best[k], x[start + k])
-    rest = x[len(x) - len(x) % side_by_side :]
-    return max(best.max(), rest.max()) if len(rest) else best.max()
+    bits, best = x.view(np.int32), np.empty(1, np.int32)
+    m = in_order(bits[0])
+    for i in range(len(bits)):
+        m = max(m, in_order(bits[i]))
+    best[0] = in_order(m)
+    return best.view(np.float32)[0]
 
 
 @njit
@@ -127,11 +135,15 @@ def position(x):
 
 @njit
 def position_fast(x):
-    m = largest_fast(x)
-    where = len(x)
-    for i in range(len(x)):
-        where = min(where, i if x[i] == m else len(x))
-    return where
+    bits, block = x.view(np.int32), 512
+    best, where = in_order(bits[0]), 0
+    for start in range(0, len(bits), block):
+        part, m = bits[start : start + block], best
+        for i in range(len(part)):
+            m = max(m, in_order(part[i]))
+        if m > best:
+            best, where = m, start
+    return where + first(bits[where : where + block], in_order(best))
 
 
 @njit

@@ -197,11 +197,11 @@ ROWS = (
     Row("extreme", lambda e: not e.packed and e.said(NO_REDUCTION) and e.extreme and not e.stores,
         "each turn compares with the largest or smallest float of those before; whether order matters (NaN, zeros of "
         "both signs) LLVM does not learn from Numba's fastmath.",
-        "keep 256 extremes side by side, best[k] = max(best[k], x[start + k]) in an inner loop over k, and take the "
-        "extreme of these at the end."),
+        "compare their bits as integers, whose order is the same (examples/loops.py, largest_fast), or 256 extremes "
+        "are kept side by side, best[k] = max(best[k], x[start + k]) in an inner loop over k."),
     Row("position", lambda e: not e.packed and e.said(NO_REDUCTION) and e.positions,
         "what is kept is a position that a comparison chose, and the next comparison reads the element there.",
-        "find the extreme value first, in a loop of its own, and then where it is: min(where, i if x[i] == m else n)."),
+        "find the extreme value of each block of some 512 first, and then where it is in the best block alone."),
     Row("recurrence", lambda e: not e.packed and e.said(NO_REDUCTION) and e.stores
         and not e.positions,
         "each turn needs what the turn before it computed, and stores it.",
