@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -49,7 +50,27 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--json", type=Path, metavar="PATH", help="write it as JSON as well; - for standard output only"
     )
+    board = commands.add_parser("scoreboard", help="a backend beside NumPy, PyTorch and numba: right, how fast")
+    board.set_defaults(run=show_scoreboard)
+    board.add_argument("backend", help="a registered backend, a module, or a file such as examples/c_backend.py")
+    board.add_argument("--dtype", choices=FLOAT_NAMES, default=FLOAT_NAMES[0], help="(default: %(default)s)")
+    board.add_argument("--kernels", default="", metavar="NAMES", help="these only, such as exp,matmul (default: all)")
+    board.add_argument("--budget", type=positive, default=0.05, metavar="SECONDS",
+                       help="for each contender and kernel (default: %(default)s)")  # fmt: skip
+    board.add_argument("--picture", type=Path, metavar="PATH", help="a picture as well, by matplotlib")
+    board.add_argument("--json", type=Path, metavar="PATH", help="write it as JSON as well")
     return top
+
+
+def positive(written: str) -> float:
+    """Seconds above 0."""
+    try:
+        seconds = float(written)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{written!r} is no number of seconds, expected one above 0")
+    return seconds
 
 
 def lengths(written: str) -> tuple[int, ...]:
@@ -128,6 +149,27 @@ def write(found: Explanation, arguments: argparse.Namespace) -> int:
         arguments.json.write_text(found.json())
     print(found.text(arguments.loops))
     return 0
+
+
+def show_scoreboard(arguments: argparse.Namespace) -> int:
+    """Prints a scoreboard; returns the exit status: 0 where every kernel is right."""
+    from . import scoreboard
+
+    try:
+        backend = scoreboard.contender(arguments.backend)
+        names = [name for name in arguments.kernels.split(",") if name]
+        found = list(scoreboard.scores(backend, arguments.dtype, names, arguments.budget))
+        if arguments.picture is not None:
+            scoreboard.draw(found, arguments.picture)
+    except ImportError as error:
+        print(f"python -m kernels: {error}", file=sys.stderr)
+        return UNAVAILABLE
+    if arguments.json is not None:
+        document = {"machine": hardware.description(), "backend": backend.name, "dtype": arguments.dtype,
+                    "kernels": [score.as_json() for score in found]}  # fmt: skip
+        arguments.json.write_text(json.dumps(document, indent=1))
+    print("\n".join([*hardware.as_lines(hardware.description()), "", scoreboard.table(found)]))
+    return UNAVAILABLE if any(score.faults for score in found) else 0
 
 
 def main(words: Sequence[str] | None = None) -> int:

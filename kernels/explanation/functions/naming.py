@@ -23,7 +23,7 @@ def named_function(name: str, expressions: str | None) -> tuple[Any, tuple[Any, 
     ``example_arguments[function]``, or none. Raises ValueError for what is not there or fails.
     """
     place, _, wanted = name.rpartition(":")
-    module = _module(place)
+    module = named_module(place)
     function: Any = module
     for part in wanted.split("."):
         if not hasattr(function, part):
@@ -43,7 +43,8 @@ def named_function(name: str, expressions: str | None) -> tuple[Any, tuple[Any, 
     return function, values
 
 
-def _module(place: str) -> ModuleType:
+def named_module(place: str) -> ModuleType:
+    """A module by its import path, from the working directory too, or by its file. Raises ValueError in a sentence."""
     path = Path(place)
     try:
         if place.endswith(".py"):
