@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from math import exp, log
 from pathlib import Path
@@ -108,7 +107,7 @@ def scores(
         calls |= _torch(kernel, operands)
         largest = max((o for o in operands if isinstance(o, np.ndarray)), key=lambda array: array.size)
         shape = "x".join(map(str, largest.shape))
-        with _one_thread():
+        with hardware.one_blas_thread():
             seconds = _raced(calls, budget)
         yield Score(kernel, shape, kernel in backend.native, faults, seconds, _roof(kernel, operands, dtype))
 
@@ -131,19 +130,6 @@ def _torch(kernel: str, operands: Sequence[Any]) -> dict[str, Callable[[], Any]]
     if kernel in ("sum", "greater"):  # of another shape or dtype than ours: PyTorch allocates it
         return {"torch": lambda: function(*inputs)}
     return {"torch": lambda: function(*inputs, out=out)}
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """BLAS libraries on one thread, where threadpoolctl can tell them."""
-    with ExitStack() as stack:
-        try:
-            from threadpoolctl import threadpool_limits
-        except ImportError:
-            pass
-        else:
-            stack.enter_context(threadpool_limits(1, "blas"))
-        yield
 
 
 def _raced(calls: dict[str, Callable[[], Any]], budget: float) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """`python -m kernels explain`: the mix is right, the code shown is the code that runs, bad input is refused."""
 
+import dis
 import json
 import math
 import os
@@ -25,6 +26,7 @@ from kernels.explanation.loop import loops_of, main_loop
 from kernels.explanation.loops import natural_loops
 from kernels.explanation.mix import Mix, chain
 from kernels.explanation.operands import DEFAULTS, declaration_of, operands_of
+from kernels.explanation.python_code import counted_steps
 from kernels.numba_backend.kernels.entry import Epilogue
 from kernels.numba_backend.kernels.products.epilogues import EPILOGUES
 from kernels.numba_backend.kernels.products.gemm import tile_turn
@@ -560,3 +562,29 @@ def test_without_numba_the_command_says_what_to_install(tmp_path):
 
 def test_kernel_signature_is_the_listings_default():
     assert Machine(1, 1).recipe("exp", "f")[2] == KERNEL
+
+
+def straight(a, b):
+    c = a + b
+    return c * a
+
+
+def summed(n):
+    s = 0
+    for i in range(n):
+        s += i
+    return s
+
+
+def test_steps_are_the_bytecode_that_this_python_has():
+    def steps(function, *operands):
+        return sum(counted_steps(function, operands, (os.path.dirname(__file__),)).values())
+
+    def written(instructions):
+        return sum(i.opname not in ("RESUME", "CACHE", "EXTENDED_ARG", "END_FOR", "POP_ITER") for i in instructions)
+
+    assert steps(straight, 1, 2) == steps(straight, 1, 2) == written(dis.get_instructions(straight))
+    body = list(dis.get_instructions(summed))
+    first = next(i for i, found in enumerate(body) if found.opname == "FOR_ITER")
+    last = next(i for i, found in enumerate(body) if found.opname.startswith("JUMP_BACKWARD"))
+    assert steps(summed, 20) - steps(summed, 10) == 10 * written(body[first : last + 1])
