@@ -169,7 +169,8 @@ class Explanation:
 
 
 def _machine_code(part: Part, main: Loop, everything: bool) -> list[str]:
-    lines = ["", f"The loop where the call spends its time, {_from(main)}", "", main.sentence, *mix_table(main.mix), ""]
+    lines = ["", f"The loop where the call spends its time, {_from(main)}", "", main.sentence, *mix_table(main.mix)]
+    lines += [f"  {'instruction set':<23}{', '.join(main.instruction_sets) or 'none of vectors'}", ""]
     lines += disassembly(main.lines)
     others = sorted((loop for loop in part.loops if loop is not main and loop.innermost), key=lambda loop: -loop.weight)
     if others:

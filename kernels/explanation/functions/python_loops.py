@@ -12,7 +12,7 @@ from typing import Any
 
 from ...contract.code import Place
 from ..assembly import Instruction
-from ..instructions import COMPUTING, MASK, MOVE, SCALAR
+from ..instructions import COMPUTING, FLOATING, MASK, MOVE, SCALAR
 from ..loop import Line, Loop
 
 OUTSIDE = ("_ZN7cpython", "cfunc.", "NRT_")  # functions around the explained one: Python's and C's way into it
@@ -53,9 +53,11 @@ def is_packed(loop: Loop) -> bool:
     if loop.mix.calls or loop.rare.calls:
         return False
     operations = [line.operation for line in loop.lines]
-    computing = [o for o in operations if o.kind in COMPUTING - {MASK} and o.bits] or [
-        o for o in operations if o.kind == MOVE and (o.loads or o.stores) and not o.spill
-    ]
+    computing = (
+        [o for o in operations if o.kind in FLOATING]
+        or [o for o in operations if o.kind in COMPUTING - {MASK} and o.bits]
+        or [o for o in operations if o.kind == MOVE and (o.loads or o.stores) and not o.spill]
+    )
     several = sum(not o.scalar and o.lanes > 1 for o in computing)
     general = sum(_computes_in_general_registers(line) for line in loop.lines)
     return several > 0 and several >= len(computing) / 2 and general <= 2

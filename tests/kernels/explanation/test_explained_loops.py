@@ -1,16 +1,21 @@
 """Fifteen loops that people get wrong: the reason is named, and the remedied loop is packed."""
 
 import importlib.util
+import json
+import os
 import re
+import sys
 
 import numpy as np
 import pytest
+from children import finished
 from numba import cfunc, float32, float64, guvectorize, int64, njit, prange, types, vectorize
 from repository import ROOT
 
 import kernels
 from kernels.__main__ import main
 from kernels.explanation.functions.python_loops import is_packed
+from kernels.numba_backend.simd import host
 
 PATH = ROOT / "examples" / "loops.py"
 
@@ -229,3 +234,31 @@ def test_the_command_refuses(words, message, capsys, monkeypatch):
     said = capsys.readouterr().err
     assert re.search(message, said), said
     assert said.count("\n") == 1
+
+
+OTHER_CPU = """
+import importlib.util, json, sys
+import kernels
+spec = importlib.util.spec_from_file_location("loops", sys.argv[1])
+loops = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(loops)
+found = {name: kernels.explain(getattr(loops, name), *loops.example_arguments[name], measure=False)
+         for name in ("total", "total_fast", "scaled", "quotient")}
+print(json.dumps({name: [each.as_json()["parts"][0], str(each)] for name, each in found.items()}))
+"""
+
+
+@pytest.mark.skipif(not host.is_x86(), reason="names CPUs of x86-64")
+@pytest.mark.parametrize("cpu, lanes, sets", [("x86-64", 4, {"SSE"}), ("haswell", 8, {"AVX"})])
+def test_the_texts_hold_on_cpus_without_avx512(cpu, lanes, sets):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "NUMBA_CPU_NAME": cpu, "NUMBA_CPU_FEATURES": ""}
+    done = finished([sys.executable, "-c", OTHER_CPU, str(PATH)], 200, env=environment, check=True)
+    found = json.loads(done.stdout)
+    reasons = {name: [r["name"] for v in part["verdicts"] for r in v["reasons"]] for name, (part, _) in found.items()}
+    assert reasons == {
+        "total": ["reduction"], "total_fast": [], "scaled": ["widened"], "quotient": ["zero division"]
+    }  # fmt: skip
+    fast, text = found["total_fast"]
+    assert [(v["packed"], v["lanes"]) for v in fast["verdicts"]] == [(True, lanes)]
+    assert f"packed, {lanes} of {lanes} lanes" in text and "zmm" not in text
+    assert set(fast["loops"][fast["main_loop"]]["instruction_sets"]) == sets

@@ -319,6 +319,33 @@ def test_a_loop_of_aarch64():
         "This loop does 2 fused multiply-adds on 4 of 4 lanes for every 4 loads and 2 stores: it is bound by loads and stores."
     )
     assert loop.source == ("axpy.py", 3) and loop.mix.packed == 2 and loop.mix.scalar == 0
+    assert loop.instruction_sets == ("NEON",)
+
+
+SVE = """
+axpy:
+.LBB0_1:
+\t.loc\t1 1 0
+\tld1w\t{ z1.s }, p0/z, [x0, x8, lsl #2]
+\tfmul\tz1.s, z1.s, z0.s
+\tst1w\t{ z1.s }, p0, [x1, x8, lsl #2]
+\tincw\tx8
+\tcmp\tx8, x2
+\tb.lo\t.LBB0_1
+\tret
+"""
+
+
+def test_a_loop_of_scalable_vectors():
+    part = compiled(Code("axpy", SVE, ((), (("axpy.py", 3),)), "aarch64-unknown-linux-gnu", "neoverse-v1", 128), 32)
+    (loop,) = part.loops
+    assert loop.instruction_sets == ("SVE",) and loop.mix.packed == 1
+
+
+def test_an_x86_loop_names_its_instruction_set():
+    loop = main_loop(loops_of(code_of("exp", LANES), 32))
+    named = {"SSE", "AVX", "AVX-512"} if host.is_x86() else {"NEON", "SVE"}
+    assert loop.instruction_sets and set(loop.instruction_sets) <= named
 
 
 AXPY = """
