@@ -23,7 +23,7 @@ STOREYS = [
     "kernels.numba_backend.simd", "kernels.hardware", "kernels.program",
     "kernels.naive kernels.numpy_backend kernels.numba_backend.native", "kernels.numba_backend.kernels",
     "kernels.numba_backend.runtime", "kernels.numba_backend.listing", "kernels.numba_backend",
-    "kernels.loader", "kernels.testing", "kernels.explanation", "kernels", "kernels.__main__",
+    "kernels.loader", "kernels.testing", "kernels.explanation", "kernels.scoreboard", "kernels", "kernels.__main__",
     "tinynet.version", "tinynet.warning tinynet.checks tinynet.interrupts tinynet.files", "tinynet.backends", "tinynet.precision", "tinynet.tensor", "tinynet.functional",
     "tinynet.gradients tinynet.randomness", "tinynet.nn", "tinynet.optim", "tinynet.schedule", "tinynet.tables", "tinynet.data tinynet.metrics",
     "tinynet.training", "tinynet.checkpoints tinynet.exchange", "tinynet.estimators", "tinynet.tabular", "tinynet.experiments", "tinynet.plots",

@@ -18,6 +18,18 @@ from .loops import NaturalLoop, natural_loops
 from .mix import Mix, call_name
 
 NEST = 10  # turns that an innermost loop is taken to make for one of the loop around it
+# The first that an instruction matches: a narrow register beside a wide one is an operand of the wide one's operation.
+SETS = tuple(
+    (re.compile(pattern), name)
+    for pattern, name in (
+        (r"%tmm\d", "AMX"),
+        (r"%zmm\d|%k\d", "AVX-512"),
+        (r"%ymm\d|^v\w+ .*%xmm\d", "AVX"),
+        (r"%xmm\d", "SSE"),
+        (r"\bz\d+\.", "SVE"),
+        (r"\bv\d+\b|\bq\d+\b", "NEON"),
+    )
+)
 PACKAGE = Path(__file__).parent.parent
 
 
@@ -72,6 +84,14 @@ class Loop:
         return f"{self.mix.sentence} Some turns run up to {len(rest.operations)} more instructions{calls}."
 
     @cached_property
+    def instruction_sets(self) -> tuple[str, ...]:
+        """The extensions that its packed operations belong to, by the registers that they name."""
+        packed = [line.instruction for line in self.lines if line.operation.bits and not line.operation.scalar]
+        written = [f"{i.mnemonic} {', '.join(i.operands)}" for i in packed]
+        found = (next((name for pattern, name in SETS if pattern.search(text)), "") for text in written)
+        return tuple(sorted(set(filter(None, found))))
+
+    @cached_property
     def source(self) -> Place | None:
         """The line of the kernel that most of its arithmetic comes from; without arithmetic, of its instructions."""
         for chosen in ([line for line in self.lines if line.operation.kind in FLOATING], self.lines):
@@ -86,6 +106,7 @@ class Loop:
             "function": self.function,
             "depth": self.depth,
             "innermost": self.innermost,
+            "instruction_sets": list(self.instruction_sets),
             "source": where(self.source) if self.source else None,
             "sentence": self.sentence,
             "mix": self.mix.as_json(),

@@ -1,12 +1,12 @@
 """What the instructions of a loop's turn do, counted, and what bounds the loop.
 
-The bound is an estimate of a core's cycles a turn, the largest of: vector operations, two of which start in a cycle;
-loads, two; stores, one; shuffles, one; divisions and square roots, which occupy their unit for ``DIVISION_CYCLES``;
-products of tiles, for ``TILE_CYCLES``; all instructions, of which six are decoded; and the longest chain of operations
-that wait for each other from turn to turn, which is known only where every turn takes the same path. These are the
-numbers of Intel's Golden Cove with registers of 512 bits (https://uops.info); other cores start a little more or less.
-Data is taken to be in the first-level cache: where it comes from memory, that is the bound, and no instruction shows
-it.
+The bound is an estimate of a core's cycles a turn, the largest of: vector operations, of which as many start in a cycle
+as this machine was measured to start of their width; loads, two; stores, one; shuffles, one; divisions and square
+roots, which occupy their unit for ``DIVISION_CYCLES``; products of tiles, for ``TILE_CYCLES``; all instructions, of
+which six are decoded; and the longest chain of operations that wait for each other from turn to turn, which is known
+only where every turn takes the same path. What is not measured are the numbers of Intel's Golden Cove
+(https://uops.info); other cores start a little more or less. Data is taken to be in the first-level cache: where it
+comes from memory, that is the bound, and no instruction shows it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from ..hardware import starts
 from .instructions import (
     ARITHMETIC,
     CALL,
@@ -32,8 +33,8 @@ from .instructions import (
     Operation,
 )
 
-# A cycle's vector operations, loads, stores, shuffles and instructions.
-OPERATIONS_A_CYCLE, LOADS_A_CYCLE, STORES_A_CYCLE, SHUFFLES_A_CYCLE, INSTRUCTIONS_A_CYCLE = 2, 2, 1, 1, 6
+# A cycle's loads, stores, shuffles and instructions.
+LOADS_A_CYCLE, STORES_A_CYCLE, SHUFFLES_A_CYCLE, INSTRUCTIONS_A_CYCLE = 2, 1, 1, 6
 DIVISION_CYCLES = {(128, 32): 3, (256, 32): 5, (512, 32): 10, (128, 64): 4, (256, 64): 8, (512, 64): 16}
 TILE_CYCLES = 16  # one row of A each
 LATENCY = {TILE: 52, FMA: 4, ARITHMETIC: 4, CONVERSION: 4, DIVISION: 13}  # cycles until a result can be used; others: 1
@@ -98,6 +99,19 @@ class Mix:
         return sum(o.stores for o in self.operations if not o.spill)
 
     @property
+    def flops(self) -> int:
+        """Floating-point operations of a turn, counted by lane; a multiply-add is two. Tiles are left out."""
+        return sum(
+            o.lanes * (2 if o.kind == FMA else 1) for o in self.operations if o.kind in (FMA, ARITHMETIC, DIVISION)
+        )
+
+    @property
+    def bytes_moved(self) -> int:
+        """Bytes that a turn loads and stores, spilled registers left out; one element where it works on one."""
+        return sum((o.loads + o.stores) * (self.element if o.scalar else o.bits) // 8
+                   for o in self.operations if not o.spill)  # fmt: skip
+
+    @property
     def spills(self) -> int:
         """Accesses to slots of the stack, for values that no register was left for."""
         return sum(o.spill for o in self.operations)
@@ -150,10 +164,10 @@ class Mix:
     @cached_property
     def cycles(self) -> dict[str, float]:
         """The estimate of each possible bound, in cycles a turn."""
-        vector = sum(o.kind in COMPUTING and o.kind not in (TILE, DIVISION, MASK) for o in self.operations)
+        vector = Counter(o.bits for o in self.operations if o.kind in COMPUTING - {TILE, DIVISION, MASK})
         busy = sum(DIVISION_CYCLES[max(128, o.bits), self.element] for o in self.operations if o.kind == DIVISION)
         return {
-            "arithmetic": vector / OPERATIONS_A_CYCLE,
+            "arithmetic": sum(count / starts(bits) for bits, count in vector.items()),
             "division": float(busy),
             "tiles": float(TILE_CYCLES * self.kinds[TILE]),
             "loads": sum(o.loads for o in self.operations) / LOADS_A_CYCLE,
@@ -206,6 +220,8 @@ class Mix:
             "scalar": self.scalar,
             "widths": {str(bits): count for bits, count in self.widths.items()},
             "fma_share": round(self.fma_share, 3),
+            "flops": self.flops,
+            "bytes": self.bytes_moved,
             "loads": self.loads,
             "stores": self.stores,
             "shuffles": self.kinds[SHUFFLE],

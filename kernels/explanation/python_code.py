@@ -11,7 +11,8 @@ import math
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import CodeType, FrameType
 from typing import Any
 
@@ -52,8 +53,42 @@ def counted_steps(run: Callable[..., Any], operands: Sequence[Any], folders: tup
     """Bytecode instructions that a call executes in functions from these folders, by function."""
     steps: Counter[CodeType] = Counter()
 
+    def counts(code: CodeType) -> bool:
+        return code.co_filename.startswith(folders) and code.co_filename != __file__
+
+    with _watched(steps, counts):
+        run(*operands)
+    return steps
+
+
+@contextmanager
+def _watched(steps: Counter[CodeType], counts: Callable[[CodeType], bool]) -> Iterator[None]:
+    """Counts the instructions that run within the context, of the code that counts."""
+    if sys.version_info >= (3, 12):
+        # Since 3.12 a frame's f_trace_opcodes is too late for the call that it is set in.
+        monitoring = sys.monitoring
+        tool = next(number for number in range(6) if monitoring.get_tool(number) is None)
+
+        def instruction(code: CodeType, offset: int) -> Any:
+            if not counts(code):
+                return monitoring.DISABLE
+            steps[code] += 1
+            return None
+
+        monitoring.use_tool_id(tool, "kernels")
+        monitoring.register_callback(tool, monitoring.events.INSTRUCTION, instruction)
+        monitoring.set_events(tool, monitoring.events.INSTRUCTION)
+        try:
+            yield
+        finally:
+            monitoring.set_events(tool, 0)
+            monitoring.register_callback(tool, monitoring.events.INSTRUCTION, None)
+            monitoring.free_tool_id(tool)
+            monitoring.restart_events()
+        return
+
     def trace(frame: FrameType, event: str, argument: Any) -> Any:
-        if not frame.f_code.co_filename.startswith(folders) or frame.f_code.co_filename == __file__:
+        if not counts(frame.f_code):
             return None
         frame.f_trace_opcodes, frame.f_trace_lines = True, False
         return step
@@ -66,10 +101,9 @@ def counted_steps(run: Callable[..., Any], operands: Sequence[Any], folders: tup
     before = sys.gettrace()
     sys.settrace(trace)
     try:
-        run(*operands)
+        yield
     finally:
         sys.settrace(before)
-    return steps
 
 
 def work(declaration: Declaration, operands: Sequence[Any]) -> tuple[int, str]:

@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+from ..contract.code import Place
 from .instructions import COMPUTING, FLOATING, MASK, SHUFFLE
 from .loop import Line, Loop, text, where
 from .mix import Mix, call_name, counted
@@ -17,10 +18,55 @@ WIDTH, SOURCE = 50, 84  # columns of an instruction, and of the source line besi
 
 
 @dataclass(frozen=True)
+class Reason:
+    """Why a loop is not packed, or slower than it looks. name: to look it up by. remedy: what to write instead."""
+
+    name: str
+    sentence: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a loop of Python. packed: whether one instruction works on several elements, and on how many."""
+
+    place: Place
+    packed: bool
+    lanes: int
+    reasons: tuple[Reason, ...]
+    loop: Loop | None = None
+
+    @property
+    def sentence(self) -> str:
+        """In one line."""
+        if self.packed and self.loop:
+            return f"packed, {self.lanes} of {self.loop.available} lanes"
+        return "not vectorised: one element at a time" if self.loop else "no machine loop is left of it"
+
+    def lines(self) -> list[str]:
+        """The report's lines: the loop, then each reason with its remedy."""
+        found = [f"{where(self.place)}  {text(self.place)}", f"  {self.sentence}"]
+        for reason in self.reasons:
+            found += [f"  {reason.name}: {reason.sentence}", f"    remedy: {reason.remedy}"]
+        return found
+
+    def as_json(self) -> dict[str, Any]:
+        """The verdict as JSON holds it."""
+        return {
+            "source": where(self.place),
+            "line": text(self.place),
+            "packed": self.packed,
+            "lanes": self.lanes,
+            "reasons": [vars(reason) for reason in self.reasons],
+        }
+
+
+@dataclass(frozen=True)
 class Part:
     """One piece of code that a call runs. kind: machine code, NumPy, Python or composition.
 
-    main: the loop where the call spends its time. listing: bytecode or calls, where there are no loops to show.
+    main: the loop where the call spends its time. listing: bytecode or calls, where there are no
+    loops to show. verdicts: which of a user's loops were vectorised, and why not.
     """
 
     name: str
@@ -31,6 +77,7 @@ class Part:
     assembly: str = ""
     listing: tuple[str, ...] = ()
     sentence: str = ""
+    verdicts: tuple[Verdict, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The part as JSON holds it."""
@@ -41,6 +88,7 @@ class Part:
             "sentence": self.main.sentence if self.main else self.sentence,
             "main_loop": self.loops.index(self.main) if self.main else None,
             "loops": [loop.as_json() for loop in self.loops],
+            "verdicts": [verdict.as_json() for verdict in self.verdicts],
             "listing": list(self.listing),
         }
 
@@ -66,6 +114,11 @@ class Explanation:
     def main(self) -> Loop | None:
         """The loop where the call spends its time; None where there is no machine code to show."""
         return next((part.main for part in self.parts if part.main), None)
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """Of a function of the user's own: which of its loops were vectorised, and why the others were not."""
+        return tuple(verdict for part in self.parts for verdict in part.verdicts)
 
     @property
     def mix(self) -> Mix | None:
@@ -102,6 +155,8 @@ class Explanation:
             lines += ["", f"{part.name} ({part.kind}): {part.note}"]
             lines += [f"  {line}" for line in part.listing]
             lines += [part.sentence] if part.sentence else []
+            for verdict in part.verdicts:
+                lines += ["", *verdict.lines()]
             if part.main:
                 lines += _machine_code(part, part.main, loops == "all")
             elif part.assembly and part.kind == "machine code":
@@ -114,7 +169,8 @@ class Explanation:
 
 
 def _machine_code(part: Part, main: Loop, everything: bool) -> list[str]:
-    lines = ["", f"The loop where the call spends its time, {_from(main)}", "", main.sentence, *mix_table(main.mix), ""]
+    lines = ["", f"The loop where the call spends its time, {_from(main)}", "", main.sentence, *mix_table(main.mix)]
+    lines += [f"  {'instruction set':<23}{', '.join(main.instruction_sets) or 'none of vectors'}", ""]
     lines += disassembly(main.lines)
     others = sorted((loop for loop in part.loops if loop is not main and loop.innermost), key=lambda loop: -loop.weight)
     if others:
@@ -143,6 +199,7 @@ def mix_table(mix: Mix) -> list[str]:
         ("floating-point", f"{mix.packed} packed, {mix.scalar} scalar{share}"),
         ("packed operations", widths or "none"),
         ("lanes", f"{mix.lanes} used of {mix.available}"),
+        ("FLOP, bytes a turn", f"{mix.flops}, {mix.bytes_moved}"),
         ("loads, stores", f"{mix.loads}, {mix.stores}"),
         ("shuffles", str(kinds[SHUFFLE])),
         ("integer, logic, select", str(other)),

@@ -2,7 +2,19 @@
 
 from ..cpus import cpu_count
 from .ceilings import LEVELS, Ceilings
-from .machine import as_lines, blas_threads, description, print_description
-from .measuring import measure
+from .machine import as_lines, description, one_blas_thread, print_description
+from .measuring import level_of, measure, roof, starts
 
-__all__ = ["LEVELS", "Ceilings", "as_lines", "blas_threads", "cpu_count", "description", "measure", "print_description"]
+__all__ = [
+    "LEVELS",
+    "Ceilings",
+    "as_lines",
+    "cpu_count",
+    "description",
+    "level_of",
+    "measure",
+    "one_blas_thread",
+    "print_description",
+    "roof",
+    "starts",
+]

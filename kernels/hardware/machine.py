@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import platform
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -76,13 +78,16 @@ def blas() -> list[dict[str, Any]]:
     ]
 
 
-def blas_threads() -> int:
-    """The threads of the BLAS library that has most; 1 where nothing is known of them."""
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """A context in which BLAS libraries run on one thread, where threadpoolctl is installed to tell them."""
     try:
-        from threadpoolctl import threadpool_info
+        from threadpoolctl import threadpool_limits
     except ImportError:
-        return 1
-    return max((library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"), default=1)
+        yield
+        return
+    with threadpool_limits(1, "blas"):
+        yield
 
 
 def print_description(machine: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ is missing, less is shown, and the note says so.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -82,10 +82,10 @@ def listing(
     lines: bool = True,
 ) -> Code:
     """The assembly of the kernel that ``build`` returns. lines: whether to keep track of source lines."""
-    kernel, tracked = build(), _Lines(lines)
+    kernel, tracked = build(), Lines(lines)
     compiled = CFunc(kernel, (signature.args, signature.return_type), {}, {"error_model": "numpy"})
     codegen = cpu_target.target_context.codegen()
-    with _printed(codegen, kernel.__qualname__) as printed, tracked.recorded():
+    with printed_by(codegen, lambda module: module.name == kernel.__qualname__) as printed, tracked.recorded():
         compiled.compile()
     notes = []
     if lines and not tracked.enabled:
@@ -95,15 +95,19 @@ def listing(
         notes.append(
             f"Numba {numba.__version__} shows code only after compiling it: address arithmetic may be reordered"
         )
+    return code_for(codegen, key, printed[0], tracked.places, "; ".join(notes))
+
+
+def code_for(codegen: Any, name: str, text: str, places: Sequence[tuple[Place, ...]], note: str = "") -> Code:
+    """Assembly text with the target that it was printed for."""
     return Code(
-        key, printed[0], tuple(tracked.places), codegen._tm.triple, codegen._get_host_cpu_name(),
-        8 * host.vector_bytes(), note="; ".join(notes),
-    )  # fmt: skip
+        name, text, tuple(places), codegen._tm.triple, codegen._get_host_cpu_name(), 8 * host.vector_bytes(), note=note
+    )
 
 
 @contextmanager
-def _printed(codegen: Any, name: str) -> Iterator[list[str]]:
-    """The assembly of modules of that name that Numba hands to its compiler within the context."""
+def printed_by(codegen: Any, wanted: Callable[[Any], bool]) -> Iterator[list[str]]:
+    """The assembly of the wanted ones among the modules that Numba hands to its compiler within the context."""
     texts: list[str] = []
     original = getattr(codegen, ADD_MODULE, None)
     if original is None:
@@ -111,7 +115,7 @@ def _printed(codegen: Any, name: str) -> Iterator[list[str]]:
         return
 
     def add_module(module: Any) -> Any:
-        if module.name != name:
+        if not wanted(module):
             return original(module)
         # Printing changes a module. What is compiled is a copy, so that what is printed is as Numba left it.
         copy = module.clone()
@@ -125,10 +129,17 @@ def _printed(codegen: Any, name: str) -> Iterator[list[str]]:
         delattr(codegen, ADD_MODULE)
 
 
-class _Lines:
+def is_closure(identity: Any) -> bool:
+    """Functions of a module are compiled once a process and shared: what a context finds new is a closure."""
+    return "<locals>" in identity.func_qualname
+
+
+class Lines:
     """Gives each instruction that is emitted the number of the Python lines it comes from."""
 
-    def __init__(self, wanted: bool) -> None:
+    def __init__(self, wanted: bool, marks: Callable[[Any], bool] = is_closure) -> None:
+        """marks: whether the lines of a function, by Numba's identity of it, are wanted."""
+        self._marks = marks
         self.enabled = wanted and hasattr(ir.IRBuilder, INSERT)
         self.places: list[tuple[Place, ...]] = [()]
         self._numbers: dict[tuple[Place, ...], int] = {(): 0}
@@ -156,9 +167,11 @@ class _Lines:
 
     def _mark(self, builder: Any, instruction: Any, frame: Any) -> None:
         chain, lowering = self._chain(frame)
-        # Functions of a module are compiled once a process and shared: what the context finds new is a closure.
-        if lowering is None or "<locals>" not in lowering.func_ir.func_id.func_qualname:
-            return
+        if lowering is None or not self._marks(lowering.func_ir.func_id):
+            # LLVM wants a place of every call in a function that has places at all.
+            if id(builder.function) not in self._scopes or not isinstance(instruction, ir.CallInstr):
+                return
+            chain = ()
         number = self._numbers.setdefault(chain, len(self.places))
         if number == len(self.places):
             self.places.append(chain)

@@ -17,10 +17,12 @@ def run(path, *arguments):
 
 def test_every_example_has_a_test():
     assert [path.stem for path in EXAMPLES] == [
+        "c_backend",
         "custom_backend",
         "drop_in",
         "first_network",
         "larger_than_memory",
+        "loops",
         "recorded_step",
         "tables",
         "vector_operations",

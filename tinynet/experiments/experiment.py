@@ -287,9 +287,12 @@ class Experiment:
     def _profile(self, trainer: Trainer, backend: Backend) -> Profile:
         """A recorded step's profile; without Numba there are no ceilings to hold it against."""
         train = self.split.train
-        profile = trainer.profile(train.features, train.target, self.options.batch_size)
-        # Without an executor the program runs on one thread, and array libraries beneath it on their own threads.
-        threads = hardware.blas_threads() if backend.executor is None else profile.timings.threads
+        # Without an executor the program runs on one thread: so do array libraries beneath it, or their products alone
+        # would run on several, and be held against the same ceilings as what runs on one.
+        alone = hardware.one_blas_thread() if backend.executor is None else contextlib.nullcontext()
+        with alone:
+            profile = trainer.profile(train.features, train.target, self.options.batch_size)
+        threads = 1 if backend.executor is None else profile.timings.threads
         with contextlib.suppress(ImportError):
             profile = profile.under(ceilings(self.options.dtype, threads))
         return profile

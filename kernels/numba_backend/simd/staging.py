@@ -181,7 +181,36 @@ def operators():
     register_staged(abs, abs, ())
 
 
+class RefusedTemplate(AbstractTemplate):
+    """Types no call: an operation that vectors do not have, and what to write in its place."""
+
+    instead = ""
+
+    def generic(self, args, kws):
+        if any(isinstance(a, (Vector, Mask)) for a in args):
+            names = ", ".join(str(types.unliteral(a)) for a in args)
+            raise TypeError(f"{self.key.__name__}({names}) is no operation on lanes: {self.instead}")
+        return
+
+
+POWERS = "write v * v for v ** 2, simd.sqrt(v) for v ** 0.5, simd.power(v, w) for vectors v and w"
+TRUTH = (
+    "write simd.any_lane(mask) or simd.all_lanes(mask) after if, simd.select(mask, a, b) to choose in each lane, and "
+    "& | ~ for and, or, not"
+)
+REFUSED = {operator.pow: POWERS, operator.ipow: POWERS, pow: POWERS, bool: TRUTH, operator.truth: TRUTH}
+
+
+def refusals():
+    """Operators that a reader of Python would try on vectors, each answered with what to write."""
+    for key, instead in REFUSED.items():
+        template = type(f"Refused_{key.__name__}", (RefusedTemplate,), {"key": key, "instead": instead})
+        infer(template)
+        infer_global(key, types.Function(template))
+
+
 operators()
+refusals()
 
 
 def vector_method(function):

@@ -1,5 +1,6 @@
 """`python -m kernels explain`: the mix is right, the code shown is the code that runs, bad input is refused."""
 
+import dis
 import json
 import math
 import os
@@ -25,6 +26,7 @@ from kernels.explanation.loop import loops_of, main_loop
 from kernels.explanation.loops import natural_loops
 from kernels.explanation.mix import Mix, chain
 from kernels.explanation.operands import DEFAULTS, declaration_of, operands_of
+from kernels.explanation.python_code import counted_steps
 from kernels.numba_backend.kernels.entry import Epilogue
 from kernels.numba_backend.kernels.products.epilogues import EPILOGUES
 from kernels.numba_backend.kernels.products.gemm import tile_turn
@@ -317,6 +319,33 @@ def test_a_loop_of_aarch64():
         "This loop does 2 fused multiply-adds on 4 of 4 lanes for every 4 loads and 2 stores: it is bound by loads and stores."
     )
     assert loop.source == ("axpy.py", 3) and loop.mix.packed == 2 and loop.mix.scalar == 0
+    assert loop.instruction_sets == ("NEON",)
+
+
+SVE = """
+axpy:
+.LBB0_1:
+\t.loc\t1 1 0
+\tld1w\t{ z1.s }, p0/z, [x0, x8, lsl #2]
+\tfmul\tz1.s, z1.s, z0.s
+\tst1w\t{ z1.s }, p0, [x1, x8, lsl #2]
+\tincw\tx8
+\tcmp\tx8, x2
+\tb.lo\t.LBB0_1
+\tret
+"""
+
+
+def test_a_loop_of_scalable_vectors():
+    part = compiled(Code("axpy", SVE, ((), (("axpy.py", 3),)), "aarch64-unknown-linux-gnu", "neoverse-v1", 128), 32)
+    (loop,) = part.loops
+    assert loop.instruction_sets == ("SVE",) and loop.mix.packed == 1
+
+
+def test_an_x86_loop_names_its_instruction_set():
+    loop = main_loop(loops_of(code_of("exp", LANES), 32))
+    named = {"SSE", "AVX", "AVX-512"} if host.is_x86() else {"NEON", "SVE"}
+    assert loop.instruction_sets and set(loop.instruction_sets) <= named
 
 
 AXPY = """
@@ -560,3 +589,29 @@ def test_without_numba_the_command_says_what_to_install(tmp_path):
 
 def test_kernel_signature_is_the_listings_default():
     assert Machine(1, 1).recipe("exp", "f")[2] == KERNEL
+
+
+def straight(a, b):
+    c = a + b
+    return c * a
+
+
+def summed(n):
+    s = 0
+    for i in range(n):
+        s += i
+    return s
+
+
+def test_steps_are_the_bytecode_that_this_python_has():
+    def steps(function, *operands):
+        return sum(counted_steps(function, operands, (os.path.dirname(__file__),)).values())
+
+    def written(instructions):
+        return sum(i.opname not in ("RESUME", "CACHE", "EXTENDED_ARG", "END_FOR", "POP_ITER") for i in instructions)
+
+    assert steps(straight, 1, 2) == steps(straight, 1, 2) == written(dis.get_instructions(straight))
+    body = list(dis.get_instructions(summed))
+    first = next(i for i, found in enumerate(body) if found.opname == "FOR_ITER")
+    last = next(i for i, found in enumerate(body) if found.opname.startswith("JUMP_BACKWARD"))
+    assert steps(summed, 20) - steps(summed, 10) == 10 * written(body[first : last + 1])
