@@ -24,8 +24,8 @@ STOREYS = [
     "kernels.naive kernels.numpy_backend kernels.numba_backend.native", "kernels.numba_backend.kernels",
     "kernels.numba_backend.runtime", "kernels.numba_backend.listing", "kernels.numba_backend",
     "kernels.loader", "kernels.testing", "kernels.explanation", "kernels", "kernels.__main__",
-    "tinynet.version", "tinynet.warning tinynet.checks tinynet.interrupts tinynet.files", "tinynet.backends", "tinynet.precision", "tinynet.tensor", "tinynet.functional",
-    "tinynet.gradients tinynet.randomness", "tinynet.nn", "tinynet.optim", "tinynet.schedule", "tinynet.tables", "tinynet.data tinynet.metrics",
+    "tinynet.version", "tinynet.warning tinynet.checks tinynet.interrupts tinynet.files", "tinynet.backends", "tinynet.precision tinynet.randomness", "tinynet.tensor", "tinynet.functional",
+    "tinynet.gradients", "tinynet.nn", "tinynet.optim", "tinynet.schedule", "tinynet.tables", "tinynet.data tinynet.metrics",
     "tinynet.training", "tinynet.checkpoints tinynet.exchange", "tinynet.estimators", "tinynet.tabular", "tinynet.experiments", "tinynet.plots",
     "tinynet.report", "tinynet.command", "tinynet.command_line", "tinynet", "train",
 ]  # fmt: skip

@@ -37,7 +37,9 @@ class Huberish(nn.Module):
 
 
 def mean_absolute(prediction: tn.Tensor, target: tn.Tensor) -> tn.Tensor:
-    return F.absolute(prediction - target).mean()
+    return (
+        F.absolute(prediction - target).mean() + (prediction - target).abs().std() * 0.0 + (prediction > 0).mean() * 0
+    )
 
 
 class Pairs(nn.Module):
