@@ -27,7 +27,7 @@ STOREYS = [
     "tinynet.version", "tinynet.warning tinynet.checks tinynet.interrupts tinynet.files", "tinynet.backends", "tinynet.precision tinynet.randomness", "tinynet.tensor", "tinynet.functional",
     "tinynet.gradients", "tinynet.nn", "tinynet.optim", "tinynet.schedule", "tinynet.tables", "tinynet.data tinynet.metrics",
     "tinynet.training", "tinynet.checkpoints tinynet.exchange", "tinynet.estimators", "tinynet.tabular", "tinynet.experiments", "tinynet.plots",
-    "tinynet.report", "tinynet.command", "tinynet.command_line", "tinynet", "train",
+    "tinynet.rate_search", "tinynet.report", "tinynet.command", "tinynet.command_line", "tinynet", "train",
 ]  # fmt: skip
 FLOOR = {name: floor for floor, names in enumerate(STOREYS) for name in names.split()}
 
@@ -334,7 +334,7 @@ def test_public_names():
     )
     assert set(tn.__all__) == {
         "CheckpointError", "CompiledStep", "EarlyStopping", "History", "MLPClassifier", "MLPRegressor", "NonFiniteLoss",
-        "NotReplayable", "TabularClassifier", "TabularRegressor", "Tensor", "Trainer", "WeightAverage", "__version__", "compile", "current_backend", "data", "estimator_from_sklearn", "export_onnx",
+        "NotReplayable", "RateSearch", "TabularClassifier", "TabularRegressor", "Tensor", "Trainer", "WeightAverage", "__version__", "compile", "current_backend", "data", "estimator_from_sklearn", "export_onnx", "find_learning_rate",
         "from_sklearn", "from_torch_state_dict", "functional", "gradcheck", "load_checkpoint", "load_estimator",
         "manual_seed", "nn", "no_grad", "optim", "save_checkpoint", "schedule", "use_backend", "use_precision",
     }  # fmt: skip

@@ -33,13 +33,15 @@ from .version import __version__
 
 if _TYPE_CHECKING:
     from .estimators import MLPClassifier, MLPRegressor, estimator_from_sklearn, load_estimator
+    from .rate_search import RateSearch, find_learning_rate
     from .tabular import TabularClassifier, TabularRegressor
 
 __all__ = [
     "__version__", "CheckpointError", "CompiledStep", "EarlyStopping", "History", "MLPClassifier", "MLPRegressor",
-    "NonFiniteLoss", "NotReplayable", "TabularClassifier", "TabularRegressor",
+    "NonFiniteLoss", "NotReplayable", "RateSearch", "TabularClassifier", "TabularRegressor",
     "Tensor", "Trainer", "WeightAverage", "compile", "current_backend", "data",
-    "estimator_from_sklearn", "export_onnx", "from_sklearn", "from_torch_state_dict", "functional", "gradcheck",
+    "estimator_from_sklearn", "export_onnx", "find_learning_rate", "from_sklearn",
+    "from_torch_state_dict", "functional", "gradcheck",
     "load_checkpoint", "load_estimator", "manual_seed", "nn", "no_grad", "optim", "save_checkpoint", "schedule",
     "use_backend", "use_precision",
 ]  # fmt: skip
@@ -57,6 +59,10 @@ if not _TYPE_CHECKING:
             from . import tabular
 
             return getattr(tabular, name)
+        if name in ("RateSearch", "find_learning_rate"):
+            from . import rate_search
+
+            return getattr(rate_search, name)
         raise AttributeError(f"module 'tinynet' has no attribute {name!r}")
 
     def __dir__() -> list[str]:

@@ -13,7 +13,8 @@ class History:
     """One entry an epoch in each list; the last epoch may be cut short, which ``samples`` shows.
 
     seconds: training alone, without compilation and validation. compile_seconds, kernels_compiled: during the run; what
-    comes from the cache on disk is not compiled. step_loss: one entry a step. Where a run goes on in the middle of an
+    comes from the cache on disk is not compiled. step_loss, step_learning_rate: one entry a step. metrics: by name, one
+    entry an epoch. Where a run goes on in the middle of an
     epoch (``continues``), the first train_loss is that of the whole epoch; seconds and samples are the run's own.
     """
 
@@ -23,6 +24,8 @@ class History:
     samples: list[int] = field(default_factory=list)
     learning_rate: list[float] = field(default_factory=list)
     step_loss: list[float] = field(default_factory=list)
+    step_learning_rate: list[float] = field(default_factory=list)
+    metrics: dict[str, list[float]] = field(default_factory=dict)
     compile_seconds: float = 0.0
     kernels_compiled: int = 0
     continues: bool = False
@@ -52,6 +55,11 @@ class History:
             samples=joined(self.samples, other.samples),
             learning_rate=self.learning_rate + other.learning_rate[shared:],
             step_loss=self.step_loss + other.step_loss,
+            step_learning_rate=self.step_learning_rate + other.step_learning_rate,
+            metrics={
+                name: self.metrics.get(name, []) + other.metrics.get(name, [])
+                for name in (self.metrics | other.metrics)
+            },
             compile_seconds=self.compile_seconds + other.compile_seconds,
             kernels_compiled=self.kernels_compiled + other.kernels_compiled,
             continues=self.continues,
@@ -67,6 +75,7 @@ class History:
             if losses:
                 first = f"{losses[0]:.4g} -> " if len(losses) > 1 else ""
                 said.append(f"{name} {first}{losses[-1]:.4g}")
+        said += [f"{name} {values[-1]:.4g}" for name, values in self.metrics.items()]
         if self.seconds:
             said.append(f"{sum(self.seconds):.3g} s, {self.samples_per_second:,.0f} samples/s")
         said += [f"stopped: {self.stopped}"] if self.stopped else []

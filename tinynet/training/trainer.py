@@ -21,6 +21,7 @@ from ..checks import check_above_0, check_positive, check_whole, choose
 from ..data.finite import finite_in
 from ..functional.arithmetic import noting_outer
 from ..interrupts import holding_interrupts, uninterrupted
+from ..metrics import MetricsLike, checked_metrics, kind_of, measure
 from ..nn import BatchNorm1d, Module
 from ..nn.ownership import abandoned, changing, reading
 from ..optim import Accumulate, ClipNorm, Optimizer
@@ -70,7 +71,11 @@ class Trainer:
     table smaller than a batch is one batch. precision: of the products of training steps, forward and backward:
     "float32" (as the weights are), "bfloat16" (factors rounded to it, sums and weights as they are), or "auto",
     bfloat16 where that is faster (``tinynet.precision``); evaluation and prediction round nothing. note: a text that a
-    callback may set, for the bar to show after the loss.
+    callback may set, for the bar to show after the loss. metrics: what is measured after each epoch beside the loss, of
+    the validation data, or where there are none of the training rows: one or several of scikit-learn's names of scorers
+    ("accuracy", "r2", "roc_auc_ovr"), its scorers, or functions of true and predicted values such as
+    ``sklearn.metrics.accuracy_score``; for classes those get the likeliest one. Shown by the bar, kept in
+    ``history.metrics`` by name.
     """
 
     decides_steps = False
@@ -90,6 +95,7 @@ class Trainer:
         transforms: Sequence[Any] = (),
         drop_last: bool = False,
         precision: str = FLOAT32,
+        metrics: MetricsLike = (),
     ):
         self.model, self.loss_function, self.optimizer = model, loss_function, optimizer
         self.backend = None if backend is None else resolve(backend)
@@ -99,6 +105,7 @@ class Trainer:
         self._clipping: ClipNorm | None = None
         self.callbacks, self.progress, self.compile = tuple(callbacks), progress, compile
         self.drop_last, self.precision, self.note = drop_last, choose("precision", precision, PRECISIONS), ""
+        self.metrics = checked_metrics(metrics)
         self.epoch = self.step = 0  # completed so far, over all calls of fit
         self.position = Position()  # within the epoch that comes next
         self.histories: list[History] = []  # of all calls of fit
@@ -157,17 +164,20 @@ class Trainer:
         batch_size: int = 32,
         validation_data: tuple[ArrayLike, ArrayLike] | None = None,
         time_limit: float | None = None,
+        metrics: MetricsLike | None = None,
     ) -> History:
         """Trains for some epochs more. X (rows, features), y (rows,) labels or (rows,) or (rows, outputs) numbers.
 
         An epoch that was cut short is continued where it stopped, and counts as one; with another number of rows or
         another batch size it begins again.
         time_limit: seconds of training after which it stops, when a step is whole. Ctrl-C also stops after a whole
-        step, and returns what there is: ``history.stopped`` says so. Raises ValueError or TypeError for data that do
+        step, and returns what there is: ``history.stopped`` says so.
+        metrics: in this run instead of the Trainer's. Raises ValueError or TypeError for data that do
         not fit, NonFiniteLoss if the loss or a weight becomes infinite or NaN, RuntimeError while another thread uses
         the model; callbacks may use it.
         """
         check_positive("epochs", epochs), check_positive("batch_size", batch_size)
+        measured = self.metrics if metrics is None else checked_metrics(metrics)
         limit = math.inf if time_limit is None else check_above_0("time_limit", time_limit)
         features, target = self._checked(X, y, "X", "y")
         validation = (
@@ -177,6 +187,7 @@ class Trainer:
             if abandoned(self):  # in a forked child, by a thread that it has not and that holds the recorded steps
                 self._stepper = Stepper(self)
             run = _Run(self, features, target, epochs, batch_size, validation, limit)
+            run.metrics = measured
             self._check_fit(features, target)
             if validation is not None:
                 self._check_fit(*validation)
@@ -359,7 +370,7 @@ class _Run:
     ):
         self.trainer, self.features, self.target = trainer, features, target
         self.epochs, self.batch_size, self.validation, self.limit = epochs, batch_size, validation, limit
-        self.backend, self.history = current(), History()
+        self.backend, self.history, self.metrics = current(), History(), trainer.metrics
         trainer.note = ""
         self.batches = self._batches(len(features), batch_size)
         self.stepper = trainer._stepper
@@ -457,7 +468,7 @@ class _Run:
                 if history.stopped:
                     break
             seen = last or history.stopped or self.validation is not None or trainer.callbacks or self.limit < math.inf
-            self._refuse_weights(in_use=bool(seen))
+            self._refuse_weights(in_use=bool(seen or self.metrics))
         except NonFiniteLoss:
             trainer.position = Position()  # the weights may be those at the epoch's start
             raise
@@ -515,11 +526,13 @@ class _Run:
                 self._add_losses(losses, batches[done : done + len(losses)])
                 done += len(losses)
                 history.step_loss.extend(losses)
+                history.step_learning_rate.extend(self.stepper.rates(len(losses)))
             self.stepper.refuse_loss()
             if not losses:
                 continue  # the first step was halted: the next one runs eagerly, and says why
-            said = f"epoch {trainer.epoch + 1}, loss {position.mean_loss:.4f}"
-            bar.set_description(f"{said}, {trainer.note}" if trainer.note else said, refresh=False)
+            said = [f"epoch {trainer.epoch + 1}, loss {position.mean_loss:.4f}"]
+            said += [f"{name} {values[-1]:.4f}" for name, values in history.metrics.items()]
+            bar.set_description(", ".join([*said, trainer.note] if trainer.note else said), refresh=False)
             bar.update(len(losses) * batches.shape[1])
             if self.spent + self.seconds >= self.limit and position.rows_done < self.rows_per_epoch:
                 history.stopped = "time limit"
@@ -542,9 +555,12 @@ class _Run:
         trainer, history = self.trainer, self.history
         if self.validation is not None:
             validation_loss = trainer._mean_loss(*self.validation)
+        measured = self._measured()
         with uninterrupted():  # Ctrl-C before this leaves an epoch whose end comes with the next call of fit
             if self.validation is not None:
                 history.validation_loss.append(validation_loss)
+            for name, value in measured.items():
+                history.metrics.setdefault(name, []).append(value)
             trainer.epoch, trainer.position = trainer.epoch + 1, Position(len(self.features), self.batch_size)
             if trainer.schedules:
                 trainer.schedules.epoch_ended(history.monitored)
@@ -554,6 +570,14 @@ class _Run:
                     history.stopped = getattr(callback, "stop_reason", getattr(callback, "__name__", "callback"))
         if self.spent >= self.limit:
             history.stopped = history.stopped or "time limit"
+
+    def _measured(self) -> dict[str, float]:
+        """The metrics of the validation data, or of the training rows where there are none."""
+        if not self.metrics:
+            return {}
+        features, target = self.validation or (self.features, self.target)
+        kind = kind_of(target, self.trainer.loss_function)
+        return measure(self.metrics, kind, outputs(self.trainer.model, features), target)
 
 
 class _NoBar:
