@@ -19,7 +19,7 @@ from tinynet.backends import running_on
 
 # From the ground up; a module may import from those before it (and from its own package).
 STOREYS = [
-    "kernels.environment", "kernels.spelling kernels.text kernels.cpus kernels.locks kernels.memory", "kernels.ieee", "kernels.contract",
+    "kernels.environment", "kernels.spelling kernels.text kernels.markup kernels.cpus kernels.locks kernels.memory", "kernels.ieee", "kernels.contract",
     "kernels.numba_backend.simd", "kernels.hardware", "kernels.program",
     "kernels.naive kernels.numpy_backend kernels.numba_backend.native", "kernels.numba_backend.kernels",
     "kernels.numba_backend.runtime", "kernels.numba_backend.listing", "kernels.numba_backend",

@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from kernels.markup import paragraph
+
+from .curves import svg
+
 NOT_FINITE = "the loss was not finite"
 
 
@@ -80,6 +84,12 @@ class History:
             said.append(f"{sum(self.seconds):.3g} s, {self.samples_per_second:,.0f} samples/s")
         said += [f"stopped: {self.stopped}"] if self.stopped else []
         return f"History({'; '.join(said)})"
+
+    def _repr_html_(self) -> str:
+        """The losses' and the metrics' curves, as a notebook shows them."""
+        losses = {"training loss": self.train_loss, "validation loss": self.validation_loss}
+        pictures = [svg(losses), *(svg({name: values}) for name, values in self.metrics.items())]
+        return paragraph(repr(self)) + "".join(f'<div style="display:inline-block">{p}</div>' for p in pictures if p)
 
     @property
     def samples_per_second(self) -> float:

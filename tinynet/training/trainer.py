@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from tqdm import tqdm
 
 from kernels.program import Profile, Program
 
@@ -29,6 +28,7 @@ from ..optim.transformations import Transform, checked_transforms
 from ..precision import FLOAT32, PRECISIONS
 from ..tensor import Array, Tensor, no_grad
 from ..warning import warn
+from .bars import progress_bar
 from .callbacks import Callback
 from .evaluation import EVALUATION_ROWS, outputs
 from .history import NOT_FINITE, History
@@ -447,7 +447,7 @@ class _Run:
         samples = self.epochs * self.rows_per_epoch - self.trainer.position.rows_done
         if not self.trainer.progress:
             return _NoBar()
-        bar = tqdm(total=samples, unit=" samples", unit_scale=True, disable=None)  # only on a terminal
+        bar = progress_bar(samples)
         bar.set_description("compiling kernels" if self.backend.compiles else "training")
         return bar
 
