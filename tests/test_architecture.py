@@ -24,10 +24,10 @@ STOREYS = [
     "kernels.naive kernels.numpy_backend kernels.numba_backend.native", "kernels.numba_backend.kernels",
     "kernels.numba_backend.runtime", "kernels.numba_backend.listing", "kernels.numba_backend",
     "kernels.loader", "kernels.testing", "kernels.explanation", "kernels", "kernels.__main__",
-    "tinynet.version", "tinynet.warning tinynet.checks tinynet.interrupts tinynet.files", "tinynet.backends", "tinynet.precision tinynet.randomness", "tinynet.tensor", "tinynet.functional",
+    "tinynet.version tinynet.foreign_kernels", "tinynet.warning tinynet.checks tinynet.interrupts tinynet.files", "tinynet.backends", "tinynet.precision tinynet.randomness", "tinynet.tensor", "tinynet.functional",
     "tinynet.gradients", "tinynet.nn", "tinynet.optim", "tinynet.schedule", "tinynet.tables", "tinynet.data tinynet.metrics",
     "tinynet.training", "tinynet.checkpoints tinynet.exchange", "tinynet.estimators", "tinynet.tabular", "tinynet.experiments", "tinynet.plots",
-    "tinynet.rate_search", "tinynet.report", "tinynet.command", "tinynet.command_line", "tinynet", "train",
+    "tinynet.rate_search", "tinynet.report", "tinynet.command", "tinynet.command_line", "tinynet", "tinynet.__main__", "train",
 ]  # fmt: skip
 FLOOR = {name: floor for floor, names in enumerate(STOREYS) for name in names.split()}
 

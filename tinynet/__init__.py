@@ -3,13 +3,21 @@
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
-import kernels as _kernels
+try:
+    import kernels as _kernels
 
-if getattr(_kernels, "PROJECT", None) != "tinynet":
-    raise ImportError(
-        f"the package 'kernels' found at {getattr(_kernels, '__file__', 'an unknown place')} is not tinynet's: another "
-        f"distribution of that name is installed; uninstall it or use a virtual environment of its own"
-    )
+    _ours = _kernels.PROJECT == "tinynet"
+except (ImportError, AttributeError) as _error:  # another project's may need what is not installed
+    from .foreign_kernels import is_ours as _is_ours
+
+    if _is_ours():
+        raise
+    _ours = False
+if not _ours:
+    from .foreign_kernels import SENTENCE as _SENTENCE
+    from .foreign_kernels import place as _place
+
+    raise ImportError(_SENTENCE.format(place=_place()))
 
 from . import data, functional, nn, optim, schedule
 from .backends import current as current_backend
