@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -44,5 +45,6 @@ def _tables() -> None:
     numbers, words = random.normal(size=(200, 2)), random.choice(["a", "b", "c"], 200)
     rows = [[*row, word] for row, word in zip(numbers.tolist(), words.tolist(), strict=True)]
     frame = np.array(rows, dtype=object)
-    TabularClassifier(max_epochs=2, random_state=0).fit(frame, numbers[:, 0] > 0)
-    TabularRegressor(max_epochs=2, random_state=0).fit(frame, numbers[:, 0])
+    made: Any
+    for made, target in ((TabularClassifier, numbers[:, 0] > 0), (TabularRegressor, numbers[:, 0])):
+        made(max_epochs=2, random_state=0).fit(frame, target)
