@@ -2,7 +2,9 @@
 
 import sys
 
-from tinynet.command_line import main
-
 if __name__ == "__main__":
+    try:
+        from tinynet.command_line import main
+    except KeyboardInterrupt:  # imports take a second
+        sys.exit(130)
     sys.exit(main())

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+import tinynet as tn
 from tinynet import Tensor, nn
 from tinynet import functional as F
 from tinynet.functional import losses
@@ -38,6 +39,7 @@ LABELS = np.array([0, 3, 1])
 WEIGHTS = np.array([0.5, 1.0, 2.0, 0.1])
 TARGET = np.linspace(-1.9, 1.7, 12).reshape(3, 4)
 COUNTS = np.arange(12.0).reshape(3, 4)
+CONDITIONS = {shape: np.where(TARGET[: shape[0]] > 0, 1.0, 0.0) for shape in ((3, 4), (1, 4))}
 BROADCAST = ((3, 4), (4,)), ((3, 4), (3, 1)), ((3, 1), (1, 4)), ((3, 4), ()), ((4,), (3, 4)), ((1, 1), (3, 4))
 
 
@@ -52,7 +54,8 @@ def arithmetic(function, low=-2.0, high=2.0):
 
 
 def dropped(x: Tensor) -> Tensor:
-    return F.dropout(x, np.zeros(1), 3, 0.4)
+    tn.manual_seed(3)
+    return F.dropout(x, 0.4)
 
 
 LOSS_OPTIONS = {"huber_loss": {"delta": 0.6}, "quantile_loss": {"quantile": 0.9}}
@@ -93,6 +96,25 @@ FUNCTIONS: dict[str, dict[str, Row]] = {
     "lerp": one(F.lerp, ((3, 4), (3, 4), (4,))),
     "negative": one(F.negative),
     "absolute": one(F.absolute),
+    "abs": one(abs),
+    "clip": {
+        "both": Row(lambda x: F.clip(x, -0.5, 1)),
+        "low": Row(lambda x: F.clip(x, min=0.5), ((5,),)),
+        "high": Row(lambda x: x.clamp(max=0.5), ((),)),
+    },
+    "where": {
+        f"{c}{a}{b}": Row(lambda x, y, c=c: F.where(CONDITIONS[c], x, y), (a, b))
+        for c, a, b in (((3, 4), (3, 4), (3, 4)), ((3, 4), (4,), ()), ((1, 4), (3, 1), (1, 4)))
+    }
+    | {"number": Row(lambda x: F.where(x > 0, x, 2.0)), "of itself": Row(lambda x: F.where(x < 1, x * x, x))},
+    "var": {f"{axis}{ddof}": Row(lambda x, a=axis, d=ddof: F.var(x, a, d)) for axis in (None, 0, 1) for ddof in (0, 1)},
+    "std": {f"{axis}": Row(lambda x, axis=axis: F.std(x, axis)) for axis in (None, 0, -1)}
+    | {"kept": Row(lambda x: x - F.std(x, 1, ddof=1, keepdims=True)), "1-D": Row(F.std, ((5,),))},
+    "stack": {
+        "rows": Row(lambda a, b: F.stack([a, b, a]), ((4,), (4,))),
+        "columns": Row(lambda a, b: F.stack([a, b], axis=1), ((4,), (4,))),
+        "scalars": Row(lambda a, b: F.stack([a, b]), ((), ())),
+    },
     "exp": one(F.exp) | {"scalar": Row(F.exp, ((),))},
     "log": one(F.log, low=0.3, high=3),
     "sqrt": one(F.sqrt, low=0.3, high=3),
@@ -137,7 +159,11 @@ FUNCTIONS: dict[str, dict[str, Row]] = {
         "mask": Row(lambda x: F.take(x, np.array([True, False, True]))),
         "1-D": Row(lambda x: F.take(x, [3, 3, 0]), ((5,),)),
     },
-    "concatenate": one(lambda a, b: F.concatenate([a, b, a]), ((3, 2), (3, 1))),
+    "concatenate": {
+        "rows": Row(lambda a, b: F.concatenate([a, b, a]), ((2, 3), (1, 3))),
+        "columns": Row(lambda a, b: F.concatenate([a, b, a], axis=1), ((3, 2), (3, 1))),
+        "1-D": Row(lambda a, b: F.concatenate([a, b], axis=-1), ((3,), (2,))),
+    },
     "grouped_linear": one(lambda x, w, b: F.grouped_linear(x, w, b, 2), ((3, 4), (4, 3), (6,))),
     "dropout": one(dropped),
     "layer_norm": one(F.layer_norm, ((3, 4), (4,), (4,))),

@@ -19,15 +19,15 @@ from tinynet.backends import running_on
 
 # From the ground up; a module may import from those before it (and from its own package).
 STOREYS = [
-    "kernels.environment", "kernels.spelling kernels.text kernels.cpus kernels.locks kernels.memory", "kernels.ieee", "kernels.contract",
+    "kernels.environment", "kernels.spelling kernels.text kernels.markup kernels.cpus kernels.locks kernels.memory", "kernels.ieee", "kernels.contract",
     "kernels.numba_backend.simd", "kernels.hardware", "kernels.program",
     "kernels.naive kernels.numpy_backend kernels.numba_backend.native", "kernels.numba_backend.kernels",
     "kernels.numba_backend.runtime", "kernels.numba_backend.listing", "kernels.numba_backend",
     "kernels.loader", "kernels.testing", "kernels.explanation", "kernels.scoreboard", "kernels", "kernels.__main__",
-    "tinynet.version", "tinynet.warning tinynet.checks tinynet.interrupts tinynet.files", "tinynet.backends", "tinynet.precision", "tinynet.tensor", "tinynet.functional",
-    "tinynet.gradients tinynet.randomness", "tinynet.nn", "tinynet.optim", "tinynet.schedule", "tinynet.tables", "tinynet.data tinynet.metrics",
+    "tinynet.version tinynet.foreign_kernels", "tinynet.warning tinynet.checks tinynet.interrupts tinynet.files", "tinynet.backends", "tinynet.precision tinynet.randomness", "tinynet.tensor", "tinynet.functional",
+    "tinynet.gradients", "tinynet.nn", "tinynet.optim", "tinynet.schedule", "tinynet.tables", "tinynet.data tinynet.metrics",
     "tinynet.training", "tinynet.checkpoints tinynet.exchange", "tinynet.estimators", "tinynet.tabular", "tinynet.experiments", "tinynet.plots",
-    "tinynet.report", "tinynet.command", "tinynet.command_line", "tinynet", "train",
+    "tinynet.rate_search", "tinynet.report", "tinynet.command", "tinynet.command_line", "tinynet", "tinynet.__main__", "train",
 ]  # fmt: skip
 FLOOR = {name: floor for floor, names in enumerate(STOREYS) for name in names.split()}
 
@@ -334,7 +334,7 @@ def test_public_names():
     )
     assert set(tn.__all__) == {
         "CheckpointError", "CompiledStep", "EarlyStopping", "History", "MLPClassifier", "MLPRegressor", "NonFiniteLoss",
-        "NotReplayable", "Source", "TabularClassifier", "TabularRegressor", "Tensor", "Trainer", "WeightAverage", "__version__", "compile", "current_backend", "data", "estimator_from_sklearn", "export_onnx",
+        "NotReplayable", "RateSearch", "Source", "TabularClassifier", "TabularRegressor", "Tensor", "Trainer", "WeightAverage", "__version__", "compile", "current_backend", "data", "estimator_from_sklearn", "export_onnx", "find_learning_rate",
         "from_sklearn", "from_torch_state_dict", "functional", "gradcheck", "load_checkpoint", "load_estimator",
         "manual_seed", "nn", "no_grad", "optim", "save_checkpoint", "scan", "schedule", "use_backend", "use_precision",
     }  # fmt: skip

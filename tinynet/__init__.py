@@ -3,13 +3,21 @@
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
-import kernels as _kernels
+try:
+    import kernels as _kernels
 
-if getattr(_kernels, "PROJECT", None) != "tinynet":
-    raise ImportError(
-        f"the package 'kernels' found at {getattr(_kernels, '__file__', 'an unknown place')} is not tinynet's: another "
-        f"distribution of that name is installed; uninstall it or use a virtual environment of its own"
-    )
+    _ours = _kernels.PROJECT == "tinynet"
+except (ImportError, AttributeError) as _error:  # another project's may need what is not installed
+    from .foreign_kernels import is_ours as _is_ours
+
+    if _is_ours():
+        raise
+    _ours = False
+if not _ours:
+    from .foreign_kernels import SENTENCE as _SENTENCE
+    from .foreign_kernels import place as _place
+
+    raise ImportError(_SENTENCE.format(place=_place()))
 
 from . import data, functional, nn, optim, schedule
 from .backends import current as current_backend
@@ -34,14 +42,16 @@ from .version import __version__
 
 if _TYPE_CHECKING:
     from .estimators import MLPClassifier, MLPRegressor, estimator_from_sklearn, load_estimator
+    from .rate_search import RateSearch, find_learning_rate
     from .tabular import TabularClassifier, TabularRegressor
 
 __all__ = [
     "__version__", "CheckpointError", "CompiledStep", "EarlyStopping", "History", "MLPClassifier", "MLPRegressor",
-    "NonFiniteLoss", "NotReplayable", "Source", "TabularClassifier", "TabularRegressor",
+    "NonFiniteLoss", "NotReplayable", "RateSearch", "Source", "TabularClassifier", "TabularRegressor",
     "Tensor", "Trainer", "WeightAverage", "compile", "current_backend", "data",
-    "estimator_from_sklearn", "export_onnx", "from_sklearn", "from_torch_state_dict", "functional", "gradcheck",
-    "load_checkpoint", "load_estimator", "manual_seed", "nn", "no_grad", "optim", "save_checkpoint", "scan", "schedule",
+    "estimator_from_sklearn", "export_onnx", "find_learning_rate", "from_sklearn",
+    "from_torch_state_dict", "functional", "gradcheck", "load_checkpoint", "load_estimator", "manual_seed", "nn",
+    "no_grad", "optim", "save_checkpoint", "scan", "schedule",
     "use_backend", "use_precision",
 ]  # fmt: skip
 
@@ -58,6 +68,10 @@ if not _TYPE_CHECKING:
             from . import tabular
 
             return getattr(tabular, name)
+        if name in ("RateSearch", "find_learning_rate"):
+            from . import rate_search
+
+            return getattr(rate_search, name)
         raise AttributeError(f"module 'tinynet' has no attribute {name!r}")
 
     def __dir__() -> list[str]:

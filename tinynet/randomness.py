@@ -1,4 +1,4 @@
-"""The process's generator for initial weights and for the seeds of dropout layers."""
+"""The process's generator for initial weights and for the seeds of dropout layers, and its stream of masks."""
 
 from __future__ import annotations
 
@@ -12,11 +12,32 @@ _generator = [np.random.default_rng()]
 _within: ContextVar[np.random.Generator | None] = ContextVar("tinynet_generator", default=None)
 
 
+class Masks:
+    """The stream of ``functional.dropout``: what a seed decides is where the counter begins.
+
+    The counter is always the same array, which recorded steps read and raise.
+    """
+
+    seed = 0x6D61736B  # any number
+
+    def __init__(self) -> None:
+        self.counter = np.zeros(1)
+        self.restart(np.random.default_rng())
+
+    def restart(self, random: np.random.Generator) -> None:
+        """Begins somewhere below 2**52: as many draws follow before a float64 cannot count them."""
+        self.counter[0] = random.integers(1 << 52)
+
+
+MASKS = Masks()
+
+
 def manual_seed(seed: int) -> None:
     """Makes initial weights and dropout masks drawn from here on repeatable; Trainer(seed=) orders the batches."""
     if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
         raise ValueError(f"seed is {seed!r}, expected a whole number >= 0")
     _generator[0] = np.random.default_rng(int(seed))
+    MASKS.restart(np.random.default_rng((int(seed), MASKS.seed)))
 
 
 def generator() -> np.random.Generator:

@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from kernels.contract.dtypes import EITHER_FLOAT, FLOATS
+from kernels.markup import paragraph, table
 from kernels.program import BACKWARD, refuse, within
 
 from .backends import current
 
 Array = np.ndarray[Any, Any]
+SHOWN = 10  # rows and columns in a notebook
 Rule = Callable[[Array], tuple[Array | None, ...]]
 
 _recording: ContextVar[bool] = ContextVar("tinynet_recording", default=True)
@@ -187,6 +189,19 @@ class Tensor:
         grad = ", requires_grad=True" if self.requires_grad else ""
         return f"Tensor({np.array2string(self.data, precision=4, threshold=20, prefix='Tensor(')}{grad})"
 
+    def _repr_html_(self) -> str:
+        """Shape, dtype and the first values, as a notebook shows them."""
+        about = f"Tensor of shape {self.shape}, {self.dtype}" + (", requires_grad=True" * self.requires_grad)
+        if not self.ndim:
+            return paragraph(f"{about}: {self.data:.6g}")
+        rows = (self.data if self.ndim == 2 else self.data[None])[:SHOWN, :SHOWN]
+        more = rows.shape != (self.data if self.ndim == 2 else self.data[None]).shape
+        head = [str(column) for column in range(rows.shape[1])]
+        shown = table(
+            ["", *head], [[str(i), *(f"{value:.4g}" for value in row)] for i, row in enumerate(rows.tolist())]
+        )
+        return paragraph(about) + shown + (paragraph(f"the first {SHOWN} rows and columns at most") if more else "")
+
     def backward(self, gradient: ArrayLike | None = None) -> None:
         """grad += d self / d leaf, for each leaf that requires it. Leaves gradients of intermediate results unset.
 
@@ -237,6 +252,19 @@ class Tensor:
         def relu(self) -> Tensor: ...
         def softmax(self) -> Tensor: ...
         def log_softmax(self) -> Tensor: ...
+        def __abs__(self) -> Tensor: ...
+        def abs(self) -> Tensor: ...
+        def clip(self, min: float | None = None, max: float | None = None) -> Tensor: ...  # noqa: A002
+        def clamp(self, min: float | None = None, max: float | None = None) -> Tensor: ...  # noqa: A002
+        def std(self, axis: int | None = None, ddof: int = 0, keepdims: bool = False) -> Tensor: ...
+        def var(self, axis: int | None = None, ddof: int = 0, keepdims: bool = False) -> Tensor: ...
+        def __gt__(self, other: Operand) -> Tensor: ...  # type: ignore[misc]
+        def __lt__(self, other: Operand) -> Tensor: ...  # type: ignore[misc]
+        def __ge__(self, other: Operand) -> Tensor: ...  # type: ignore[misc]
+        def __le__(self, other: Operand) -> Tensor: ...  # type: ignore[misc]
+        def __eq__(self, other: object) -> Tensor: ...  # type: ignore[override]
+        def __ne__(self, other: object) -> Tensor: ...  # type: ignore[override]
+        def __hash__(self) -> int: ...
 
 
 Operand = Tensor | float | Array

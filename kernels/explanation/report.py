@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..contract.code import Place
+from ..markup import paragraph, preformatted
 from .instructions import COMPUTING, FLOATING, MASK, SHUFFLE
 from .loop import Line, Loop, text, where
 from .mix import Mix, call_name, counted
@@ -163,6 +164,10 @@ class Explanation:
                 lines += ["it has no loop"] if not part.loops and not part.note.endswith("here they are") else []
                 lines += part.assembly.splitlines()
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """The sentence, and the report, as a notebook shows them."""
+        return paragraph(self.sentence) + preformatted(self.text())
 
     def __str__(self) -> str:
         return self.text()

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from ..markup import bar, preformatted, table
 from ..text import aligned, scaled
 from .instruction import BACKWARD, FORWARD, OPTIMIZER, PARTS, PERSISTENT, Array, Instruction
 from .interpreter import restore
@@ -143,6 +144,18 @@ class Profile:
 
     def __repr__(self) -> str:
         return f"<Profile of {len(self.program)} instructions: {self._speed()}; print it for the table>"
+
+    def _repr_html_(self) -> str:
+        """The table as a notebook shows it; bars: the share of the step's time, and of the machine's roof."""
+        rows = [
+            [str(row.number), row.group, row.instruction.kernel, f"{1e6 * row.seconds:.2f}",
+             bar(row.seconds / self.timings.step), f"{row.gflops:.1f}", f"{row.gigabytes:.1f}",
+             "-" if row.of_roof is None else bar(row.of_roof), "-" if row.of_roof is None else f"{row.of_roof:.0%}",
+             operands_of(row.instruction)]
+            for row in self.rows
+        ]  # fmt: skip
+        head = ["", "part", "kernel", "us", "share", "GFLOP/s", "GB/s", "of roof", "", "operands"]
+        return table(head, rows, f"A step of {self._speed()}") + preformatted("\n".join(self._summary()))
 
     def __str__(self) -> str:
         rows = self.rows

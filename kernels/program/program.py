@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..markup import bar, table
 from ..text import scaled
 from .instruction import TEMPORARY, Array, Buffer, Instruction, View
-from .listing import listing
+from .listing import listing, operands_of
 
 
 @dataclass(repr=False)
@@ -65,6 +66,16 @@ class Program:
 
     def __repr__(self) -> str:
         return f"<Program of {len(self)} instructions, {scaled(self.flops)}FLOP; print it for the listing>"
+
+    def _repr_html_(self) -> str:
+        """The listing as a notebook shows it; bars: each instruction's share of the FLOPs."""
+        rows = [
+            [str(i), each.part, each.kernel, operands_of(each), scaled(each.flops), bar(each.flops / (self.flops or 1)),
+             scaled(each.bytes)]
+            for i, each in enumerate(self.instructions)
+        ]  # fmt: skip
+        head = ["", "part", "kernel", "operands", "FLOP", "share", "bytes"]
+        return table(head, rows, f"{len(self)} instructions, {scaled(self.flops)}FLOP")
 
     def __str__(self) -> str:
         return listing(self.instructions, self.temporaries, self.notes)

@@ -170,7 +170,7 @@ def test_a_deep_graph_meets_no_recursion_limit():
         (lambda x: x[5], IndexError, "row 5 of a tensor with 2 rows"),
         (lambda x: x[0.5], TypeError, "rows are indexed by 0.5"),
         (lambda x: x[::2], TypeError, "expected whole slices"),
-        (lambda x: F.concatenate([x, Tensor(np.ones((3, 2)))]), ValueError, "same number of rows"),
+        (lambda x: F.concatenate([x, Tensor(np.ones((3, 2)))], axis=1), ValueError, "same number of rows"),
         (lambda x: F.cross_entropy(x, [0, 2]), ValueError, r"labels hold 2, expected whole numbers in \[0, 2\)"),
         (lambda x: F.cross_entropy(x, [0.5, 1]), TypeError, "expected whole numbers"),
         (lambda x: F.cross_entropy(x, [0]), ValueError, r"labels have shape \(1,\)"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,7 +39,9 @@ class Huberish(nn.Module):
 
 
 def mean_absolute(prediction: tn.Tensor, target: tn.Tensor) -> tn.Tensor:
-    return F.absolute(prediction - target).mean()
+    return (
+        F.absolute(prediction - target).mean() + (prediction - target).abs().std() * 0.0 + (prediction > 0).mean() * 0
+    )
 
 
 class Pairs(nn.Module):
@@ -141,6 +145,22 @@ def with_kernels(a: NDArray[np.float32]) -> NDArray[np.float32]:
 def estimators(X: NDArray[np.float32], y: NDArray[np.int64]) -> float:
     classifier = tn.MLPClassifier((16,), max_iter=2, random_state=0).fit(X, y)
     return float(classifier.score(X, y))
+
+
+def of_tables(frame: Any) -> None:
+    classifier = tn.TabularClassifier(n_members=2, time_limit=3.0).fit(frame, "target")
+    regressor = tn.TabularRegressor(loss="quantile", quantiles=(0.1, 0.5)).fit(frame, "target")
+    print(classifier.predict_proba(frame), regressor.predict(frame))
+    print(tn.MLPRegressor((64, 32), activation="gelu", early_stopping=True).fit(frame, frame).score(frame, frame))
+    tn.save_checkpoint("model.safetensors", classifier)
+    tn.export_onnx(network(), "model.onnx")
+
+
+def looked_at(trainer: tn.Trainer, X: NDArray[np.float32], y: NDArray[np.int64]) -> list[float]:
+    rate: float = tn.find_learning_rate(trainer, X, y).suggestion
+    history = trainer.fit(X, y, metrics=["accuracy"])
+    with tn.use_backend("numpy"), tn.no_grad():
+        return [rate, *history.metrics["accuracy"], *history.step_learning_rate]
 
 
 def main() -> None:

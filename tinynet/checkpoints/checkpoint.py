@@ -333,6 +333,9 @@ def _run_checked(trainer: Trainer, tensors: dict[str, Array], state: dict[str, A
     rest = History(**state["history"])
     check_number("compile_seconds", rest.compile_seconds), check_number("waiting_seconds", rest.waiting_seconds)
     check_whole("kernels_compiled", rest.kernels_compiled)
+    lists = [rest.step_learning_rate, *rest.metrics.values()] if isinstance(rest.metrics, dict) else [None]
+    if not all(isinstance(each, list) and all(isinstance(x, float) for x in each) for each in lists):
+        raise CheckpointError("its history holds what is none")
     if not isinstance(rest.stopped, str) or not isinstance(rest.continues, bool):
         raise CheckpointError("its history holds what is none")
     history = replace(rest, **{name: found[name].tolist() for name in HISTORY})

@@ -8,13 +8,26 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from kernels.spelling import did_you_mean
+
 from ..checks import check_number, choose
 
 BAD_INPUT = 2
 
 
 class Parser(argparse.ArgumentParser):
-    """Refuses in one sentence, without repeating the usage."""
+    """Refuses in one sentence, without repeating the usage; for an option that there is not, with the nearest one."""
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        found, unknown = self.parse_known_args(args, namespace)
+        options = [name for action in self._actions for name in action.option_strings if name.startswith("--")]
+        for text in unknown:
+            if text.startswith("-"):
+                name = text.partition("=")[0]
+                self.error(f"unknown option {name}: {did_you_mean(name, options)}")
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return found
 
     def error(self, message: str) -> NoReturn:
         self.exit(BAD_INPUT, f"{self.prog}: {message}\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -44,7 +45,8 @@ from ..precision import AUTO, PRECISIONS, faster
 from ..report import write_report
 from ..schedule import SCHEDULES
 from ..training.stepping import NonFiniteLoss
-from . import predicting
+from ..version import __version__
+from . import predicting, warming
 from .arguments import Parser, one_of, option, refuse, share, widths
 from .models import (
     MODELS,
@@ -132,6 +134,7 @@ def parser() -> Parser:
     add("--list-datasets", action="store_true", help="print the data sets and stop")
     add("--list-backends", action="store_true", help="print the backends and stop")
     add("--quiet", action="store_true", help="print errors only")
+    add("--version", action="version", version=f"tinynet {__version__}")
     return result
 
 
@@ -140,11 +143,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if arguments[:1] == ["predict"]:
         return predicting.main(arguments[1:])
+    if arguments[:1] == ["warm"]:
+        return warming.main(arguments[1:], main)
     parsed = parser().parse_args(arguments)
     if parsed.list_datasets or parsed.list_backends:
         print("\n\n".join(text() for asked, text in
               ((parsed.list_datasets, datasets_table), (parsed.list_backends, backends_table)) if asked))  # fmt: skip
         return 0
+    if not parsed.quiet and not sys.stderr.isatty():  # on a terminal the bar says it
+        tell_of_compilation()
     with Termination() as stop:
         try:
             return _run(parsed, arguments, stop)
@@ -231,6 +238,19 @@ def check_outputs(parsed: argparse.Namespace) -> None:
         raise ValueError("--roofline shows a recorded step, and --eager records none")
 
 
+def tell_of_compilation() -> None:
+    """Has the first kernel that is compiled said on standard error, as a log has no bar."""
+    log = logging.getLogger("kernels")
+    for handler in [each for each in log.handlers if isinstance(each, _Told)]:
+        log.removeHandler(handler)  # of an earlier call in this process, whose standard error may be closed
+    log.addHandler(_Told(sys.stderr))
+    log.setLevel(logging.INFO)
+
+
+class _Told(logging.StreamHandler[Any]):
+    """The command's own handler."""
+
+
 def reproduce(arguments: Sequence[str] | None) -> str:
     """The command that asks for the same, as a shell takes it."""
     program = ["python", "train.py"] if Path(sys.argv[0]).name == "train.py" else ["tinynet"]
@@ -288,6 +308,8 @@ def train(
             experiment.run(backend, limit, progress=not parsed.quiet, eager=eager, keeping=keeping, explain=profiled)
         )
         runs[-1].rung = rung
+        if parsed.program:
+            runs[-1].more["program"] = runs[-1].listing.splitlines()
         if choice:
             runs[-1].more["precision"] = choice._asdict()
         if runs[-1].interrupted:
@@ -305,10 +327,10 @@ def report(runs: list[Run], parsed: argparse.Namespace, command: str) -> None:
         print(ladder.table(runs) if parsed.ladder else table(runs), file=said)
     for run in runs:
         title = f"\n{run.label}, a recorded step:"
-        if parsed.program:
+        if parsed.program and not parsed.quiet:
             missing = "the steps ran eagerly" if run.options.eager else "training ended before a step was replayed"
             print(f"{title}\n{run.listing}" if run.program else f"{title} none, {missing}", file=said)
-        if parsed.explain:
+        if parsed.explain and not parsed.quiet:
             print(f"{title}\n{run.explanation}" if run.profile else f"{title} none, {run.unprofiled}", file=said)
     if parsed.json:
         write_atomically(parsed.json, json.dumps(results(runs), indent=1).encode() + b"\n")

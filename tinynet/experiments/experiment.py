@@ -20,7 +20,8 @@ from .. import data, metrics
 from ..checkpoints.checkpoint import Checkpoint, save_checkpoint
 from ..checkpoints.tensor_files import CheckpointError
 from ..checks import choose
-from ..nn import CrossEntropyLoss, MSELoss, multilayer_perceptron
+from ..nn import CrossEntropyLoss, multilayer_perceptron
+from ..nn.losses import MODULES as LOSSES
 from ..optim import OPTIMIZERS
 from ..precision import FLOAT32
 from ..randomness import manual_seed
@@ -211,7 +212,7 @@ class Experiment:
         model = multilayer_perceptron(
             train.features.shape[1], options.hidden, train.outputs, options.activation, options.dropout, options.norm
         ).to(options.dtype)
-        loss = CrossEntropyLoss() if train.task == "classification" else MSELoss()
+        loss = CrossEntropyLoss() if train.task == "classification" else LOSSES["MSELoss"]()
         make: Any = OPTIMIZERS[options.optimizer]
         optimizer = make(model.parameters(), lr=options.lr, weight_decay=options.weight_decay)
         schedule = SCHEDULES[options.schedule]()

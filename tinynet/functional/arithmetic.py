@@ -24,7 +24,7 @@ def as_tensor(value: Any, like: Tensor) -> Tensor:
     return value if isinstance(value, Tensor) else Tensor(in_dtype(np.asarray(value), like.dtype))
 
 
-def _operands(a: Operand, b: Operand, name: str) -> tuple[Tensor, Tensor, tuple[int, ...]]:
+def operands(a: Operand, b: Operand, name: str) -> tuple[Tensor, Tensor, tuple[int, ...]]:
     """Both as tensors of one dtype, and the result's shape. Refuses what does not fit, naming both shapes."""
     for operand in (a, b):
         if not isinstance(operand, Tensor | numbers.Real | np.ndarray):
@@ -75,14 +75,14 @@ def unbroadcast(gradient: Array, like: Tensor) -> Array:
 
 def add(a: Operand, b: Operand) -> Tensor:
     """a + b."""
-    x, y, shape = _operands(a, b, "add")
+    x, y, shape = operands(a, b, "add")
     out = current().add(x.array, y.array)
     return result(out, (x, y), lambda g: (unbroadcast(g, x), unbroadcast(g, y)), shape)
 
 
 def subtract(a: Operand, b: Operand) -> Tensor:
     """a - b."""
-    x, y, shape = _operands(a, b, "subtract")
+    x, y, shape = operands(a, b, "subtract")
     out = current().subtract(x.array, y.array)
 
     def rule(g: Array) -> tuple[Array | None, ...]:
@@ -94,7 +94,7 @@ def subtract(a: Operand, b: Operand) -> Tensor:
 
 def multiply(a: Operand, b: Operand) -> Tensor:
     """a * b, elementwise."""
-    x, y, shape = _operands(a, b, "multiply")
+    x, y, shape = operands(a, b, "multiply")
     out = current().multiply(x.array, y.array)
 
     def rule(g: Array) -> tuple[Array | None, ...]:
@@ -118,7 +118,7 @@ def lerp(start: Tensor, end: Tensor, weight: Tensor) -> Tensor:
 
 def divide(a: Operand, b: Operand) -> Tensor:
     """a / b, elementwise."""
-    x, y, shape = _operands(a, b, "divide")
+    x, y, shape = operands(a, b, "divide")
     out = current().divide(x.array, y.array)
 
     def rule(g: Array) -> tuple[Array | None, ...]:
@@ -135,7 +135,7 @@ def power(a: Operand, b: Operand) -> Tensor:
 
     For a < 0 there is no gradient with respect to b: it is NaN.
     """
-    x, y, shape = _operands(a, b, "power")
+    x, y, shape = operands(a, b, "power")
     out = current().power(x.array, y.array)
 
     def rule(g: Array) -> tuple[Array | None, ...]:
@@ -158,7 +158,7 @@ def power(a: Operand, b: Operand) -> Tensor:
 
 def maximum(a: Operand, b: Operand) -> Tensor:
     """max(a, b), elementwise; where they are equal each gets half the gradient."""
-    x, y, shape = _operands(a, b, "maximum")
+    x, y, shape = operands(a, b, "maximum")
     out = current().maximum(x.array, y.array)
 
     def rule(g: Array) -> tuple[Array | None, ...]:
@@ -173,8 +173,50 @@ def maximum(a: Operand, b: Operand) -> Tensor:
 
 def minimum(a: Operand, b: Operand) -> Tensor:
     """min(a, b) = -max(-a, -b), elementwise."""
-    x, y, _ = _operands(a, b, "minimum")
+    x, y, _ = operands(a, b, "minimum")
     return negative(maximum(negative(x), negative(y)))
+
+
+def clip(x: Tensor, min: float | None = None, max: float | None = None) -> Tensor:  # noqa: A002 - PyTorch's names
+    """x, but min where it is less and max where it is more; None: no bound. The gradient is 0 where x was changed."""
+    bounds = {name: bound for name, bound in (("min", min), ("max", max)) if bound is not None}
+    if not bounds:
+        raise ValueError("clip: min and max are both None, expected at least one bound")
+    for name, bound in bounds.items():
+        if not isinstance(bound, numbers.Real) or math.isnan(bound):
+            raise TypeError(f"clip: {name} is {bound!r}, expected a number")
+    low, high = float(bounds.get("min", -math.inf)), float(bounds.get("max", math.inf))
+    if low > high:
+        raise ValueError(f"clip: min is {min!r} and max {max!r}, expected min <= max")
+    k = current()
+    out = k.minimum(k.maximum(x.array, low), high)
+
+    def rule(g: Array) -> tuple[Array | None, ...]:
+        k = current()
+        outside = k.add(k.greater(low, x.array), k.greater(x.array, high))
+        return (k.where(outside, 0.0, g),)
+
+    return result(out, (x,), rule, x.shape)
+
+
+def where(condition: Operand, a: Operand, b: Operand) -> Tensor:
+    """a where condition is not 0 (or is true), else b, elementwise; all three broadcast. No gradient of condition."""
+    like = next((operand for operand in (a, b, condition) if isinstance(operand, Tensor)), None)
+    if like is None:
+        raise TypeError("where: none of condition, a and b is a Tensor, expected at least one")
+    chosen, x, y = (as_tensor(operand, like) for operand in (condition, a, b))
+    try:
+        shape = np.broadcast_shapes(chosen.shape, x.shape, y.shape)
+    except ValueError:
+        raise ValueError(f"where: shapes {chosen.shape}, {x.shape} and {y.shape} do not broadcast") from None
+    out = current().where(chosen.array, x.array, y.array)
+
+    def rule(g: Array) -> tuple[Array | None, ...]:
+        k = current()
+        dx = unbroadcast(k.where(chosen.array, g, 0.0), x) if x.requires_grad else None
+        return dx, unbroadcast(k.where(chosen.array, 0.0, g), y) if y.requires_grad else None
+
+    return result(out, (x, y), rule, shape)
 
 
 def negative(x: Tensor) -> Tensor:
@@ -183,7 +225,7 @@ def negative(x: Tensor) -> Tensor:
 
 
 def absolute(x: Tensor) -> Tensor:
-    """|x|; the gradient at 0 is 0."""
+    """|x|; the gradient at 0 is 0. ``abs`` is another name of it."""
     out = current().absolute(x.array)
     return result(out, (x,), lambda g: (current().multiply(g, current().sign(x.array)),), x.shape)
 

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import DTypeLike
 
 from kernels import OUTPUT_ACTIVATIONS
+from kernels.contract.dtypes import FLOATS
+from kernels.program import refuse
 
 from ..backends import current
+from ..checks import check_fraction, check_positive
 from ..precision import products
-from ..tensor import Array, Tensor, result
+from ..randomness import MASKS
+from ..tensor import Array, Tensor, float_dtype, result
+from .losses import check_labels
 
 # Activations whose gradient follows from their output alone, so that the fused layer need not keep its input.
 FROM_OUTPUT = ("identity", *OUTPUT_ACTIVATIONS)
@@ -100,7 +108,18 @@ def grouped_linear(x: Tensor, weight: Tensor, bias: Tensor, groups: int) -> Tens
     return result(y, (x, weight, bias), rule)
 
 
-def dropout(x: Tensor, counter: Array, seed: int, rate: float | Array) -> Tensor:
+def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
+    """x with each element set to 0 with probability p and the others divided by 1 - p; x itself unless training.
+
+    Masks are drawn from the process's stream, which ``manual_seed`` sets; the same on every backend, and new ones
+    whenever a recorded step is replayed. A layer ``nn.Dropout`` has a stream of its own, which checkpoints hold.
+    """
+    if check_fraction("p", p) == 0 or not training:
+        return x
+    return counted_dropout(x, MASKS.counter, MASKS.seed, p)
+
+
+def counted_dropout(x: Tensor, counter: Array, seed: int, rate: float | Array) -> Tensor:
     """x * mask, the mask 0 with probability rate and else 1 / (1 - rate); counter, one float64, is raised by one.
 
     rate: a number, or one float64 that may change while a recorded step is replayed.
@@ -113,6 +132,27 @@ def dropout(x: Tensor, counter: Array, seed: int, rate: float | Array) -> Tensor
         mask = k.dropout_mask(counter, seed, rate, out=out)
     k.add(counter, 1.0, out=counter)
     return result(k.multiply(x.array, mask), (x,), lambda g: (current().multiply(g, mask),), x.shape)
+
+
+def one_hot(labels: Any, num_classes: int | None = None, dtype: DTypeLike = FLOATS[0]) -> Tensor:
+    """out_ij = 1 where j = labels_i, else 0: (rows, num_classes), without gradient.
+
+    labels (rows,): whole numbers in [0, num_classes), in an array, a list or a Tensor. num_classes: by default the
+    largest label + 1, which a step that is to be replayed has to give. Raises ValueError and TypeError for others.
+    """
+    given = labels.data if isinstance(labels, Tensor) else np.asarray(labels)
+    if given.ndim != 1 or given.dtype.kind not in "iuf":
+        raise ValueError(f"one_hot: labels are {given.dtype} of shape {given.shape}, expected whole numbers, (rows,)")
+    if num_classes is None:
+        refuse("it calls one_hot without num_classes, which reads the labels: give num_classes=")
+        num_classes = max(map(int, given.tolist()), default=0) + 1
+    classes, k = check_positive("num_classes", num_classes), current()
+    if given.dtype in FLOATS:
+        rows = k.to_indices(np.ascontiguousarray(given), classes) if given.size else np.empty(0, np.int64)
+    else:
+        rows = check_labels("one_hot", given, len(given), classes)
+    out = k.empty((len(rows), classes), float_dtype(dtype))
+    return Tensor(k.one_hot(rows, out=out) if len(rows) else out)
 
 
 def embedding(weight: Tensor, categories: Array) -> Tensor:

@@ -1,4 +1,4 @@
-"""Differentiable reductions and changes of shape: sums, rows and columns, reshape, transpose, concatenation."""
+"""Differentiable reductions and changes of shape: sums, spreads, rows, reshape, transpose, concatenation."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from ..backends import current
 from ..tensor import Array, Tensor, reshaped, result
+from .arithmetic import multiply, sqrt, subtract
 
 
 def _checked_axis(name: str, x: Tensor, axis: int | None) -> int | None:
@@ -146,15 +147,59 @@ def _slice(x: Tensor, key: Any) -> Tensor:
     return result(view, (x,), rule)
 
 
-def concatenate(tensors: Sequence[Tensor]) -> Tensor:
-    """The columns of 2-D tensors with equally many rows, side by side."""
-    if not tensors or any(t.ndim != 2 or t.shape[0] != tensors[0].shape[0] for t in tensors):
-        raise ValueError(
-            f"concatenate: shapes are {[t.shape for t in tensors]}, expected 2-D with the same number of rows"
-        )
-    ends = np.cumsum([0, *(t.shape[1] for t in tensors)]).tolist()
+def concatenate(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
+    """1-D tensors one after the other; 2-D ones one below the other (axis 0) or side by side (axis 1).
+
+    Along the other axis they are equally long.
+    """
+    shapes = [t.shape for t in tensors]
+    ndim = len(shapes[0]) if shapes else 0
+    if not ndim or any(len(shape) != ndim for shape in shapes):
+        raise ValueError(f"concatenate: shapes are {shapes}, expected one or more, all 1-D or all 2-D")
+    along = _checked_axis("concatenate", tensors[0], axis)
+    if along is None:
+        raise ValueError("concatenate: axis is None, expected 0 or 1")
+    if ndim == 2 and len({shape[1 - along] for shape in shapes}) > 1:
+        same = "columns" if along == 0 else "rows"
+        raise ValueError(f"concatenate: shapes are {shapes}, expected 2-D with the same number of {same}")
+    if len({t.dtype for t in tensors}) > 1:
+        raise TypeError(f"concatenate: dtypes are {', '.join(str(t.dtype) for t in tensors)}, expected the same")
+    ends = np.cumsum([0, *(shape[along] for shape in shapes)]).tolist()
+    parts = [(slice(None),) * along + (slice(start, end),) for start, end in itertools.pairwise(ends)]
     k, dtype = current(), tensors[0].dtype
-    out = k.empty((tensors[0].shape[0], ends[-1]), dtype)
-    for tensor, start, end in zip(tensors, ends, ends[1:], strict=False):
-        k.cast(tensor.array, out=out[:, start:end])
-    return result(out, tuple(tensors), lambda g: tuple(g[:, start:end] for start, end in itertools.pairwise(ends)))
+    out = k.empty(tuple(ends[-1] if i == along else length for i, length in enumerate(shapes[0])), dtype)
+    for tensor, part in zip(tensors, parts, strict=True):
+        if tensor.size:
+            k.cast(tensor.array, out=out[part])
+    return result(out, tuple(tensors), lambda g: tuple(g[part] for part in parts))
+
+
+def stack(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
+    """Scalars as a 1-D tensor; 1-D tensors as the rows (axis 0) or columns (axis 1) of a 2-D one."""
+    shapes = [t.shape for t in tensors]
+    if not shapes or len(shapes[0]) > 1 or len(set(shapes)) > 1:
+        raise ValueError(f"stack: shapes are {shapes}, expected one or more, equal, of at most one axis")
+    if not isinstance(axis, int) or not -len(shapes[0]) - 1 <= axis <= len(shapes[0]):
+        raise ValueError(f"stack: axis is {axis!r}, expected one of the axes of the result")
+    if not shapes[0]:
+        return concatenate([reshape(t, 1) for t in tensors])
+    along = axis % 2
+    return concatenate([reshape(t, 1, -1) if along == 0 else reshape(t, -1, 1) for t in tensors], along)
+
+
+def var(x: Tensor, axis: int | None = None, ddof: int = 0, keepdims: bool = False) -> Tensor:
+    """sum of (x - mean)**2 / (n - ddof) over axis, over everything for None.
+
+    ddof: 0 as in NumPy, the mean square; 1 is PyTorch's default, without bias for a sample.
+    """
+    axis = _checked_axis("var", x, axis)
+    count = x.size if axis is None else x.shape[axis]
+    if not isinstance(ddof, int) or not 0 <= ddof < count:
+        raise ValueError(f"var: ddof is {ddof!r}, expected a whole number from 0 to below the {count} values")
+    centred = subtract(x, mean(x, axis, keepdims=True))
+    return multiply(sum(multiply(centred, centred), axis, keepdims), 1 / (count - ddof))
+
+
+def std(x: Tensor, axis: int | None = None, ddof: int = 0, keepdims: bool = False) -> Tensor:
+    """sqrt(var(x, axis, ddof)); the gradient is NaN where it is 0."""
+    return sqrt(var(x, axis, ddof, keepdims))

@@ -160,7 +160,7 @@ class Dropout(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         drawn = self.training and self.drops
-        return F.dropout(x, self.counter, int(self.seed[0]), self.rate) if drawn else x
+        return F.layers.counted_dropout(x, self.counter, int(self.seed[0]), self.rate) if drawn else x
 
     def extra_repr(self) -> str:
         return "p=scheduled" if self.scheduled else f"p={self.p}"

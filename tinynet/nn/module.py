@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from kernels.contract.dtypes import FLOATS
+from kernels.markup import table
 
 from ..checks import check_above_0, check_at_least_0
 from ..tensor import Array, Tensor, float_dtype
@@ -164,6 +165,18 @@ class Module:
     def extra_repr(self) -> str:
         """What is in the brackets of the module's line when it is printed."""
         return ""
+
+    def _repr_html_(self) -> str:
+        """The layers, their parameters' shapes and how many numbers these are, as a notebook shows them."""
+        rows = []
+        for path, module in self.named_modules():
+            own = {name: value for name, value in vars(module).items() if isinstance(value, Parameter)}
+            shapes = ", ".join(f"{name} {value.shape}" for name, value in own.items())
+            count = sum(value.size for value in own.values())
+            inside = type(module).__name__ if any(True for _ in module.children()) else repr(module)
+            rows.append([path or "(whole)", inside, shapes, f"{count:,}" if count else ""])
+        total = sum(parameter.size for parameter in self.parameters())
+        return table(["name", "layer", "shapes", "parameters"], rows, f"{type(self).__name__}: {total:,} parameters")
 
     def __repr__(self) -> str:
         inside = [f"  ({name}): " + repr(child).replace("\n", "\n  ") for name, child in self.children()]

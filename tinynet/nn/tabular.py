@@ -51,7 +51,7 @@ class PBLD(Module):
     def forward(self, x: Tensor) -> Tensor:
         check_input(self, x, self.features)
         waves = F.cos(F.grouped_linear(x, self.frequency, self.phase, self.features))
-        return F.concatenate([x, F.grouped_linear(waves, self.weight, self.bias, self.features)])
+        return F.concatenate([x, F.grouped_linear(waves, self.weight, self.bias, self.features)], axis=1)
 
     def extra_repr(self) -> str:
         return described(
@@ -164,7 +164,7 @@ class TableInput(Module):
         for start, end, _, module in self.parts():
             columns = F.take(x, (slice(None), slice(start, end)))
             found.append(columns if module is None else module(columns))
-        return F.concatenate(found)
+        return F.concatenate(found, axis=1)
 
     def extra_repr(self) -> str:
         return described(self.dense, codes=(self.codes, ()), dims=(self.dims, ()))
@@ -186,7 +186,7 @@ class Monotone(Module):
             steps = F.softplus(F.take(x, (slice(None), slice(1, None))))
             for j in range(self.columns - 1):
                 found.append(F.add(found[-1], F.take(steps, (slice(None), slice(j, j + 1)))))
-        return F.concatenate(found)
+        return F.concatenate(found, axis=1)
 
     def extra_repr(self) -> str:
         return str(self.columns)

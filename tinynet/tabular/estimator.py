@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -53,7 +53,7 @@ class Goal:
 class Tabular(TabularParameters, BaseEstimator):  # type: ignore[misc]
     """The base of TabularClassifier and TabularRegressor."""
 
-    _classes: bool  # whether classes are learned
+    _classes: ClassVar[bool]  # whether classes are learned
 
     def _goal(self, y: Any) -> Goal:
         """Learns what the target is, and says what is to be learned."""

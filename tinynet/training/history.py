@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from kernels.markup import paragraph
+
+from .curves import svg
+
 NOT_FINITE = "the loss was not finite"
 
 
@@ -14,8 +18,9 @@ class History:
 
     seconds: training alone, without compilation and validation; waiting_seconds of them, a source's rows were waited
     for, as they were read more slowly than they were learned from. compile_seconds, kernels_compiled: during the run;
-    what comes from the cache on disk is not compiled. step_loss: one entry a step. Where a run goes on in the middle of
-    an epoch (``continues``), the first train_loss is that of the whole epoch; seconds and samples are the run's own.
+    what comes from the cache on disk is not compiled. step_loss, step_learning_rate: one entry a step. metrics: by
+    name, one entry an epoch. Where a run goes on in the middle of an epoch (``continues``), the first train_loss is
+    that of the whole epoch; seconds and samples are the run's own.
     """
 
     train_loss: list[float] = field(default_factory=list)
@@ -24,6 +29,8 @@ class History:
     samples: list[int] = field(default_factory=list)
     learning_rate: list[float] = field(default_factory=list)
     step_loss: list[float] = field(default_factory=list)
+    step_learning_rate: list[float] = field(default_factory=list)
+    metrics: dict[str, list[float]] = field(default_factory=dict)
     compile_seconds: float = 0.0
     kernels_compiled: int = 0
     waiting_seconds: float = 0.0
@@ -54,6 +61,11 @@ class History:
             samples=joined(self.samples, other.samples),
             learning_rate=self.learning_rate + other.learning_rate[shared:],
             step_loss=self.step_loss + other.step_loss,
+            step_learning_rate=self.step_learning_rate + other.step_learning_rate,
+            metrics={
+                name: self.metrics.get(name, []) + other.metrics.get(name, [])
+                for name in (self.metrics | other.metrics)
+            },
             compile_seconds=self.compile_seconds + other.compile_seconds,
             kernels_compiled=self.kernels_compiled + other.kernels_compiled,
             waiting_seconds=self.waiting_seconds + other.waiting_seconds,
@@ -70,10 +82,17 @@ class History:
             if losses:
                 first = f"{losses[0]:.4g} -> " if len(losses) > 1 else ""
                 said.append(f"{name} {first}{losses[-1]:.4g}")
+        said += [f"{name} {values[-1]:.4g}" for name, values in self.metrics.items()]
         if self.seconds:
             said.append(f"{sum(self.seconds):.3g} s, {self.samples_per_second:,.0f} samples/s")
         said += [f"stopped: {self.stopped}"] if self.stopped else []
         return f"History({'; '.join(said)})"
+
+    def _repr_html_(self) -> str:
+        """The losses' and the metrics' curves, as a notebook shows them."""
+        losses = {"training loss": self.train_loss, "validation loss": self.validation_loss}
+        pictures = [svg(losses), *(svg({name: values}) for name, values in self.metrics.items())]
+        return paragraph(repr(self)) + "".join(f'<div style="display:inline-block">{p}</div>' for p in pictures if p)
 
     @property
     def samples_per_second(self) -> float:

@@ -70,6 +70,7 @@ class Stepper:
         self._failed: float | None = None  # the loss of a step that was not finished
         self._halted = False  # by a watch: the next step runs eagerly, and says why
         self._trusted: dict[Any, Replay] = {}  # programs that hold, since no code but tinynet's has run
+        self._said = NO_VALUES  # what schedules said for the steps that ran last
         self._next: Array | None = None  # what schedules say for the step that comes next
         self._step = Step(self.step, [self._depends])
         self._step_seconds: dict[Any, float] = {}
@@ -325,7 +326,16 @@ class Stepper:
     def _values(self, steps: int) -> Array:
         """What schedules say for so many steps from now on."""
         trainer = self.trainer
-        return NO_VALUES if trainer.schedules is None else trainer.schedules.values(trainer.step, steps)
+        self._said = NO_VALUES if trainer.schedules is None else trainer.schedules.values(trainer.step, steps)
+        return self._said
+
+    def rates(self, steps: int) -> list[float]:
+        """The first group's learning rates in so many steps, those of the last run."""
+        names = [name for name, _ in self._scheduled()]
+        if "lr" in names:
+            found: list[float] = self._said[:steps, names.index("lr")].tolist()
+            return found
+        return [self.trainer.optimizer.groups[0]["lr"]] * steps if steps else []
 
     def refuse_loss(self) -> None:
         """Raises NonFiniteLoss, with finite weights in the model, if the last step's loss was not finite."""

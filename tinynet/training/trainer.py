@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from tqdm import tqdm
 
 from kernels.program import Profile, Program
 
@@ -22,6 +21,7 @@ from ..data.finite import finite_in
 from ..data.sources import Source, as_source, is_source
 from ..functional.arithmetic import noting_outer
 from ..interrupts import holding_interrupts, uninterrupted
+from ..metrics import MetricsLike, checked_metrics, kind_of, measure
 from ..nn import BatchNorm1d, Module
 from ..nn.ownership import abandoned, changing, reading
 from ..optim import Accumulate, ClipNorm, Optimizer
@@ -29,6 +29,7 @@ from ..optim.transformations import Transform, checked_transforms
 from ..precision import FLOAT32, PRECISIONS
 from ..tensor import Array, Tensor, no_grad
 from ..warning import warn
+from .bars import progress_bar
 from .callbacks import Callback
 from .evaluation import EVALUATION_ROWS, outputs
 from .history import NOT_FINITE, History
@@ -75,7 +76,11 @@ class Trainer:
     table smaller than a batch is one batch. precision: of the products of training steps, forward and backward:
     "float32" (as the weights are), "bfloat16" (factors rounded to it, sums and weights as they are), or "auto",
     bfloat16 where that is faster (``tinynet.precision``); evaluation and prediction round nothing. note: a text that a
-    callback may set, for the bar to show after the loss.
+    callback may set, for the bar to show after the loss. metrics: what is measured after each epoch beside the loss, of
+    the validation data, or where there are none of the training rows: one or several of scikit-learn's names of scorers
+    ("accuracy", "r2", "roc_auc_ovr"), its scorers, or functions of true and predicted values such as
+    ``sklearn.metrics.accuracy_score``; for classes those get the likeliest one. Shown by the bar, kept in
+    ``history.metrics`` by name.
     """
 
     decides_steps = False
@@ -95,6 +100,7 @@ class Trainer:
         transforms: Sequence[Any] = (),
         drop_last: bool = False,
         precision: str = FLOAT32,
+        metrics: MetricsLike = (),
     ):
         self.model, self.loss_function, self.optimizer = model, loss_function, optimizer
         self.backend = None if backend is None else resolve(backend)
@@ -104,6 +110,7 @@ class Trainer:
         self._clipping: ClipNorm | None = None
         self.callbacks, self.progress, self.compile = tuple(callbacks), progress, compile
         self.drop_last, self.precision, self.note = drop_last, choose("precision", precision, PRECISIONS), ""
+        self.metrics = checked_metrics(metrics)
         self.epoch = self.step = 0  # completed so far, over all calls of fit
         self.position = Position()  # within the epoch that comes next
         self.histories: list[History] = []  # of all calls of fit
@@ -162,6 +169,7 @@ class Trainer:
         batch_size: int = 32,
         validation_data: tuple[ArrayLike, ArrayLike] | Source | None = None,
         time_limit: float | None = None,
+        metrics: MetricsLike | None = None,
     ) -> History:
         """Trains for some epochs more. X (rows, features), y (rows,) labels or (rows,) or (rows, outputs) numbers.
 
@@ -171,11 +179,13 @@ class Trainer:
         An epoch that was cut short is continued where it stopped, and counts as one; with another number of rows or
         another batch size it begins again.
         time_limit: seconds of training after which it stops, when a step is whole. Ctrl-C also stops after a whole
-        step, and returns what there is: ``history.stopped`` says so. Raises ValueError or TypeError for data that do
+        step, and returns what there is: ``history.stopped`` says so.
+        metrics: in this run instead of the Trainer's. Raises ValueError or TypeError for data that do
         not fit, NonFiniteLoss if the loss or a weight becomes infinite or NaN, RuntimeError while another thread uses
         the model; callbacks may use it.
         """
         check_positive("epochs", epochs), check_positive("batch_size", batch_size)
+        measured = self.metrics if metrics is None else checked_metrics(metrics)
         limit = math.inf if time_limit is None else check_above_0("time_limit", time_limit)
         rows = self._rows(X, y, "X", "y")
         validation = None
@@ -187,6 +197,7 @@ class Trainer:
             if abandoned(self):  # in a forked child, by a thread that it has not and that holds the recorded steps
                 self._stepper = Stepper(self)
             run = _Run(self, rows, epochs, batch_size, validation, limit)
+            run.metrics = measured
             self._check_fit(rows)
             if validation is not None:
                 self._check_fit(validation)
@@ -378,7 +389,7 @@ class _Run:
     ):
         self.trainer, self.rows, self.bar = trainer, rows, None
         self.epochs, self.batch_size, self.validation, self.limit = epochs, batch_size, validation, limit
-        self.backend, self.history = current(), History()
+        self.backend, self.history, self.metrics = current(), History(), trainer.metrics
         trainer.note = ""
         self.batches = self._batches(rows.count, batch_size)
         self.stepper = trainer._stepper
@@ -463,7 +474,7 @@ class _Run:
         samples = self.epochs * self.rows_per_epoch - self.trainer.position.rows_done
         if not self.trainer.progress:
             return _NoBar()
-        bar = tqdm(total=samples, unit=" samples", unit_scale=True, disable=None)  # only on a terminal
+        bar = progress_bar(samples)
         bar.set_description("compiling kernels" if self.backend.compiles else "training")
         return bar
 
@@ -485,7 +496,7 @@ class _Run:
                 if history.stopped:
                     break
             seen = last or history.stopped or self.validation is not None or trainer.callbacks or self.limit < math.inf
-            self._refuse_weights(in_use=bool(seen))
+            self._refuse_weights(in_use=bool(seen or self.metrics))
         except NonFiniteLoss:
             trainer.position = Position()  # the weights may be those at the epoch's start
             raise
@@ -543,6 +554,7 @@ class _Run:
                 self._add_losses(losses, batches[done : done + len(losses)])
                 done += len(losses)
                 history.step_loss.extend(losses)
+                history.step_learning_rate.extend(self.stepper.rates(len(losses)))
             self.stepper.refuse_loss()
             if not losses:
                 continue  # the first step was halted: the next one runs eagerly, and says why
@@ -555,7 +567,9 @@ class _Run:
     def _said(self) -> str:
         """What the bar says: where training is, what a callback noted, and how long rows are waited for, if long."""
         position, waited = self.trainer.position, self.rows.waited
-        said = [f"epoch {self.trainer.epoch + 1}, loss {position.mean_loss:.4f}", self.trainer.note]
+        said = [f"epoch {self.trainer.epoch + 1}, loss {position.mean_loss:.4f}"]
+        said += [f"{name} {values[-1]:.4f}" for name, values in self.history.metrics.items()]
+        said.append(self.trainer.note)
         if waited > WORTH_SAYING * (self.spent + self.seconds):
             said.append(f"{waited / (self.spent + self.seconds):.0%} waiting for rows to be read")
         return ", ".join(filter(None, said))
@@ -582,9 +596,12 @@ class _Run:
         trainer, history = self.trainer, self.history
         if self.validation is not None:
             validation_loss = trainer._mean_loss(self.validation)
+        measured = self._measured()
         with uninterrupted():  # Ctrl-C before this leaves an epoch whose end comes with the next call of fit
             if self.validation is not None:
                 history.validation_loss.append(validation_loss)
+            for name, value in measured.items():
+                history.metrics.setdefault(name, []).append(value)
             trainer.epoch, trainer.position = trainer.epoch + 1, self._beginning()
             if trainer.schedules:
                 trainer.schedules.epoch_ended(history.monitored)
@@ -594,6 +611,15 @@ class _Run:
                     history.stopped = getattr(callback, "stop_reason", getattr(callback, "__name__", "callback"))
         if self.spent >= self.limit:
             history.stopped = history.stopped or "time limit"
+
+    def _measured(self) -> dict[str, float]:
+        """The metrics of the validation data, or of the training rows where there are none."""
+        if not self.metrics:
+            return {}
+        # A source's pieces are in memory that the next ones take.
+        pieces = [(outputs(self.trainer.model, X), y.copy()) for X, y in (self.validation or self.rows).pieces()]
+        output, target = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
+        return measure(self.metrics, kind_of(target, self.trainer.loss_function), output, target)
 
 
 class _NoBar:

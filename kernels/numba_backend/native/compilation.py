@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import os
 import platform
 import sys
@@ -40,6 +41,7 @@ class Counters:
 
 
 COUNTERS = Counters()
+LOG = logging.getLogger("kernels")
 _lock, working = reentrant_lock(), Awaited()  # Numba and LLVM hold locks of their own meanwhile
 _addresses: dict[str, int] = {}
 _kept: list[Any] = []  # machine code lives as long as the engine or function that holds it
@@ -69,6 +71,8 @@ def _made(key: str, build: Callable[[], Callable[..., None]], signature: Any) ->
             address = _load(*stored)
             COUNTERS.loaded += 1
             return address
+    if not COUNTERS.compiled:
+        LOG.info("compiling kernels for this CPU; later runs find them in the cache")
     started = time.perf_counter()
     compiled = cfunc(signature, error_model="numpy")(build())
     COUNTERS.compiled += 1

@@ -226,7 +226,7 @@ class Mixed(nn.Module):
 
     def forward(self, x):
         numbers, columns = x[:, 2:], self.embedding(x[:, :2])
-        return self.linear(tn.functional.concatenate([columns, numbers]))
+        return self.linear(tn.functional.concatenate([columns, numbers], axis=1))
 
 
 @pytest.mark.parametrize("model", ["sequential", "mixed"])

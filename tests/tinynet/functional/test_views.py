@@ -33,7 +33,7 @@ def weighed(output):
     """A scalar whose gradient reaches the output as columns of a table."""
     table = output if output.ndim == 2 else output.reshape(-1, 1)
     beside = Tensor(WEIGHTS[: len(table), -1:])
-    wide = F.concatenate([beside, table, beside, beside])
+    wide = F.concatenate([beside, table, beside, beside], axis=1)
     return (wide * WEIGHTS[: len(table), : wide.shape[1]]).sum()
 
 
@@ -152,7 +152,7 @@ OF_NONE = {
     "broadcast": lambda z: (z + PARAMETER[:, 0:1].reshape(3)).sum(),
     "scaled": lambda z: (z * PARAMETER[0:1, 0:1]).sum(),
     "turned": lambda z: (z.T.reshape(-1) * 2.0).sum(),
-    "in columns": lambda z: F.concatenate([z, z.softmax()]).sum(),
+    "in columns": lambda z: F.concatenate([z, z.softmax()], axis=1).sum(),
     "of none": lambda z: z[0:0].sum(),
     "normalised": lambda z: F.layer_norm(z, Tensor(WEIGHTS[0, :3]), Tensor(WEIGHTS[0, :3])).sum(),
     "cross entropy": lambda z: F.cross_entropy(z, NO_LABELS),

@@ -189,7 +189,7 @@ def test_gradients_of_codes_beside_numbers(backend):
     x = X[:5].astype(float)
 
     def forward(numbers, *parameters):
-        return model(F.concatenate([numbers, Tensor(x[:, 4:])]))
+        return model(F.concatenate([numbers, Tensor(x[:, 4:])], axis=1))
 
     with tn.use_backend(backend):
         assert tn.gradcheck(forward, [Tensor(x[:, :4], requires_grad=True), *model.parameters()])
