@@ -326,14 +326,13 @@ SLOW = """
 def test_the_bar_says_that_rows_are_waited_for():
     done = finished(python(SLOW.format(seconds=0.3) + """
     import tqdm
-    from tinynet.training import trainer as training
     shown = []
     class Bar(tqdm.tqdm):
         def __init__(self, **options):
             super().__init__(**{**options, "disable": False, "mininterval": 0})
         def display(self, *arguments, **options):
             shown.append(str(self))
-    training.tqdm = Bar
+    tqdm.tqdm = Bar
     history = trainer.fit(source, batch_size=20)
     print(any("epoch 1, waiting for rows to be read" in s for s in shown),
           any("% waiting for rows to be read" in s and "loss" in s for s in shown), history.waiting_seconds > 1)

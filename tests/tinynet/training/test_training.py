@@ -636,14 +636,13 @@ def test_the_bar_shows_loss_and_speed_and_compiling():
         import numpy as np, sys, tqdm
         import tinynet as tn
         from tinynet import nn, optim
-        from tinynet.training import trainer
         shown = []
         class Bar(tqdm.tqdm):
             def __init__(self, **options):
                 super().__init__(**{**options, "disable": False, "mininterval": 0})
             def display(self, *arguments, **options):
                 shown.append(str(self))
-        trainer.tqdm = Bar
+        tqdm.tqdm = Bar
         model = nn.Linear(2, 2)
         tn.Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.1), "numba").fit(
             np.ones((40, 2)), np.zeros(40, int), epochs=2)
