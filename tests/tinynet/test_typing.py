@@ -2,13 +2,12 @@
 
 import importlib.util
 import runpy
-import subprocess
 import sys
 import tomllib
 import warnings
 
 import pytest
-from children import ENVIRONMENT
+from children import ENVIRONMENT, finished
 from repository import ROOT, TESTS
 
 SCRIPT = TESTS / "tinynet" / "typed_script.py"
@@ -16,9 +15,7 @@ SCRIPT = TESTS / "tinynet" / "typed_script.py"
 
 def checked(script, tmp_path, *command):
     """What a checker says, from a folder that has none of our settings."""
-    return subprocess.run(
-        [sys.executable, "-m", *command, str(script)], cwd=tmp_path, env=ENVIRONMENT, text=True, capture_output=True
-    )
+    return finished([sys.executable, "-m", *command, str(script)], 300, cwd=tmp_path, env=ENVIRONMENT)
 
 
 def by_mypy(script, tmp_path):

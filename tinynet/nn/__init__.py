@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 from . import init
 from .activations import ACTIVATIONS, LogSoftmax, Softmax
 from .containers import NORMS, ModuleDict, ModuleList, Residual, Sequential, multilayer_perceptron
-from .elementwise import Elementwise as _Elementwise
 from .from_data import initialise_from_data
 from .layers import BatchNorm1d, Dropout, Embedding, LayerNorm, Linear, Scale
 from .losses import MODULES as _LOSSES
@@ -27,5 +26,6 @@ globals().update(_modules)
 __all__ += _modules
 
 if TYPE_CHECKING:
+    from .elementwise import Elementwise as _Elementwise
 
     def __getattr__(name: str) -> type[_Elementwise]: ...

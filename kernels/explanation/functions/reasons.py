@@ -234,8 +234,8 @@ ROWS = (
         "pass contiguous arrays, np.ascontiguousarray(x), or declare them so: float32[::1].",
         lambda e: ", ".join(e.strided)),
     Row("widened", lambda e: e.widens,
-        "float32 becomes float64 on the way: a Python float such as 0.1 or 0.0, an integer, a float64 argument, with "
-        "half as many lanes and conversions there and back.",
+        "float32 becomes double precision on the way, by a Python float such as 0.1 or 0.0, an integer or a wider "
+        "argument: half as many lanes, and conversions there and back.",
         "make constants and starts float32 before the loop: half = np.float32(0.5); total = np.float32(0)."),
     Row("branch", lambda e: not e.packed and e.has(ast.If, ast.IfExp) and e.said("control flow", "conditional",
         "not beneficial"),

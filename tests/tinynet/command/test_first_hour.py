@@ -2,7 +2,6 @@
 
 import json
 import signal
-import subprocess
 import sys
 import textwrap
 
@@ -97,9 +96,7 @@ def test_ctrl_c_while_the_command_is_imported_ends_in_silence():
         from tinynet.command_line import main
         sys.exit(main(["--list-datasets"]))
     """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(body)], env=ENVIRONMENT, text=True, capture_output=True, check=False
-    )
+    done = finished([sys.executable, "-c", textwrap.dedent(body)], env=ENVIRONMENT)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
