@@ -34,6 +34,11 @@ def products() -> str:
     return _in_force.get()
 
 
+def settled(precision: str) -> str:
+    """The precision itself, or for "auto" what is faster on the backend in force."""
+    return faster(current()).precision if precision == AUTO else precision
+
+
 class use_precision:
     """``with use_precision("bfloat16")``: products in the block, and their gradients, round their factors to bfloat16.
 
@@ -47,7 +52,7 @@ class use_precision:
         self._before: list[str] = []
 
     def __enter__(self) -> str:
-        chosen = faster(current()).precision if self.precision == AUTO else self.precision
+        chosen = settled(self.precision)
         self._before.append(_in_force.get())
         _in_force.set(OF_PRODUCTS[chosen])
         return chosen

@@ -18,7 +18,7 @@ from ..backends import current
 from ..nn import Module
 from ..optim import Optimizer
 from ..optim.transformations import Transform, Transformation, apply_transformations
-from ..precision import use_precision
+from ..precision import settled, use_precision
 from ..tensor import Array, Tensor
 from ..warning import warn
 from .reachable import runs_only_ours
@@ -146,7 +146,7 @@ class Stepper:
 
     def _key(self, size: int, last: bool) -> Any:
         """What decides which program runs. last: an update follows."""
-        return current(), (self.trainer.precision, size, last, self._kind)
+        return current(), (settled(self.trainer.precision), size, last, self._kind)
 
     def run(self, batches: Array, in_epoch: int = 0) -> list[float]:
         """Steps on the first of these batches, each a row of row numbers; their losses.
