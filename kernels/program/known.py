@@ -34,14 +34,14 @@ def optimised(program: Program, backend: Backend, without: Collection[str] = ())
         found = without_memory(optimise(_with_places(program), backend, without))
         _known.keep(backend, key, found)
     arrays = {buffer.number: array for buffer, array in program.memory.items() if buffer.kind == PERSISTENT}
-    return with_seeds(on_memory(found, arrays), program.seeds)
+    return _with_seeds(on_memory(found, arrays), program.seeds)
 
 
 class _Seed(int):
     """The place of a seed among a program's."""
 
 
-def with_seeds(program: Program, seeds: Sequence[int]) -> Program:
+def _with_seeds(program: Program, seeds: Sequence[int]) -> Program:
     """The program with these seeds, by the places that stand for them."""
     if not seeds:
         return program

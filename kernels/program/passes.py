@@ -166,7 +166,7 @@ def _written(view: View, instructions: Sequence[Instruction]) -> bool:
     return any(overlap(written, view) for instruction in instructions for written in instruction.writes)
 
 
-def update_behind_gradient(program: Program, backend: Backend) -> Program:
+def update_after_gradient(program: Program, backend: Backend) -> Program:
     """Each parameter is updated as soon as its gradient is there, while that is in the cache."""
     before = predecessors(program.instructions)
 
@@ -297,7 +297,7 @@ PASSES: dict[str, Pass] = {
     "watch_once": watch_once,
     "watch_early": watch_early,
     "transposed": keep_transposed,
-    "update": update_behind_gradient,
+    "update": update_after_gradient,
     "padded": pad_rows,
 }
 

@@ -40,13 +40,6 @@ class Program:
         return list(found)
 
     @property
-    def views(self) -> list[View]:
-        """All operands that are arrays, as often as they are used."""
-        calls = [*self.instructions, *self.prologue]
-        found = [operand for call in calls for operand in call.operands if isinstance(operand, View)]
-        return [*found, *self.results, *(view for pair in self.kept for view in pair)]
-
-    @property
     def seeds(self) -> list[int]:
         """The seeds of its random numbers, in order."""
         operands = (o for i in self.instructions if "seed" in i.declaration.parameter_names for o in i.named())
