@@ -61,6 +61,8 @@ class RateSearch:
         axes.plot(self.rates, self.smoothed, linewidth=2, label="running average")
         axes.axvline(self.suggestion, linestyle="--", linewidth=1, label=f"suggestion: {self.suggestion:.2g}")
         axes.set(xscale="log", xlabel="learning rate", ylabel="training loss")
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")  # the style has matplotlib read no mathematics
+        axes.xaxis.set_minor_formatter(lambda value, _: "")
         axes.legend()
         return figure
 
